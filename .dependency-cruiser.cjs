@@ -1,0 +1,30 @@
+// The direction of dependencies: routes → service → store, capabilities through their index, nothing upwards.
+const capability = "^packages/server/src/([^/]+)/";
+module.exports = {
+  forbidden: [
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "platform-knows-no-capability",
+      severity: "error",
+      from: { path: "^packages/server/src/platform/" },
+      to: { path: capability, pathNot: "^packages/server/src/platform/" },
+    },
+    {
+      name: "capabilities-through-their-index",
+      severity: "error",
+      from: { path: capability, pathNot: "\\.test\\.ts$" },
+      to: { path: capability, pathNot: ["^packages/server/src/$1/", "^packages/server/src/[^/]+/index\\.ts$"] },
+    },
+    {
+      name: "only-the-composition-and-tests-know-the-server",
+      severity: "error",
+      from: { path: capability, pathNot: "\\.test\\.ts$" },
+      to: { path: "^packages/server/src/server\\.ts$" },
+    },
+    { name: "sdk-has-no-server-code", severity: "error", from: { path: "^packages/sdk/" }, to: { path: "^packages/(server|cli|console)/" } },
+    { name: "console-uses-the-sdk-only", severity: "error", from: { path: "^packages/console/" }, to: { path: "^packages/(server|cli)/" } },
+    { name: "server-knows-no-client", severity: "error", from: { path: "^packages/server/" }, to: { path: "^packages/(cli|console)/" } },
+    { name: "store-and-service-know-no-http", severity: "error", from: { path: "/(store|service)\\.ts$" }, to: { path: "/routes\\.ts$" } },
+  ],
+  options: { parser: "swc", tsPreCompilationDeps: true, tsConfig: undefined, exclude: { path: "(dist|node_modules)/" }, doNotFollow: { path: "node_modules" } },
+};

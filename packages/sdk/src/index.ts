@@ -1,0 +1,1 @@
+export { durationMs } from "./duration.js";

@@ -1,0 +1,93 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import fastifySwagger from "@fastify/swagger";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyBaseLogger } from "fastify";
+import Fastify, { type FastifyInstance, type RawServerDefault } from "fastify";
+import { version } from "../config.js";
+import { ApiError } from "../errors.js";
+import type { Log } from "../log.js";
+
+/** `<what>:<read or write or admin>`; `public` needs none. */
+export type Permission = "public" | `${string}:${"read" | "write" | "admin"}`;
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** What a caller must be allowed to do. A route without it can't be registered. */
+    permission?: Permission;
+  }
+  interface FastifyRequest {
+    /** Who asks; set before any handler runs. */
+    principal: Principal;
+  }
+}
+export interface Principal {
+  name: string;
+}
+
+export type Http = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+/** Decides whether a request may go on. Throws an ApiError where not. */
+export type Authorize = (request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }) => Promise<Principal>;
+
+const kilobyte = 1024;
+
+export async function openHttp(log: Log, authorize: Authorize): Promise<Http> {
+  const app = Fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    bodyLimit: 8 * kilobyte * kilobyte,
+    requestTimeout: 0,
+    connectionTimeout: 0,
+    keepAliveTimeout: 72_000,
+    routerOptions: { maxParamLength: 1_000 },
+    ajv: { customOptions: { coerceTypes: "array", removeAdditional: false, allErrors: false } },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  // A client has this long to send its headers, and a socket may stay silent for this long.
+  app.server.headersTimeout = 20_000;
+  app.server.requestTimeout = 0;
+  app.server.setTimeout(120_000);
+
+  app.decorateRequest("principal", null as unknown as Principal);
+  app.addHook("onRoute", (route) => {
+    if (route.config?.permission === undefined) throw new Error(`The route ${route.method} ${route.url} declares no permission.`);
+  });
+  app.addHook("onRequest", async (request) => {
+    const permission = request.routeOptions.config.permission ?? "public";
+    request.principal = await authorize({ headers: request.headers, method: request.method, permission });
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const answer = errorAnswer(error, log, request.url);
+    void reply.code(answer.status).send(answer.body);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    void reply.code(404).send({ error: { code: "NOT_FOUND", message: `There is no route ${request.method} ${request.url.split("?")[0]}.` } });
+  });
+
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Millrace",
+        version,
+        description: "The API of a Millrace server. MLflow's and the Open Inference Protocol's routes are described by their own projects.",
+      },
+    },
+  });
+  return app;
+}
+
+export function errorAnswer(error: unknown, log: Log, url: string): { status: number; body: { error: { code: string; message: string; details?: unknown } } } {
+  if (error instanceof ApiError) {
+    return {
+      status: error.status,
+      body: { error: { code: error.code, message: error.message, ...(error.details === undefined ? {} : { details: error.details }) } },
+    };
+  }
+  const status = (error as { statusCode?: number }).statusCode;
+  if (status !== undefined && status >= 400 && status < 500) {
+    // Fastify's own: a body that is no JSON, does not fit the schema, or is too large.
+    return { status, body: { error: { code: status === 413 ? "TOO_LARGE" : "INVALID", message: (error as Error).message } } };
+  }
+  log.error({ error, url }, "a request failed");
+  return { status: 500, body: { error: { code: "INTERNAL", message: "The server failed. Its log says why." } } };
+}

@@ -1,0 +1,33 @@
+/** What every capability stands on. */
+export { type Clock, type ClockKind, openClock } from "./clock.js";
+export { type ServerConfig, version } from "./config.js";
+export { connect, type Database, type OpenDatabase } from "./database/index.js";
+export { migrate } from "./database/migrate.js";
+export { type DuckDb, identifier, literal, openDuckDb, parquet } from "./duckdb.js";
+export { ApiError, conflict, invalid, notFound } from "./errors.js";
+export { type Events, openEvents, type PlatformEvent } from "./events.js";
+export { type Authorize, type Http, openHttp, type Permission, type Principal } from "./http/index.js";
+export { newId } from "./ids.js";
+export { type Log, openLog } from "./log.js";
+export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
+
+import type { Clock } from "./clock.js";
+import type { ServerConfig } from "./config.js";
+import type { Database } from "./database/index.js";
+import type { DuckDb } from "./duckdb.js";
+import type { Events } from "./events.js";
+import type { Log } from "./log.js";
+import type { ObjectStore } from "./objects/index.js";
+
+/** The one argument that every capability takes; what it needs of other capabilities is passed beside it. */
+export interface Platform {
+  config: ServerConfig;
+  db: Database;
+  /** For what pools of other libraries need. */
+  databaseUrl: string;
+  objects: ObjectStore;
+  duckdb: DuckDb;
+  events: Events;
+  clock: Clock;
+  log: Log;
+}

@@ -1,0 +1,99 @@
+import { createHash, randomUUID } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { ApiError, invalid, notFound } from "../errors.js";
+import type { Digest, ObjectStore, StoredObject } from "./index.js";
+
+/** A store in a folder: `<first two hex digits>/<the rest>`, written to `tmp/` first and renamed when whole and synced. */
+export async function openFolderStore(folder: string): Promise<ObjectStore> {
+  const temporary = path.join(folder, "tmp");
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+
+  function place(digest: Digest): string {
+    const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
+    if (hex === undefined) throw invalid(`"${digest}" is not a digest: write sha256: and 64 hexadecimal digits.`);
+    return path.join(folder, hex.slice(0, 2), hex.slice(2));
+  }
+
+  async function settle(from: string, digest: Digest, size: number): Promise<StoredObject> {
+    const target = place(digest);
+    const file = await open(from, "r+");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await mkdir(path.dirname(target), { recursive: true });
+    await rename(from, target);
+    const parent = await open(path.dirname(target), "r");
+    try {
+      await parent.sync();
+    } finally {
+      await parent.close();
+    }
+    return { digest, size };
+  }
+
+  async function find(digest: Digest): Promise<StoredObject | undefined> {
+    try {
+      return { digest, size: (await stat(place(digest))).size };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    async put(source, { expect, maxBytes = Number.POSITIVE_INFINITY } = {}) {
+      const file = path.join(temporary, randomUUID());
+      const hash = createHash("sha256");
+      let size = 0;
+      const measure = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          size += chunk.length;
+          if (size > maxBytes) return done(new ApiError(413, "TOO_LARGE", `More than ${maxBytes} bytes were sent.`));
+          hash.update(chunk);
+          done(null, chunk);
+        },
+      });
+      try {
+        await pipeline(Buffer.isBuffer(source) ? Readable.from([source]) : source, measure, createWriteStream(file, { flags: "wx", mode: 0o640 }));
+        const digest: Digest = `sha256:${hash.digest("hex")}`;
+        if (expect !== undefined && expect !== digest) throw invalid(`The content has the digest ${digest}, not ${expect}.`);
+        return await settle(file, digest, size);
+      } catch (error) {
+        await rm(file, { force: true });
+        if ((error as NodeJS.ErrnoException).code === "ENOSPC")
+          throw new ApiError(507, "STORAGE_FULL", "The object store is full. Free space, then repeat the request.");
+        throw error;
+      }
+    },
+    async putFile(file) {
+      const hash = createHash("sha256");
+      let size = 0;
+      for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        size += chunk.length;
+      }
+      const moved = path.join(temporary, randomUUID());
+      await rename(file, moved);
+      return settle(moved, `sha256:${hash.digest("hex")}`, size);
+    },
+    async read(digest, range) {
+      if ((await find(digest)) === undefined) throw notFound("object", digest);
+      return createReadStream(place(digest), range);
+    },
+    stat: find,
+    async localPath(digest) {
+      if ((await find(digest)) === undefined) throw notFound("object", digest);
+      return place(digest);
+    },
+    async delete(digest) {
+      await rm(place(digest), { force: true });
+    },
+  };
+}

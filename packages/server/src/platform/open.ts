@@ -1,0 +1,38 @@
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { openClock } from "./clock.js";
+import type { ServerConfig } from "./config.js";
+import { startEmbedded } from "./database/embedded.js";
+import { connect } from "./database/index.js";
+import { migrate } from "./database/migrate.js";
+import { openDuckDb } from "./duckdb.js";
+import { openEvents } from "./events.js";
+import type { Platform } from "./index.js";
+import { openLog } from "./log.js";
+import { openFolderStore } from "./objects/index.js";
+
+const migrations = new URL("../../migrations/", import.meta.url);
+
+/** Opens everything under the capabilities; `close` closes it in the opposite order. */
+export async function openPlatform(config: ServerConfig): Promise<{ platform: Platform; close: () => Promise<void> }> {
+  const log = openLog(config.logLevel);
+  await mkdir(config.dataDir, { recursive: true });
+  const embedded = config.databaseUrl === undefined ? await startEmbedded(path.join(config.dataDir, "postgres")) : undefined;
+  const databaseUrl = embedded?.url ?? (config.databaseUrl as string);
+  const database = connect(databaseUrl);
+  await migrate(database.pool, migrations);
+  const objects = await openFolderStore(path.join(config.dataDir, "objects"));
+  const duckdb = await openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(config.dataDir, "spill") });
+  const clock = await openClock(database.db, log, config.clock.kind, config.clock.kind === "replay" ? config.clock.from : undefined);
+  const events = openEvents(database.db, clock, log);
+  return {
+    platform: { config, db: database.db, databaseUrl, objects, duckdb, events, clock, log },
+    async close() {
+      await clock.stop();
+      await events.stop();
+      duckdb.close();
+      await database.close();
+      await embedded?.stop();
+    },
+  };
+}

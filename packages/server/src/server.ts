@@ -1,0 +1,29 @@
+/** The composition: the one file that knows every capability. */
+import { openHttp, type ServerConfig, version } from "./platform/index.js";
+import { openPlatform } from "./platform/open.js";
+
+export type { ServerConfig } from "./platform/index.js";
+export interface RunningServer {
+  url: string;
+  stop(): Promise<void>;
+}
+
+export async function startServer(config: ServerConfig): Promise<RunningServer> {
+  const { platform, close } = await openPlatform(config);
+  const app = await openHttp(platform.log, async () => ({ name: "local" }));
+
+  app.get("/health", { config: { permission: "public" } }, async (_request, reply) => reply.type("text/plain").send("OK"));
+  app.get("/version", { config: { permission: "public" } }, async (_request, reply) => reply.type("text/plain").send(version));
+  app.get("/openapi.json", { config: { permission: "public" } }, async () => app.swagger());
+
+  await platform.events.start();
+  platform.clock.start();
+  const url = await app.listen({ host: config.host, port: config.port });
+  return {
+    url,
+    async stop() {
+      await app.close();
+      await close();
+    },
+  };
+}
