@@ -5,7 +5,7 @@ import path from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ApiError, invalid, notFound } from "../errors.js";
-import type { Digest, ObjectStore, StoredObject } from "./index.js";
+import type { Digest, ObjectStore, StoredObject } from "./store.js";
 
 /** A store in a folder: `<first two hex digits>/<the rest>`, written to `tmp/` first and renamed when whole and synced. */
 export async function openFolderStore(folder: string): Promise<ObjectStore> {

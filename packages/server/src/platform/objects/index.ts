@@ -1,25 +1,2 @@
-import type { Readable } from "node:stream";
-
-/** `sha256:<64 hex digits>` */
-export type Digest = `sha256:${string}`;
-
-export interface StoredObject {
-  digest: Digest;
-  size: number;
-}
-
-/** Immutable bytes, named by their digest. What is put twice is stored once. */
-export interface ObjectStore {
-  /** Durable when it resolves. `expect` refuses other content with a 400. */
-  put(source: Readable | Buffer, options?: { expect?: Digest; maxBytes?: number }): Promise<StoredObject>;
-  /** Takes a finished file into the store; the file is gone from where it was. */
-  putFile(path: string): Promise<StoredObject>;
-  /** Throws a 404 where it is missing. `start` and `end` are inclusive byte offsets. */
-  read(digest: Digest, range?: { start: number; end: number }): Promise<Readable>;
-  stat(digest: Digest): Promise<StoredObject | undefined>;
-  /** A path on this machine at which the whole object can be read; fetched first where the store is remote. */
-  localPath(digest: Digest): Promise<string>;
-  delete(digest: Digest): Promise<void>;
-}
-
 export { openFolderStore } from "./folder.js";
+export type { Digest, ObjectStore, StoredObject } from "./store.js";
