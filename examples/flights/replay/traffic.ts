@@ -1,0 +1,104 @@
+/** What clients of the endpoint do: ask before a flight leaves, tell when it has landed. */
+import type { Client } from "./client.js";
+import type { Flight, Rows, World } from "./world.js";
+
+const hour = 3_600_000;
+const atOnce = 8;
+
+export interface TrafficCounts {
+  predictions: number;
+  requests: number;
+  /** Requests that were not answered with a prediction. */
+  failed: number;
+  firstFailure: string | null;
+  labels: number;
+  versions: Map<number, number>;
+}
+export const noTraffic = (): TrafficCounts => ({ predictions: 0, requests: 0, failed: 0, firstFailure: null, labels: 0, versions: new Map() });
+
+interface Inference {
+  parameters?: { version?: number };
+  outputs: { name: string; data: unknown[] }[];
+}
+
+/** Flights that were predicted and are in the air, by the hour in which their outcome becomes known. */
+export type InTheAir = Map<number, { id: string; label: boolean }[]>;
+
+/** An hour of the world, in the order in which it happens. */
+export async function liveAnHour(world: World, client: Client, from: Date, pending: InTheAir, counts: TrafficCounts): Promise<void> {
+  const to = new Date(from.getTime() + hour);
+  const [weather, landings, departures] = await Promise.all([world.weather(from, to), world.landings(from, to), world.departures(from, to)]);
+  // A value carries the moment from which it holds: what comes in together is still seen by each prediction only from that moment on.
+  await push(client, "weather", weather, from);
+  await Promise.all([push(client, "origin_delays", landings, to), push(client, "carrier_delays", landings, to)]);
+
+  const slots = new Map<string, Flight[]>();
+  for (const flight of departures) {
+    const slot = slots.get(flight.sched_dep);
+    if (slot === undefined) slots.set(flight.sched_dep, [flight]);
+    else slot.push(flight);
+  }
+  const queue = [...slots.entries()];
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await predict(client, next[0], next[1], pending, counts);
+    }),
+  );
+
+  const known = pending.get(from.getTime());
+  pending.delete(from.getTime());
+  if (known !== undefined) {
+    await client.post("/api/v1/endpoints/delay/labels", { labels: known }, to.toISOString());
+    counts.labels += known.length;
+  }
+}
+
+async function push(client: Client, view: string, rows: Rows, at: Date): Promise<void> {
+  const first = Object.values(rows)[0];
+  if (first === undefined || first.length === 0) return;
+  await client.post(`/api/v1/feature-views/${view}/push`, { columns: rows }, at.toISOString());
+}
+
+async function predict(client: Client, moment: string, flights: Flight[], pending: InTheAir, counts: TrafficCounts): Promise<void> {
+  const text = (name: "sched_dep" | "carrier" | "origin" | "dest" | "tailnum") => ({
+    name,
+    datatype: "BYTES",
+    shape: [flights.length],
+    data: flights.map((f) => f[name]),
+  });
+  const id = moment.slice(0, 16);
+  counts.requests++;
+  const { status, body } = await client.request<Inference>(
+    "POST",
+    "/v2/models/delay/infer",
+    {
+      id,
+      inputs: [
+        text("sched_dep"),
+        text("carrier"),
+        text("origin"),
+        text("dest"),
+        text("tailnum"),
+        { name: "distance", datatype: "FP64", shape: [flights.length], data: flights.map((f) => f.distance) },
+      ],
+    },
+    moment,
+  );
+  const ids = status === 200 ? body.outputs.find((o) => o.name === "prediction_id")?.data : undefined;
+  if (ids === undefined || ids.length !== flights.length) {
+    counts.failed++;
+    counts.firstFailure ??= `${status}: ${JSON.stringify(body).slice(0, 300)}`;
+    return;
+  }
+  counts.predictions += flights.length;
+  const version = Number(body.parameters?.version);
+  counts.versions.set(version, (counts.versions.get(version) ?? 0) + flights.length);
+  flights.forEach((flight, i) => {
+    if (flight.landed_at === null || flight.late === null) return;
+    const due = Math.max(Math.floor(Date.parse(flight.landed_at) / hour) * hour, Math.floor(Date.parse(moment) / hour) * hour + hour);
+    const list = pending.get(due);
+    const label = { id: String(ids[i]), label: flight.late };
+    if (list === undefined) pending.set(due, [label]);
+    else list.push(label);
+  });
+}
