@@ -1,6 +1,7 @@
 /** The composition: the one file that knows every capability. */
 import { openHttp, type ServerConfig, version } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
+import { createProjects, projectsRoutes } from "./projects/index.js";
 
 export type { ServerConfig } from "./platform/index.js";
 export interface RunningServer {
@@ -15,6 +16,9 @@ export async function startServer(config: ServerConfig): Promise<RunningServer> 
   app.get("/health", { config: { permission: "public" } }, async (_request, reply) => reply.type("text/plain").send("OK"));
   app.get("/version", { config: { permission: "public" } }, async (_request, reply) => reply.type("text/plain").send(version));
   app.get("/openapi.json", { config: { permission: "public" } }, async () => app.swagger());
+
+  const projects = createProjects(platform);
+  projectsRoutes(app, projects, platform.objects);
 
   await platform.events.start();
   platform.clock.start();

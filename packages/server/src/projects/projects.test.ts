@@ -1,0 +1,100 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Plan, ProjectVersion } from "@millrace/sdk/api";
+import type { Expr, ProjectSpec } from "@millrace/sdk/spec";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openHttp, type Platform } from "../platform/index.js";
+import { openPlatform } from "../platform/open.js";
+import { createProjects, projectsRoutes } from "./index.js";
+import { applyProject, projectSpec } from "./testing.js";
+
+let folder: string;
+let url: string;
+let platform: Platform;
+let stop: () => Promise<void>;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
+  const opened = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: folder, clock: { kind: "system" }, logLevel: "warn" });
+  platform = opened.platform;
+  const app = await openHttp(platform.log, async () => ({ name: "anna" }));
+  projectsRoutes(app, createProjects(platform), platform.objects);
+  url = await app.listen({ host: "127.0.0.1", port: 0 });
+  stop = async () => {
+    await app.close();
+    await opened.close();
+  };
+});
+afterAll(async () => {
+  await stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const flights = { name: "flights", mode: "append" as const, timestamp: "time", definedAt: "millrace.ts:3" };
+const expression: Expr = { op: "add", left: { op: "column", name: "a" }, right: { op: "coalesce", of: [{ op: "literal", value: 1 }] } };
+const service = {
+  name: "features",
+  request: [{ name: "a", type: "int64" as const }],
+  timestamp: "a",
+  views: [],
+  compute: [{ name: "b", type: "int64" as const, expr: expression }],
+  features: [{ name: "b", type: "int64" as const }],
+};
+
+type Answer = Plan & ProjectVersion & { error?: { code: string; message: string; details: unknown } };
+async function put(spec: ProjectSpec): Promise<{ status: number; body: Answer }> {
+  const answer = await fetch(`${url}/api/v1/projects/${spec.name}`, {
+    method: "PUT",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(spec),
+  });
+  return { status: answer.status, body: (await answer.json()) as Answer };
+}
+
+test("a project is applied with its files, applying it again makes no version, and a change names its fields", async () => {
+  const bytes = Buffer.from("print('hello')\n");
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  const spec = projectSpec({ name: "delays", datasets: [flights], featureServices: [service], files: [{ path: "train.py", digest, size: bytes.length }] });
+
+  const refused = await put(spec);
+  expect([refused.status, refused.body.error?.code, refused.body.error?.details]).toEqual([409, "FILES_MISSING", { missing: [digest] }]);
+  const wrong = await fetch(`${url}/api/v1/objects/${digest}`, { method: "PUT", body: "other" });
+  expect(wrong.status).toBe(400);
+  const uploaded = await fetch(`${url}/api/v1/objects/${digest}`, { method: "PUT", body: bytes });
+  expect([uploaded.status, await uploaded.json()]).toEqual([200, { digest, size: bytes.length }]);
+  expect(await (await fetch(`${url}/api/v1/objects/${digest}`)).text()).toBe("print('hello')\n");
+
+  const first = await put(spec);
+  expect([first.status, first.body.version, first.body.appliedBy]).toEqual([200, 1, "anna"]);
+  expect(first.body.changes.map((change) => change.action)).toEqual(["create", "create"]);
+  const again = await put(spec);
+  expect([again.body.version, again.body.changes.every((change) => change.action === "unchanged")]).toEqual([1, true]);
+
+  const moved = { ...flights, timestamp: "landed", definedAt: "millrace.ts:9" };
+  const second = await put({ ...spec, datasets: [moved], featureServices: [] });
+  expect(second.body.version).toBe(2);
+  expect(second.body.changes).toEqual([
+    { action: "update", kind: "dataset", name: "flights", fields: ["timestamp"] },
+    { action: "delete", kind: "feature_service", name: "features" },
+  ]);
+  expect((await platform.events.list({ limit: 10, types: ["project.*"] })).map((event) => event.data.version)).toEqual([1, 2]);
+});
+
+test("another process sees what was applied", async () => {
+  const here = createProjects(platform);
+  const there = createProjects(platform);
+  expect(await there.get("entity", "plane")).toBeUndefined();
+  await applyProject(here, { entities: [{ name: "plane", keys: [{ name: "tailnum", type: "string" }] }] });
+  expect((await there.list("entity")).map((entity) => entity.name)).toEqual(["plane"]);
+  expect((await there.require("entity", "plane")).projectVersion).toBe(1);
+  await expect(there.require("entity", "ship")).rejects.toThrow('There is no entity "ship".');
+});
+
+test("a name that another project owns is refused, and so is a path outside the project", async () => {
+  const projects = createProjects(platform);
+  await applyProject(projects, { name: "one", schemas: [{ name: "shared", columns: {} }] });
+  await expect(applyProject(projects, { name: "two", schemas: [{ name: "shared", columns: {} }] })).rejects.toThrow(/belongs to the project "one"/);
+  const digest = `sha256:${"0".repeat(64)}`;
+  await expect(applyProject(projects, { name: "two", files: [{ path: "../etc/passwd", digest, size: 1 }] })).rejects.toThrow(/no path inside the project/);
+});
