@@ -30,7 +30,7 @@ test("a candidate that is better by exactly the margin passes, with the numbers 
       gate: "auc better by 0.002",
       severity: "block",
       passed: true,
-      message: "The candidate's auc is 0.702, the champion's (version delay/3) 0.7: better by 0.002; asked is better by at least 0.002.",
+      message: "The candidate's auc is 0.702, the champion's (delay/3) 0.7: better by 0.002; asked is better by at least 0.002.",
     },
   ]);
 });

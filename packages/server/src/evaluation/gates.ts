@@ -69,7 +69,7 @@ function better(metric: MetricName, by: number, { candidate, champion, championV
   if (other === null) return notMeasured(metric, champion);
   const difference = gain(metric, value, other);
   const passed = difference >= by - tolerance;
-  const who = championVersion === null ? "the champion's" : `the champion's (version ${championVersion})`;
+  const who = championVersion === null ? "the champion's" : `the champion's (${championVersion})`;
   const verdict = difference < 0 ? `worse by ${shown(-difference)}` : `better by ${shown(difference)}`;
   return { passed, message: `The candidate's ${metric} is ${shown(value)}, ${who} ${shown(other)}: ${verdict}; asked is better by at least ${by}.` };
 }

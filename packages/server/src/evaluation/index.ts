@@ -1,3 +1,23 @@
 /** Evaluation: metrics overall and on slices, and the gates that decide by them. */
+
+export { onnxFile } from "./artifacts.js";
+export { batchRows, modelInput, streamColumns } from "./columns.js";
 export { judgeGates } from "./gates.js";
 export { binaryMetrics, calibrationBins } from "./metrics.js";
+export type { RegisteredVersion, Scorer, ScorerSource, VersionRegistry } from "./ports.js";
+
+import type { StepKind } from "../pipelines/step.js";
+import type { Platform } from "../platform/index.js";
+import type { Projects } from "../projects/index.js";
+import { evaluateStep } from "./evaluate-step.js";
+import type { ScorerSource, VersionRegistry } from "./ports.js";
+import { registerStep } from "./register-step.js";
+
+export interface Evaluation {
+  /** How the pipelines' nodes `evaluate` and `register` run. */
+  stepKinds: { evaluate: StepKind<"evaluate">; register: StepKind<"register"> };
+}
+
+export function createEvaluation(platform: Platform, on: { projects: Projects; registry: VersionRegistry; inference: ScorerSource }): Evaluation {
+  return { stepKinds: { evaluate: evaluateStep(platform, on), register: registerStep(platform, on.registry) } };
+}
