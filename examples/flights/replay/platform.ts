@@ -1,0 +1,56 @@
+/** A platform of the replay's own: a server with a replayed clock, and the CLI that speaks to it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+export const checkout = fileURLToPath(new URL("../../../", import.meta.url));
+const command = path.join(checkout, "bin", "millrace");
+
+export interface Platform {
+  url: string;
+  /** Runs the CLI against it; what it prints is passed on. */
+  cli(args: string[]): Promise<void>;
+  stop(): Promise<void>;
+  ended: Promise<void>;
+}
+
+export async function startPlatform({ dataDir, port, from }: { dataDir: string; port: number; from: string }): Promise<Platform> {
+  await mkdir(dataDir, { recursive: true });
+  // Environments are made from locked requirements and named by them: they are the same for every demo.
+  for (const entry of await readdir(dataDir)) {
+    if (entry !== "environments" && entry !== "tools") await rm(path.join(dataDir, entry), { recursive: true, force: true });
+  }
+  const child = spawn(command, ["up", "--port", String(port), "--data-dir", dataDir, "--replay-from", from], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill("SIGTERM"));
+  const url = await firstAddress(child);
+  return {
+    url,
+    ended,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+    },
+    cli: (args) =>
+      new Promise((resolve, reject) => {
+        const cli = spawn(command, args, { stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, MILLRACE_URL: url } });
+        cli.once("error", reject);
+        cli.once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`millrace ${args[0]} ended with ${code}.`))));
+      }),
+  };
+}
+
+function firstAddress(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    if (child.stdout === null) return reject(new Error("The server has no output."));
+    const lines = createInterface({ input: child.stdout });
+    lines.on("line", (line) => {
+      const url = /https?:\/\/\S+/.exec(line)?.[0];
+      if (url !== undefined) resolve(url);
+    });
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`The server ended with ${code} at its start.`)));
+  });
+}
