@@ -50,6 +50,11 @@ export function openClient(url: string) {
     if (answer.status >= 300) throw new Error(`${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body).slice(0, 600)}`);
     return answer.body;
   }
-  return { request, get: <T>(path: string) => must<T>("GET", path), post: <T>(path: string, body?: unknown, moment?: string) => must<T>("POST", path, body ?? {}, moment), close: () => agent.destroy() };
+  return {
+    request,
+    get: <T>(path: string) => must<T>("GET", path),
+    post: <T>(path: string, body?: unknown, moment?: string) => must<T>("POST", path, body ?? {}, moment),
+    close: () => agent.destroy(),
+  };
 }
 export type Client = ReturnType<typeof openClient>;

@@ -43,7 +43,10 @@ const script = {
 
 async function main(): Promise<void> {
   const last = /^2013-(0[3-9]|1[0-2])$/.test(options.until) ? options.until : fail(`--until takes a month from 2013-03 to 2013-12, not "${options.until}".`);
-  const [world, platform] = await Promise.all([openWorld(), startPlatform({ dataDir: options["data-dir"], port: Number(options.port), from: "2013-02-28T12:00:00Z" })]);
+  const [world, platform] = await Promise.all([
+    openWorld(),
+    startPlatform({ dataDir: options["data-dir"], port: Number(options.port), from: "2013-02-28T12:00:00Z" }),
+  ]);
   const client = openClient(platform.url);
   say(`the platform is up at ${platform.url}`);
 
@@ -154,7 +157,9 @@ async function runsFinished(client: Client): Promise<void> {
   for (const id of reported) {
     const run = await client.get<Run>(`/api/v1/runs/${id}`);
     const seconds = ((run.durationMs ?? 0) / 1000).toFixed(1);
-    say(`run ${id.slice(-6)} (${run.cause.reason ?? run.cause.kind}) ${run.state} in ${seconds} s${run.modelVersion === null ? "" : ` as ${run.modelVersion}`}${run.message === null ? "" : `: ${run.message.split("\n")[0]}`}`);
+    say(
+      `run ${id.slice(-6)} (${run.cause.reason ?? run.cause.kind}) ${run.state} in ${seconds} s${run.modelVersion === null ? "" : ` as ${run.modelVersion}`}${run.message === null ? "" : `: ${run.message.split("\n")[0]}`}`,
+    );
   }
   if (reported.size > 0) await client.post("/api/v1/clock", { to: (await client.get<{ now: string }>("/api/v1/clock")).now });
 }

@@ -63,12 +63,25 @@ export async function summary(client: Client, platform: Platform, { counts, comp
 
   const rows = comparisons.reduce((sum, c) => sum + c.rows, 0);
   const equal = comparisons.reduce((sum, c) => sum + c.equal, 0);
-  print(`\n${counts.predictions.toLocaleString("en")} flights predicted in ${counts.requests.toLocaleString("en")} requests, ${counts.failed} failed${counts.firstFailure === null ? "" : ` (${counts.firstFailure})`}; ${counts.labels.toLocaleString("en")} labels came`);
-  print(`answered by ${[...counts.versions].sort((a, b) => a[0] - b[0]).map(([v, n]) => `v${v} ${n.toLocaleString("en")}`).join(", ")}`);
+  print(
+    `\n${counts.predictions.toLocaleString("en")} flights predicted in ${counts.requests.toLocaleString("en")} requests, ${counts.failed} failed${counts.firstFailure === null ? "" : ` (${counts.firstFailure})`}; ${counts.labels.toLocaleString("en")} labels came`,
+  );
+  print(
+    `answered by ${[...counts.versions]
+      .sort((a, b) => a[0] - b[0])
+      .map(([v, n]) => `v${v} ${n.toLocaleString("en")}`)
+      .join(", ")}`,
+  );
   print(`features at prediction equal to the offline ones in ${equal} of ${rows} sampled flights`);
-  for (const feature of comparisons.flatMap((c) => c.features).filter((f) => f.different > 0).slice(0, 5)) print(`    ${feature.name}: ${feature.different} differ, by ${feature.maxDifference}; ${JSON.stringify(feature.examples[0])}`);
-  for (const event of events.filter((e) => e.type === "rollout.rolled_back")) print(`v${String(event.data.candidate)} was rolled back: ${String(event.data.reason)}`);
-  for (const event of events.filter((e) => e.type === "run.finished" && e.data.state === "refused")) print(`refused on ${event.at.slice(0, 10)}: ${String(event.data.message).split("\n").join("; ")}`);
+  for (const feature of comparisons
+    .flatMap((c) => c.features)
+    .filter((f) => f.different > 0)
+    .slice(0, 5))
+    print(`    ${feature.name}: ${feature.different} differ, by ${feature.maxDifference}; ${JSON.stringify(feature.examples[0])}`);
+  for (const event of events.filter((e) => e.type === "rollout.rolled_back"))
+    print(`v${String(event.data.candidate)} was rolled back: ${String(event.data.reason)}`);
+  for (const event of events.filter((e) => e.type === "run.finished" && e.data.state === "refused"))
+    print(`refused on ${event.at.slice(0, 10)}: ${String(event.data.message).split("\n").join("; ")}`);
 
   const sample = events.length === 0 ? undefined : await lastPrediction(client);
   if (sample !== undefined) {
@@ -88,7 +101,9 @@ async function all<T>(client: Client, path: string): Promise<T[]> {
   const items: T[] = [];
   let after: string | undefined;
   do {
-    const page: { items: T[]; next?: string } = await client.get(`${path}${path.includes("?") ? "&" : "?"}limit=1000${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`);
+    const page: { items: T[]; next?: string } = await client.get(
+      `${path}${path.includes("?") ? "&" : "?"}limit=1000${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`,
+    );
     items.push(...page.items);
     after = page.next;
   } while (after !== undefined);

@@ -39,16 +39,20 @@ export async function openWorld() {
     return Object.fromEntries(
       Object.entries(reader.getColumnsObjectJS()).map(([name, values]) => [
         name,
-        values.map((value) => (value instanceof Date ? value.toISOString() : typeof value === "bigint" ? Number(value) : (value as string | number | boolean | null))),
+        values.map((value) =>
+          value instanceof Date ? value.toISOString() : typeof value === "bigint" ? Number(value) : (value as string | number | boolean | null),
+        ),
       ]),
     );
   }
-  const between = (column: string, from: Date, to: Date) => `${column} >= timestamptz '${from.toISOString()}' and ${column} < timestamptz '${to.toISOString()}'`;
+  const between = (column: string, from: Date, to: Date) =>
+    `${column} >= timestamptz '${from.toISOString()}' and ${column} < timestamptz '${to.toISOString()}'`;
 
   return {
     /** Flights whose scheduled departure lies in [from, to), in its order. */
     async departures(from: Date, to: Date): Promise<Flight[]> {
-      const rows = await columns(`select strftime(sched_dep, '%Y%m%dT%H%M') || '-' || carrier || flight || '-' || origin as id, sched_dep, carrier, origin, dest,
+      const rows =
+        await columns(`select strftime(sched_dep, '%Y%m%dT%H%M') || '-' || carrier || flight || '-' || origin as id, sched_dep, carrier, origin, dest,
         coalesce(tailnum, '') as tailnum, distance::double as distance, case when arr_delay is not null then landed_at end as landed_at, arr_delay > 15 as late
         from departure where ${between("sched_dep", from, to)} order by sched_dep, origin, carrier, flight`);
       const names = Object.keys(rows);
