@@ -18,7 +18,8 @@ export interface StepContext<K extends NodeKind> {
   trackingRunId: string | null;
   /** Empty, this attempt's own, removed afterwards. */
   workDir: string;
-  log(text: string): void;
+  /** Lines of the step's log. `stream` is `stdout` or `stderr` where a process of the step says it. */
+  log(text: string, stream?: string): void;
   /** Aborted when the run is cancelled. */
   signal: AbortSignal;
 }

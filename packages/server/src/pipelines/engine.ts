@@ -1,0 +1,64 @@
+/** Durable execution, as narrow as pipelines need it. The only file that knows DBOS. */
+import { DBOS } from "@dbos-inc/dbos-sdk";
+import type { Platform } from "../platform/index.js";
+
+/** Does `work` once: when the execution is repeated after a crash, a step that ended answers what it answered before. */
+export type DurableStep = <T>(name: string, work: () => Promise<T>) => Promise<T>;
+
+export interface Engine {
+  /** Begins to execute what was interrupted. */
+  launch(): Promise<void>;
+  /** Begins the execution of a run, or does nothing where it has begun. */
+  start(runId: string): Promise<void>;
+  /** Has the runs that another, dead executor had begun executed by whoever is alive. */
+  takeOver(runIds: string[]): Promise<void>;
+  /** Ends without waiting for what is executed; the next launch resumes it. */
+  stop(): Promise<void>;
+}
+
+/**
+ * `execute` is called for a run, and again after every crash: its steps must be started in the same order each time. DBOS keeps its
+ * registry and connection in the process, so that one engine is open in a process at a time.
+ */
+export function openEngine(platform: Platform, executorId: string, execute: (runId: string, step: DurableStep) => Promise<void>): Engine {
+  const log = platform.log;
+  const step: DurableStep = (name, work) => DBOS.runStep(work, { name });
+  let workflow: ((runId: string) => Promise<void>) | undefined;
+  return {
+    async launch() {
+      if (DBOS.isInitialized()) throw new Error("This process executes pipelines already: stop the other server first.");
+      DBOS.setConfig({
+        name: "millrace",
+        systemDatabaseUrl: platform.databaseUrl,
+        systemDatabasePoolSize: 10,
+        systemDatabaseSchemaName: "dbos",
+        executorID: executorId,
+        // Pinned: what the code of a step is, is in its cache key. A new release of the server goes on with the runs of the old one.
+        applicationVersion: "1",
+        enableOTLP: false,
+        tracingEnabled: false,
+        logger: {
+          debug: (entry) => log.trace({ engine: true }, String(entry)),
+          info: (entry) => log.debug({ engine: true }, String(entry)),
+          warn: (entry) => log.warn({ engine: true }, String(entry)),
+          error: (entry) => log.error({ engine: true }, String(entry)),
+        },
+      });
+      workflow = DBOS.registerWorkflow((runId: string) => execute(runId, step), { name: "pipeline_run", maxRecoveryAttempts: 1_000 });
+      await DBOS.launch();
+    },
+    async start(runId) {
+      // Where the engine is not launched yet, launching finds the run.
+      if (workflow !== undefined) await DBOS.startWorkflow(workflow, { workflowID: runId })(runId);
+    },
+    async takeOver(runIds) {
+      const known = await DBOS.listWorkflows({ workflowIDs: runIds, status: ["PENDING", "ENQUEUED"], loadInput: false, loadOutput: false });
+      if (known.length > 0) await DBOS.resumeWorkflows(known.map((w) => w.workflowID));
+    },
+    async stop() {
+      if (workflow === undefined) return;
+      workflow = undefined;
+      await DBOS.shutdown({ deregister: true });
+    },
+  };
+}

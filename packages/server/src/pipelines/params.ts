@@ -1,0 +1,61 @@
+import type { ParamSpec, PipelineSpec } from "@millrace/sdk/spec";
+import { invalid } from "../platform/index.js";
+
+export type ParamValue = string | number | boolean;
+const month = /^[0-9]{4}-(0[1-9]|1[0-2])$/;
+
+/** The value of every param of the pipeline: as given, else its default. Throws a 400 that names each param that is wrong. */
+export function checkParams(spec: PipelineSpec, given: Record<string, ParamValue>): Record<string, ParamValue> {
+  const problems: string[] = [];
+  const values: Record<string, ParamValue> = {};
+  for (const param of spec.params) {
+    const value = given[param.name] ?? param.default;
+    if (value === undefined) {
+      problems.push(`"${param.name}" is missing: give ${expected(param)}.`);
+      continue;
+    }
+    const parsed = parse(param, value);
+    if (parsed === undefined) problems.push(`"${param.name}" is ${JSON.stringify(value)}: give ${expected(param)}.`);
+    else values[param.name] = parsed;
+  }
+  const known = spec.params.map((p) => p.name);
+  for (const name of Object.keys(given)) {
+    if (!known.includes(name)) problems.push(`"${name}" is no param of it: ${known.length === 0 ? "it takes none" : `it takes ${known.join(", ")}`}.`);
+  }
+  if (problems.length > 0) throw invalid(`The params of the pipeline "${spec.name}" are wrong. ${problems.join(" ")}`, { problems });
+  return values;
+}
+
+function parse(param: ParamSpec, value: ParamValue): ParamValue | undefined {
+  switch (param.type) {
+    case "string":
+      return typeof value === "string" && value.length <= 10_000 ? value : undefined;
+    case "int":
+      return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
+    case "float":
+      return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+    case "boolean":
+      return typeof value === "boolean" ? value : undefined;
+    case "month":
+      return typeof value === "string" && (value === "latest" || month.test(value)) ? value : undefined;
+    case "enum":
+      return typeof value === "string" && (param.values ?? []).includes(value) ? value : undefined;
+  }
+}
+
+function expected(param: ParamSpec): string {
+  switch (param.type) {
+    case "string":
+      return "a text of at most 10,000 characters";
+    case "int":
+      return "a whole number";
+    case "float":
+      return "a number";
+    case "boolean":
+      return "true or false";
+    case "month":
+      return "a month as 2013-03, or latest";
+    case "enum":
+      return `one of ${(param.values ?? []).join(", ")}`;
+  }
+}
