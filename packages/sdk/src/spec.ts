@@ -111,8 +111,7 @@ export type EntitySpec = Static<typeof EntitySpec>;
 export type Expr =
   | { op: "column"; name: string }
   | { op: "literal"; value: number | string | boolean | null }
-  | { op: "add" | "subtract" | "multiply" | "divide"; left: Expr; right: Expr }
-  | { op: "equal" | "less" | "less_or_equal"; left: Expr; right: Expr }
+  | { op: "add" | "subtract" | "multiply" | "divide" | "equal" | "less" | "less_or_equal"; left: Expr; right: Expr }
   | { op: "year" | "month" | "day_of_month" | "day_of_week" | "hour" | "minute"; of: Expr; zone: string }
   | { op: "is_null"; of: Expr }
   | { op: "coalesce"; of: Expr[] };

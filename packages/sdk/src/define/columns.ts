@@ -1,0 +1,33 @@
+import type { ColumnRule, ColumnType } from "../spec.js";
+
+/** The columns of a table: name → type. A table that is wired to an input has all that the input needs, and may have more. */
+export type Columns = Readonly<Record<string, ColumnType>>;
+
+type Rule = Omit<ColumnRule, "type">;
+/** A column with its type and what is asked of its values. `unit` is for features. */
+export interface Column<out T extends ColumnType = ColumnType> {
+  readonly type: T;
+  readonly rule: Rule;
+  readonly unit?: string;
+}
+export type TypesOf<C extends Readonly<Record<string, Column>>> = { readonly [K in keyof C]: C[K]["type"] };
+/** The columns of both; the second's type holds where both have one. */
+export type Merge<A extends Columns, B extends Columns> = { readonly [K in keyof A | keyof B]: K extends keyof B ? B[K] : K extends keyof A ? A[K] : never };
+
+const column =
+  <T extends ColumnType>(type: T) =>
+  /** Rules of the column in a schema, or the unit of a feature. */
+  (of: Rule | string = {}): Column<T> =>
+    typeof of === "string" ? { type, rule: {}, unit: of } : { type, rule: of };
+
+export const string = column("string");
+export const int64 = column("int64");
+export const float64 = column("float64");
+export const boolean = column("boolean");
+/** A moment, in UTC. */
+export const timestamp = column("timestamp");
+export const date = column("date");
+
+/** Only for the types: the builders keep no types at run time but the names'. */
+export const typesOf = <C extends Readonly<Record<string, Column>>>(columns: C): TypesOf<C> =>
+  Object.fromEntries(Object.entries(columns).map(([name, { type }]) => [name, type])) as TypesOf<C>;

@@ -1,0 +1,48 @@
+export { type FeatureTable, Json, Model, type ModelVersion, type Report, Table, table } from "./artifacts.js";
+export { boolean, type Column, type Columns, date, float64, int64, string, timestamp } from "./columns.js";
+export { type Dataset, dataset, type Schema, schema, sql } from "./data.js";
+export type { Definition, DurationText, Problem } from "./definition.js";
+export {
+  add,
+  coalesce,
+  col,
+  dayOfMonth,
+  dayOfWeek,
+  divide,
+  type Expression,
+  equal,
+  hour,
+  isNull,
+  less,
+  lessOrEqual,
+  lit,
+  minute,
+  month,
+  multiply,
+  subtract,
+  year,
+} from "./expressions.js";
+export { count, type Entity, entity, type FeatureView, featureView, mean, share, sum, window } from "./features.js";
+export { bool, choice, float, int, type Param, text } from "./params.js";
+export { type Pipeline, pipeline } from "./pipeline.js";
+export { isProject, type Project, project } from "./project.js";
+export { type PythonStep, python } from "./python.js";
+export { type FeatureService, featureService } from "./service.js";
+export { canary, type Endpoint, endpoint, errorRate, type Monitor, metric, monitor } from "./serving.js";
+export {
+  alias,
+  atLeast,
+  atMost,
+  better,
+  champion,
+  evaluate,
+  historicalFeatures,
+  latency,
+  type MetricName,
+  noSliceWorse,
+  register,
+  sameAsTrained,
+  splitByTime,
+  validate,
+} from "./steps.js";
+export { below, type Condition, cron, drift, newData, type Trigger, trigger } from "./trigger.js";

@@ -1,0 +1,81 @@
+import type { EndpointSpec, JudgeSpec, MonitorSpec } from "../spec.js";
+import { type Definition, type DurationText, define } from "./definition.js";
+import { given, here } from "./place.js";
+import type { FeatureService } from "./service.js";
+import type { MetricName } from "./steps.js";
+
+export type Percent = `${number}%`;
+const shareOf = (percent: Percent): number => Number(percent.slice(0, -1)) / 100;
+
+export interface Rollout {
+  readonly spec: EndpointSpec["rollout"];
+}
+/** A new version takes a growing part of the traffic, and goes back to none as soon as a judge says no. */
+export const canary = (options: { steps: readonly Percent[]; each: DurationText; judge: readonly JudgeSpec[] }): Rollout => ({
+  spec: { kind: "canary", steps: options.steps.map(shareOf), each: options.each, judge: [...options.judge] },
+});
+export const errorRate = {
+  /** The candidate's share of requests that ended in an error, once `minRequests` (default 100) came. */
+  below: (share: Percent, { minRequests = 100 }: { minRequests?: number } = {}): JudgeSpec => ({
+    kind: "error_rate_below",
+    share: shareOf(share),
+    minRequests,
+  }),
+};
+export const metric = (name: MetricName) => ({
+  /** The candidate's metric on its labelled predictions is not worse than the stable version's by more than `by`, once both have `minLabels` (default 200). */
+  notWorse: ({ by, minLabels = 200 }: { by: number; minLabels?: number }): JudgeSpec => ({ kind: "metric_not_worse", metric: name, by, minLabels }),
+});
+
+export interface Endpoint extends Definition<"endpoints"> {}
+/** Where a model answers over HTTP. Its stable version is `champion`; a version that becomes `challenger` is rolled out. */
+export function endpoint(options: {
+  name: string;
+  /** The registered model. */
+  model: string;
+  features: FeatureService;
+  rollout: Rollout;
+  /** The prediction log. */
+  log?: { retain?: DurationText };
+}): Endpoint {
+  const spec: EndpointSpec = given({
+    name: options.name,
+    model: options.model,
+    service: options.features.name,
+    rollout: options.rollout.spec,
+    log: given({ retain: options.log?.retain }),
+    definedAt: here(),
+  });
+  return define("endpoints", spec, [options.features]);
+}
+
+export interface Monitor<out M extends MetricName = MetricName> extends Definition<"monitors"> {
+  /** Only for the types. */
+  readonly metrics?: M;
+}
+/** Compares what an endpoint sees and says with what its model was trained on, and with what came true. */
+export function monitor<const M extends MetricName>(options: {
+  name: string;
+  endpoint: Endpoint;
+  every: DurationText;
+  /** The past that is looked at; default `every`. */
+  window?: DurationText;
+  /** The alias of the version whose training rows are the reference; default `champion`. */
+  reference?: string;
+  /** A feature drifts where its PSI is over `threshold`; the input does where the `share` of its features drift. Default PSI over 0.2 for 0.3 of them. */
+  drift?: { method: "psi"; threshold: number; share: number };
+  /** Metrics on labelled predictions, once there are `minLabels` (default 200). */
+  performance: { metrics: readonly M[]; minLabels?: number };
+}): Monitor<M> {
+  const spec: MonitorSpec = given({
+    name: options.name,
+    endpoint: options.endpoint.name,
+    every: options.every,
+    window: options.window,
+    reference: { alias: options.reference ?? "champion" },
+    drift: options.drift ?? { method: "psi", threshold: 0.2, share: 0.3 },
+    performance: { metrics: [...options.performance.metrics], minLabels: options.performance.minLabels ?? 200 },
+    definedAt: here(),
+  });
+  return define("monitors", spec, [options.endpoint]);
+}
