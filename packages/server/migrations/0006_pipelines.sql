@@ -1,6 +1,8 @@
 -- Pipelines: runs of typed steps, and the outputs that can be used again.
 create table pipeline_run (
   id text primary key,
+  -- The order in which runs were asked for: ids may be chosen by who asks.
+  n bigint generated always as identity unique,
   pipeline text not null,
   project text not null,
   project_version int not null,
@@ -11,7 +13,6 @@ create table pipeline_run (
   state text not null check (state in ('queued', 'running', 'succeeded', 'refused', 'failed', 'cancelled')),
   message text,
   tracking_run_id text,
-  tracking_experiment_id text,
   metrics jsonb not null default '{}',
   model_version text,
   -- Counts the executions: every write names the one it belongs to, and an older one is refused.
@@ -26,8 +27,8 @@ create table pipeline_run (
   real_started_at timestamptz,
   real_finished_at timestamptz
 );
-create index pipeline_run_of_pipeline on pipeline_run (pipeline, id);
-create index pipeline_run_active on pipeline_run (id) where state in ('queued', 'running');
+create index pipeline_run_of_pipeline on pipeline_run (pipeline, n);
+create index pipeline_run_active on pipeline_run (n) where state in ('queued', 'running');
 
 create table pipeline_step (
   run text not null references pipeline_run,
@@ -45,6 +46,18 @@ create table pipeline_step (
   error text,
   outputs jsonb not null default '{}',
   primary key (run, id)
+);
+
+-- What steps said, of all attempts one after the other, in chunks of lines.
+create table pipeline_log (
+  run text not null references pipeline_run,
+  step text not null,
+  -- The number of the chunk's first line, and how many it has.
+  first int not null,
+  count int not null,
+  -- JSON: {at, stream, text}[]
+  lines text not null,
+  primary key (run, step, first)
 );
 
 create table pipeline_cache (

@@ -9,6 +9,7 @@ import { type Digest, identifier, literal, type Platform, parquet } from "../pla
 
 const megabyte = 1024 ** 2;
 const largestJson = 16 * megabyte;
+const largestOutput = 20 * 1024 * megabyte;
 const mostFiles = 10_000;
 /** JSON up to this size is shown with the run. */
 const largestShown = 4_096;
@@ -35,24 +36,36 @@ export async function placeFile(platform: Platform, digest: string, target: stri
   await copyFile(await platform.objects.localPath(asDigest(digest)), target, constants.COPYFILE_FICLONE);
 }
 
-/** Takes each declared output from the folder that the script wrote into. Throws an OutputError that says what is missing. */
+/** Where a script writes an output: the one place that it and `takeOutputs` know. */
+export function outputPath(folder: string, name: string, type: ArtifactType): string {
+  switch (type) {
+    case "table":
+      return path.join(folder, `${name}.parquet`);
+    case "model":
+      return path.join(folder, name);
+    case "json":
+    case "report":
+    case "model_version":
+      return path.join(folder, `${name}.json`);
+  }
+}
+
+/** Takes each declared output from where the script wrote it. Throws an OutputError that says what is missing. */
 export async function takeOutputs(platform: Platform, outputs: PipelineSpec["nodes"][number]["outputs"], folder: string): Promise<Record<string, Artifact>> {
   const taken: Record<string, Artifact> = {};
-  for (const { name, type } of outputs) taken[name] = await takeOutput(platform, name, type, folder);
+  for (const { name, type } of outputs) taken[name] = await takeOutput(platform, name, type, outputPath(folder, name, type));
   return taken;
 }
 
-async function takeOutput(platform: Platform, name: string, type: ArtifactType, folder: string): Promise<Artifact> {
+async function takeOutput(platform: Platform, name: string, type: ArtifactType, place: string): Promise<Artifact> {
+  const files = await filesAt(place, name);
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  if (bytes > largestOutput) throw new OutputError(`The output "${name}" has ${bytes} bytes: an output may have ${largestOutput}.`);
   switch (type) {
     case "table": {
-      const single = path.join(folder, `${name}.parquet`);
-      const files = (await isFile(single)) ? [{ path: `${name}.parquet`, from: single }] : await filesUnder(path.join(folder, name), name);
       const parts = files.filter((file) => file.path.endsWith(".parquet"));
-      if (parts.length === 0) {
-        throw new OutputError(
-          `The output "${name}" is missing: write the table to ${name}.parquet, or Parquet files to the folder ${name}/, in the folder that MILLRACE_OUTPUTS names.`,
-        );
-      }
+      if (parts.length === 0)
+        throw new OutputError(`The output "${name}" is missing: write Parquet to millrace.output("${name}"), one file or a folder of *.parquet files.`);
       const meta = await describeTable(
         platform,
         name,
@@ -61,25 +74,22 @@ async function takeOutput(platform: Platform, name: string, type: ArtifactType, 
       return store(platform, type, parts, meta);
     }
     case "model": {
-      const single = path.join(folder, `${name}.onnx`);
-      const files = (await isFile(single)) ? [{ path: `${name}.onnx`, from: single }] : await filesUnder(path.join(folder, name), name);
-      if (files.length === 0) {
-        throw new OutputError(
-          `The output "${name}" is missing: write the model to ${name}.onnx, or its files to the folder ${name}/, in the folder that MILLRACE_OUTPUTS names.`,
-        );
-      }
+      if (files.length === 0)
+        throw new OutputError(`The output "${name}" is missing: write the model's files to the folder millrace.output("${name}"), or one file there.`);
       return store(platform, type, files, {});
     }
     case "json":
     case "report":
     case "model_version": {
-      const file = path.join(folder, `${name}.json`);
-      if (!(await isFile(file))) throw new OutputError(`The output "${name}" is missing: write it to ${name}.json in the folder that MILLRACE_OUTPUTS names.`);
-      const { size } = await lstat(file);
-      if (size > largestJson) throw new OutputError(`The output "${name}" has ${size} bytes: JSON outputs may have ${largestJson}. Write a table instead.`);
-      const text = await readFile(file, "utf8");
+      const file = files[0];
+      if (file === undefined || files.length > 1) throw new OutputError(`The output "${name}" is missing: write one JSON file to millrace.output("${name}").`);
+      if (file.size > largestJson)
+        throw new OutputError(`The output "${name}" has ${file.size} bytes: JSON outputs may have ${largestJson}. Write a table instead.`);
+      const text = await readFile(file.from, "utf8");
       const value = parseJson(name, text);
-      return store(platform, type, [{ path: `${name}.json`, from: file }], text.length <= largestShown ? { value } : {});
+      // PostgreSQL's JSON knows no zero characters and no halves of characters.
+      const showable = text.length <= largestShown && !/\\u(0000|d[89a-f])/i.test(JSON.stringify(value));
+      return store(platform, type, [file], showable ? { value } : {});
     }
   }
 }
@@ -114,25 +124,29 @@ async function describeTable(platform: Platform, name: string, files: string[]):
   }
 }
 
-async function filesUnder(folder: string, name: string): Promise<{ path: string; from: string }[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
+interface OutputFile {
+  path: string;
+  from: string;
+  size: number;
+}
+/** The one file at a place, or all under the folder that is there, in the order of their names. */
+async function filesAt(place: string, name: string): Promise<OutputFile[]> {
+  const found = await lstat(place).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
     throw error;
   });
-  const files: { path: string; from: string }[] = [];
-  for (const entry of entries) {
+  if (found?.isFile()) return [{ path: path.basename(place), from: place, size: found.size }];
+  if (!found?.isDirectory()) return [];
+  const files: OutputFile[] = [];
+  for (const entry of await readdir(place, { recursive: true, withFileTypes: true })) {
     if (entry.isDirectory()) continue;
     const from = path.join(entry.parentPath, entry.name);
-    const relative = path.relative(folder, from).split(path.sep).join("/");
+    const relative = path.relative(place, from).split(path.sep).join("/");
     if (!entry.isFile()) throw new OutputError(`The output "${name}" holds ${relative}, which is no plain file: links and devices can't be kept.`);
-    files.push({ path: relative, from });
+    files.push({ path: relative, from, size: (await lstat(from)).size });
+    if (files.length > mostFiles) throw new OutputError(`The output "${name}" has more than ${mostFiles} files, which is the most that can be kept.`);
   }
-  if (files.length > mostFiles) throw new OutputError(`The output "${name}" has ${files.length} files: at most ${mostFiles} can be kept.`);
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
-}
-
-async function isFile(file: string): Promise<boolean> {
-  return (await lstat(file).catch(() => undefined))?.isFile() ?? false;
 }
 
 function parseJson(name: string, text: string): unknown {

@@ -10,8 +10,11 @@ export interface Engine {
   launch(): Promise<void>;
   /** Begins the execution of a run, or does nothing where it has begun. */
   start(runId: string): Promise<void>;
-  /** Has the runs that another, dead executor had begun executed by whoever is alive. */
-  takeOver(runIds: string[]): Promise<void>;
+  /**
+   * Has a run that nobody executes executed by whoever is alive, from where it stopped. Answers `over` where the engine had executed it
+   * to the end: then nothing follows any more.
+   */
+  takeOver(runId: string): Promise<"taken" | "over">;
   /** Ends without waiting for what is executed; the next launch resumes it. */
   stop(): Promise<void>;
 }
@@ -51,9 +54,12 @@ export function openEngine(platform: Platform, executorId: string, execute: (run
       // Where the engine is not launched yet, launching finds the run.
       if (workflow !== undefined) await DBOS.startWorkflow(workflow, { workflowID: runId })(runId);
     },
-    async takeOver(runIds) {
-      const known = await DBOS.listWorkflows({ workflowIDs: runIds, status: ["PENDING", "ENQUEUED"], loadInput: false, loadOutput: false });
-      if (known.length > 0) await DBOS.resumeWorkflows(known.map((w) => w.workflowID));
+    async takeOver(runId) {
+      const known = (await DBOS.listWorkflows({ workflowIDs: [runId], loadInput: false, loadOutput: false }))[0];
+      if (known === undefined) await this.start(runId);
+      else if (known.status === "PENDING" || known.status === "ENQUEUED") await DBOS.resumeWorkflows([runId]);
+      else return "over";
+      return "taken";
     },
     async stop() {
       if (workflow === undefined) return;

@@ -1,5 +1,7 @@
 /** At most `places` pieces of work at a time; the others wait in the order in which they came. */
-export function limit(places: number): <T>(work: () => Promise<T>) => Promise<T> {
+export type Limit = <T>(work: () => Promise<T>) => Promise<T>;
+
+export function limit(places: number): Limit {
   const waiting: (() => void)[] = [];
   let free = places;
   return async (work) => {

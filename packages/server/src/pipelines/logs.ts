@@ -1,78 +1,98 @@
-/** What steps say, line by line: JSON lines in `runs/<run>/<step>-<attempt>.log` of the data folder. */
-import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir } from "node:fs/promises";
-import path from "node:path";
-import { createInterface } from "node:readline";
+/** What steps say, line by line: chunks of lines in PostgreSQL, so that every process shows them, also while they are written. */
 import type { LogPage } from "@millrace/sdk/api";
+import { sql } from "kysely";
+import type { Platform } from "../platform/index.js";
 
 const megabyte = 1024 ** 2;
-const largestLog = 10 * megabyte;
+/** Of one attempt. */
+const largestLog = 4 * megabyte;
 const longestLine = 16 * 1024;
+const linesAChunk = 500;
 const linesAPage = 1_000;
+/** How far what is shown may lag behind what was said. */
+const flushMs = 150;
+/** What may wait for a database that does not answer. */
+const mostWaiting = 20_000;
 
 export interface StepLog {
   write(stream: string, text: string): void;
+  /** Resolves when everything is kept. */
   close(): Promise<void>;
 }
+interface Line {
+  at: string;
+  stream: string;
+  text: string;
+}
 
-/** Steps' names are definitions' names, and run ids are made here: both are safe as names of files. */
-const folderOf = (dataDir: string, runId: string): string => path.join(dataDir, "runs", runId);
-
-export async function openStepLog(dataDir: string, runId: string, step: string, attempt: number): Promise<StepLog> {
-  const folder = folderOf(dataDir, runId);
-  await mkdir(folder, { recursive: true });
-  const file = createWriteStream(path.join(folder, `${step}-${attempt}.log`), { flags: "w", mode: 0o640 });
-  // A full disk costs lines of the log, not the step.
-  file.on("error", () => {});
+export async function openStepLog({ db, clock, log }: Platform, runId: string, step: string, attempt: number): Promise<StepLog> {
+  const { rows } = await sql<{ next: number }>`
+    select coalesce(max(first + count), 0)::int as next from pipeline_log where run = ${runId} and step = ${step}`.execute(db);
+  let next = rows[0]?.next ?? 0;
+  let waiting: Line[] = [];
   let bytes = 0;
   let cut = false;
-  const append = (stream: string, text: string) => {
-    // Readers take these two for the end of a line as well.
-    const line = `${JSON.stringify({ at: new Date().toISOString(), stream, text }).replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029")}\n`;
-    bytes += Buffer.byteLength(line);
-    file.write(line);
-  };
+  let timer: NodeJS.Timeout | undefined;
+  let flushed: Promise<void> = Promise.resolve();
+
+  async function flush(): Promise<void> {
+    while (waiting.length > 0) {
+      const lines = waiting.slice(0, linesAChunk);
+      // What an attempt says that was superseded belongs to nobody.
+      await sql`
+        insert into pipeline_log (run, step, first, count, lines)
+        select run, id, ${next}, ${lines.length}, ${JSON.stringify(lines)} from pipeline_step
+        where run = ${runId} and id = ${step} and attempt = ${attempt}
+        on conflict (run, step, first) do nothing`.execute(db);
+      next += lines.length;
+      waiting = waiting.slice(lines.length);
+    }
+  }
+  function schedule(): void {
+    if (timer !== undefined) return;
+    timer = setTimeout(() => {
+      timer = undefined;
+      flushed = flushed.then(flush).catch((error) => {
+        log.warn({ error, run: runId, step }, "lines of a step's log could not be kept yet");
+        if (waiting.length <= mostWaiting) schedule();
+      });
+    }, flushMs);
+  }
+  function append(stream: string, text: string): void {
+    bytes += Buffer.byteLength(text) + 60;
+    waiting.push({ at: clock.now().toISOString(), stream, text });
+    schedule();
+  }
+
   return {
     write(stream, text) {
-      if (cut) return;
-      for (const line of text.split("\n")) append(stream, line.length > longestLine ? `${line.slice(0, longestLine)} [the line goes on]` : line);
-      if (bytes > largestLog) {
+      for (const line of text.split("\n")) {
+        if (cut) return;
+        append(stream, line.length > longestLine ? `${line.slice(0, longestLine)} [the line goes on]` : line);
+        if (bytes < largestLog && waiting.length < mostWaiting) continue;
         cut = true;
         append("millrace", `The log is cut here: a step keeps ${largestLog / megabyte} MB.`);
       }
     },
-    close: () => new Promise((resolve) => file.end(() => resolve())),
+    async close() {
+      clearTimeout(timer);
+      timer = undefined;
+      flushed = flushed.then(flush).catch((error) => log.warn({ error, run: runId, step }, "the end of a step's log could not be kept"));
+      await flushed;
+    },
   };
 }
 
 /** The lines from number `from` on, of all attempts one after the other. */
-export async function readStepLog(dataDir: string, runId: string, step: string, from: number): Promise<Omit<LogPage, "done">> {
-  const folder = folderOf(dataDir, runId);
-  const attempts = (await readdir(folder).catch(() => []))
-    .flatMap((name) => {
-      const number = name.startsWith(`${step}-`) ? /^([0-9]+)\.log$/.exec(name.slice(step.length + 1))?.[1] : undefined;
-      return number === undefined ? [] : [{ name, number: Number(number) }];
-    })
-    .sort((a, b) => a.number - b.number);
+export async function readStepLog({ db }: Platform, runId: string, step: string, from: number): Promise<Omit<LogPage, "done">> {
+  const { rows } = await sql<{ first: number; lines: string }>`
+    select first, lines from pipeline_log where run = ${runId} and step = ${step} and first + count > ${from}
+    order by first limit ${linesAPage}`.execute(db);
   const lines: LogPage["lines"] = [];
-  let n = 0;
-  for (const [index, { name }] of attempts.entries()) {
-    for await (const text of createInterface({ input: createReadStream(path.join(folder, name)), crlfDelay: Number.POSITIVE_INFINITY })) {
-      const line = n < from ? undefined : parse(text);
-      // The last line of all may be about to be written; one that a crash cut off keeps its number.
-      if (n >= from && line === undefined && index === attempts.length - 1) continue;
-      if (line !== undefined) lines.push({ n, ...line });
-      n += 1;
-      if (lines.length === linesAPage) return { lines, next: n };
+  for (const chunk of rows) {
+    for (const [index, line] of (JSON.parse(chunk.lines) as Line[]).entries()) {
+      if (chunk.first + index >= from && lines.length < linesAPage) lines.push({ n: chunk.first + index, ...line });
     }
   }
-  return { lines, next: Math.max(n, from) };
-}
-
-function parse(text: string): { at: string; stream: string; text: string } | undefined {
-  try {
-    return JSON.parse(text) as { at: string; stream: string; text: string };
-  } catch {
-    return undefined;
-  }
+  return { lines, next: (lines.at(-1)?.n ?? from - 1) + 1 };
 }

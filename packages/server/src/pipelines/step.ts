@@ -3,7 +3,9 @@ import type { NodeKind, NodeSpec } from "@millrace/sdk/spec";
 
 export type { Artifact } from "@millrace/sdk/api";
 
-type Node<K extends NodeKind> = Extract<NodeSpec, { kind: K }>;
+/** An indexed type, so that a step kind of one kind is a step kind. */
+type Nodes = { [K in NodeKind]: Extract<NodeSpec, { kind: K }> };
+type Node<K extends NodeKind> = Nodes[K];
 
 /** What a step is given. */
 export interface StepContext<K extends NodeKind> {

@@ -12,6 +12,7 @@ export class Superseded extends Error {
 
 export interface RunRow {
   id: string;
+  n: string;
   pipeline: string;
   project: string;
   project_version: number;
@@ -22,7 +23,6 @@ export interface RunRow {
   state: RunState;
   message: string | null;
   tracking_run_id: string | null;
-  tracking_experiment_id: string | null;
   metrics: Record<string, number>;
   model_version: string | null;
   epoch: number;
@@ -83,6 +83,16 @@ export function openStore({ db, clock, events }: Platform) {
     });
   }
 
+  /** A run that is over has no step that waits or runs. */
+  async function closeSteps(transaction: Transaction<unknown>, runId: string, running: "failed" | "cancelled"): Promise<void> {
+    const steps = await sql<{ id: string; state: StepState }>`
+      update pipeline_step set state = case state when 'running' then ${running} else 'skipped' end,
+        finished_at = case state when 'running' then ${clock.now()}::timestamptz end,
+        real_finished_at = case state when 'running' then clock_timestamp() end
+      where run = ${runId} and state in ('waiting', 'running') returning id, state`.execute(transaction);
+    for (const step of steps.rows) await stepChanged(transaction, runId, step.id, step.state);
+  }
+
   return {
     /** False where the run is there already. */
     async insert(run: NewRun): Promise<boolean> {
@@ -110,14 +120,14 @@ export function openStore({ db, clock, events }: Platform) {
         select * from pipeline_run where true
         ${query.pipeline === undefined ? sql`` : sql`and pipeline = ${query.pipeline}`}
         ${query.states === undefined ? sql`` : sql`and state = any(${query.states})`}
-        ${query.after === undefined ? sql`` : sql`and id < ${query.after}`}
-        order by id desc limit ${query.limit}`.execute(db);
+        ${query.after === undefined ? sql`` : sql`and n < (select n from pipeline_run where id = ${query.after})`}
+        order by n desc limit ${query.limit}`.execute(db);
       return rows;
     },
     async lastRuns(pipelines: string[]): Promise<RunRow[]> {
       const { rows } = await sql<RunRow>`
         select r.* from unnest(${pipelines}::text[]) as p(name)
-        cross join lateral (select * from pipeline_run where pipeline = p.name order by id desc limit 1) r`.execute(db);
+        cross join lateral (select * from pipeline_run where pipeline = p.name order by n desc limit 1) r`.execute(db);
       return rows;
     },
     async steps(runId: string): Promise<StepRow[]> {
@@ -145,11 +155,9 @@ export function openStore({ db, clock, events }: Platform) {
         if (rows.length > 0) await events.append(transaction, "run.started", run.id, { pipeline: run.pipeline, state: "running" });
       });
     },
-    async tracked(run: RunRow, tracking: { experimentId: string; runId: string }): Promise<void> {
+    async tracked(run: RunRow, trackingRunId: string): Promise<void> {
       await fenced(run.id, run.epoch, async (transaction) => {
-        await sql`
-          update pipeline_run set tracking_run_id = ${tracking.runId}, tracking_experiment_id = ${tracking.experimentId}
-          where id = ${run.id}`.execute(transaction);
+        await sql`update pipeline_run set tracking_run_id = ${trackingRunId} where id = ${run.id}`.execute(transaction);
       });
     },
 
@@ -202,6 +210,7 @@ export function openStore({ db, clock, events }: Platform) {
         const { rows } = await sql<{ model_version: string | null }>`
           update pipeline_run set state = ${state}, message = ${message}, finished_at = ${clock.now()}, real_finished_at = clock_timestamp()
           where id = ${run.id} returning model_version`.execute(transaction);
+        await closeSteps(transaction, run.id, "failed");
         const modelVersion = rows[0]?.model_version ?? undefined;
         await events.append(transaction, "run.finished", run.id, { pipeline: run.pipeline, state, modelVersion, message: message ?? undefined });
       });
@@ -214,37 +223,41 @@ export function openStore({ db, clock, events }: Platform) {
           where id = ${runId} and state in ('queued', 'running') returning pipeline`.execute(transaction);
         const run = rows[0];
         if (run === undefined) return false;
-        const steps = await sql<{ id: string; state: StepState }>`
-          update pipeline_step set state = case state when 'running' then 'cancelled' else 'skipped' end,
-            finished_at = case state when 'running' then ${clock.now()}::timestamptz end,
-            real_finished_at = case state when 'running' then clock_timestamp() end
-          where run = ${runId} and state in ('waiting', 'running') returning id, state`.execute(transaction);
-        for (const step of steps.rows) await stepChanged(transaction, runId, step.id, step.state);
+        await closeSteps(transaction, runId, "cancelled");
         await events.append(transaction, "run.finished", runId, { pipeline: run.pipeline, state: "cancelled", message });
         return true;
       });
     },
 
-    /** Of these runs, those that are over. */
-    async over(runIds: string[]): Promise<string[]> {
-      const { rows } = await sql<{ id: string }>`
-        select id from pipeline_run where id = any(${runIds}) and state not in ('queued', 'running')`.execute(db);
-      return rows.map((r) => r.id);
+    /** Whether the execution still counts: the run is not over, and no younger execution has it. */
+    async counts(run: Pick<RunRow, "id" | "epoch">): Promise<boolean> {
+      const { rows } = await sql`
+        select 1 from pipeline_run where id = ${run.id} and epoch = ${run.epoch} and state in ('queued', 'running')`.execute(db);
+      return rows.length > 0;
+    },
+    async over(runId: string): Promise<boolean> {
+      const { rows } = await sql`select 1 from pipeline_run where id = ${runId} and state in ('queued', 'running')`.execute(db);
+      return rows.length === 0;
     },
     async beat(executor: string): Promise<void> {
       await sql`
         insert into pipeline_worker (executor, seen_at) values (${executor}, clock_timestamp())
         on conflict (executor) do update set seen_at = excluded.seen_at`.execute(db);
     },
-    /** Runs that nobody executes: queued and never begun, or begun by a process that is silent for too long. */
-    async orphans(silentSeconds: number): Promise<{ id: string; begun: boolean }[]> {
-      const { rows } = await sql<{ id: string; begun: boolean }>`
-        select r.id, r.executor is not null as begun from pipeline_run r left join pipeline_worker w on w.executor = r.executor
+    /** Runs that nobody executes: never begun, or begun by a process that is silent for too long. By the database's clock, which is real. */
+    async orphans(silentSeconds: number): Promise<string[]> {
+      const { rows } = await sql<{ id: string }>`
+        select r.id from pipeline_run r left join pipeline_worker w on w.executor = r.executor
         where r.state in ('queued', 'running') and (
           (r.executor is null and r.real_created_at < clock_timestamp() - interval '2 seconds')
           or (r.executor is not null and coalesce(w.seen_at, '-infinity') < clock_timestamp() - make_interval(secs => ${silentSeconds})))
-        order by r.id limit 100`.execute(db);
-      return rows;
+        order by r.n limit 100`.execute(db);
+      return rows.map((r) => r.id);
+    },
+    /** Ends a run that nothing executes any more, whatever execution had it. */
+    async abandon(runId: string, message: string): Promise<void> {
+      const { rows } = await sql<RunRow>`select * from pipeline_run where id = ${runId}`.execute(db);
+      if (rows[0] !== undefined && !over(rows[0].state)) await this.finish(rows[0], "failed", message);
     },
   };
 }

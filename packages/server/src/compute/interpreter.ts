@@ -1,0 +1,45 @@
+/** Which Python of this machine runs steps. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import type { Interpreter } from "./index.js";
+
+const oldest = [3, 10] as const;
+const newest = 20;
+const askMs = 15_000;
+const run = promisify(execFile);
+
+/** The one that the environment variable PYTHON names, else the first that is new enough of python3, python3.20 down to python3.10, and python. */
+export async function findPython(environment: NodeJS.ProcessEnv = process.env): Promise<Interpreter> {
+  const named = environment.PYTHON;
+  if (named !== undefined && named !== "") {
+    const found = await ask(named, environment);
+    if (found === undefined) throw new Error(`The environment variable PYTHON names ${named}, which does not run as Python. Let it name Python 3.10 or newer.`);
+    if (!isNewEnough(found))
+      throw new Error(`The environment variable PYTHON names ${named}, which is Python ${found.version}. Python steps need 3.10 or newer.`);
+    return found;
+  }
+  const tooOld: string[] = [];
+  const numbered = Array.from({ length: newest - oldest[1] + 1 }, (_, i) => `python3.${newest - i}`);
+  for (const name of ["python3", ...numbered, "python"]) {
+    const found = await ask(name, environment);
+    if (found !== undefined && isNewEnough(found)) return found;
+    if (found !== undefined) tooOld.push(`${name} is ${found.version}`);
+  }
+  const seen = tooOld.length === 0 ? "none was found on the PATH" : `only older ones were found (${tooOld.join(", ")})`;
+  throw new Error(`Python steps need Python 3.10 or newer, and ${seen}. Install it, or let the environment variable PYTHON name it.`);
+}
+
+async function ask(command: string, environment: NodeJS.ProcessEnv): Promise<Interpreter | undefined> {
+  try {
+    const asked = await run(command, ["-c", "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])"], { timeout: askMs, env: environment });
+    const [path, version] = asked.stdout.trim().split(/\r?\n/);
+    return path === undefined || version === undefined || !/^\d+\.\d+$/.test(version) ? undefined : { path, version };
+  } catch {
+    return undefined;
+  }
+}
+
+function isNewEnough({ version }: Interpreter): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
+}

@@ -1,0 +1,62 @@
+/** Runs a step's script with the helper package that tells it what it was given. */
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import type { PythonScript } from "./index.js";
+import { runProcess } from "./process.js";
+
+/** The folder that holds the package `millrace`. */
+const helpers = fileURLToPath(new URL("../../../../python", import.meta.url));
+const linesKept = 30;
+const maxLogBytes = 64 * 1024 ** 2;
+/** What the server knows and a step has no business with. */
+const withheld = /^(DATABASE_URL|PG[A-Z]+|MILLRACE_.*|DBOS_.*)$/;
+
+export async function runScript(script: PythonScript): Promise<void> {
+  await mkdir(script.notes, { recursive: true });
+  const outputFolders = new Set(Object.values(script.outputs).map((output) => path.dirname(output.path)));
+  for (const folder of outputFolders) await mkdir(folder, { recursive: true });
+
+  const lastErrors: string[] = [];
+  const ended = await runProcess({
+    command: script.interpreter.path,
+    args: ["-u", path.join(helpers, "millrace", "_step.py"), script.script],
+    cwd: script.folder,
+    env: {
+      ...stepEnvironment(),
+      ...script.environment,
+      PYTHONPATH: helpers,
+      PYTHONDONTWRITEBYTECODE: "1",
+      MILLRACE_SERVER_PID: String(process.pid),
+      MILLRACE_INPUTS: await note("inputs", script.inputs),
+      MILLRACE_OUTPUTS: await note("outputs", script.outputs),
+      MILLRACE_PARAMS: await note("params", script.params),
+    },
+    timeoutMs: script.timeoutMs,
+    signal: script.signal,
+    maxLogBytes,
+    onLine(stream, text) {
+      if (stream === "stderr" && text.trim() !== "") lastErrors.push(text);
+      if (lastErrors.length > linesKept) lastErrors.shift();
+      script.onLine(stream, text);
+    },
+  });
+  script.signal.throwIfAborted();
+  if (ended.timedOut) throw new Error(`${script.script} ran for longer than its timeout of ${script.timeoutMs / 1000} s, and was ended.`);
+  if (ended.code === 0) return;
+  const how =
+    ended.signal === null ? `ended with code ${ended.code}` : `was killed by ${ended.signal}${ended.signal === "SIGKILL" ? " (out of memory, maybe)" : ""}`;
+  // A traceback says what was wrong in its last line.
+  const reason = lastErrors.at(-1);
+  throw new Error([`${script.script} ${how}${reason === undefined ? ", and said nothing on standard error." : `: ${reason}`}`, ...lastErrors].join("\n"));
+
+  async function note(name: string, content: unknown): Promise<string> {
+    const file = path.join(script.notes, `${name}.json`);
+    await writeFile(file, JSON.stringify(content));
+    return file;
+  }
+}
+
+export function stepEnvironment(): Record<string, string> {
+  return Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (value === undefined || withheld.test(name) ? [] : [[name, value]])));
+}
