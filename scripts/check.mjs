@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const checks = [
   ["types", "tsc", ["-b"]],
+  ["types of the examples", "tsc", ["--noEmit", "-p", "examples/flights"]],
   ["format and lint", "biome", ["check", "--error-on-warnings", "."]],
   [
     "direction of dependencies",

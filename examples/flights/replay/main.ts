@@ -26,7 +26,9 @@ const { values: options } = parseArgs({
 });
 
 const project = fileURLToPath(new URL("..", import.meta.url));
-const arrivals = path.join(project, "arrivals");
+/** A folder of this replay's own, which the project's datasets watch. */
+process.env.FLIGHTS_ARRIVALS = `arrivals/replay-${options.port}`;
+const arrivals = path.join(project, process.env.FLIGHTS_ARRIVALS);
 const hour = 3_600_000;
 const began = performance.now();
 const say = (text: string) => process.stdout.write(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}\n`);
@@ -117,7 +119,7 @@ async function arrive(world: World, client: Client, month: string): Promise<void
     await look(client);
     const refused = await client.get<{ items: DatasetVersion[] }>("/api/v1/datasets/flights/versions?status=quarantined");
     const version = refused.items[0];
-    if (version === undefined) return say(`${month} arrives damaged, and nobody noticed`);
+    if (version === undefined) fail(`${month} arrived damaged, and nobody noticed`);
     const { report } = await client.get<DatasetVersionDetail>(`/api/v1/datasets/flights/versions/${version.version}`);
     say(`${month} arrives damaged and is refused:`);
     for (const anomaly of report?.anomalies ?? []) say(`    ${anomaly.severity} ${anomaly.kind}: ${anomaly.message}`);

@@ -1,6 +1,6 @@
 /** A platform of the replay's own: a server with a replayed clock, and the CLI that speaks to it. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -17,12 +17,12 @@ export interface Platform {
 }
 
 export async function startPlatform({ dataDir, port, from }: { dataDir: string; port: number; from: string }): Promise<Platform> {
-  await mkdir(dataDir, { recursive: true });
-  // Environments are made from locked requirements and named by them: they are the same for every demo.
-  for (const entry of await readdir(dataDir)) {
-    if (entry !== "environments" && entry !== "tools") await rm(path.join(dataDir, entry), { recursive: true, force: true });
-  }
-  const child = spawn(command, ["up", "--port", String(port), "--data-dir", dataDir, "--replay-from", from], { stdio: ["ignore", "pipe", "inherit"] });
+  await rm(dataDir, { recursive: true, force: true });
+  const child = spawn(command, ["up", "--port", String(port), "--data-dir", dataDir, "--replay-from", from], {
+    stdio: ["ignore", "pipe", "inherit"],
+    // Environments are named by the locked requirements they are made from: the same for every replay.
+    env: { MILLRACE_ENVIRONMENTS: path.join(checkout, ".millrace", "environments"), ...process.env },
+  });
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill("SIGTERM"));
   const url = await firstAddress(child);

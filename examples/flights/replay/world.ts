@@ -3,7 +3,7 @@ import { copyFile, mkdir, rename } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { DuckDBInstance } from "@duckdb/node-api";
-import { landingsSql, weatherSql } from "../features.js";
+import { landedAtSql, landingsSql, weatherSql } from "../features.js";
 
 const data = fileURLToPath(new URL("../data/", import.meta.url));
 
@@ -27,12 +27,12 @@ export async function openWorld() {
   const connection = await (await DuckDBInstance.create(":memory:", { threads: "1" })).connect();
   await connection.run("set TimeZone = 'UTC'");
   await connection.run(`create view flights as select * from read_parquet('${data}flights-2013-*.parquet')`);
-  await connection.run(`create view weather as select * from read_parquet('${data}weather-2013-*.parquet')`);
+  await connection.run(`create view weather_hourly as select * from read_parquet('${data}weather-2013-*.parquet')`);
   // What happens is known to the replay ahead of time: sorted once, read day by day.
   await connection.run(`create table landing as ${landingsSql}`);
   await connection.run(`create table observation as ${weatherSql}`);
   await connection.run(`create table departure as
-    select f.*, time_hour + to_minutes(minute) as sched_dep, ${landedAt} as landed_at from flights f order by sched_dep, origin, carrier, flight`);
+    select f.*, time_hour + to_minutes(minute) as sched_dep, ${landedAtSql} as landed_at from flights f order by sched_dep, origin, carrier, flight`);
 
   async function columns(sql: string): Promise<Rows> {
     const reader = await connection.runAndReadAll(sql);
@@ -78,6 +78,3 @@ export async function openWorld() {
   };
 }
 export type World = Awaited<ReturnType<typeof openWorld>>;
-
-const landedAt = `time_hour + to_minutes((minute + dep_delay + air_time
-  + (((arr_time // 100 * 60 + arr_time % 100) - (dep_time // 100 * 60 + dep_time % 100) - air_time) % 60 + 60) % 60)::int)`;
