@@ -156,6 +156,7 @@ export const Columns = Type.Record(Type.String(), Type.Array(Type.Union([Type.St
 export type Columns = Static<typeof Columns>;
 export const FeaturePush = Type.Object({ columns: Columns });
 export const PushResult = Type.Object({ rows: Type.Integer() });
+export type PushResult = Static<typeof PushResult>;
 export const OnlineRead = Type.Object({
   /** The service's request columns. */
   request: Columns,
@@ -391,6 +392,7 @@ export type Endpoint = Static<typeof Endpoint>;
 export const Label = Type.Object({ id: Type.String({ maxLength: 200 }), label: Type.Union([Type.Number(), Type.Boolean()]) });
 export const LabelPush = Type.Object({ labels: Type.Array(Label, { minItems: 1, maxItems: 100_000 }) });
 export const LabelResult = Type.Object({ accepted: Type.Integer() });
+export type LabelResult = Static<typeof LabelResult>;
 export const Prediction = Type.Object({
   id: Type.String(),
   endpoint: Type.String(),

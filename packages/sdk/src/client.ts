@@ -1,1 +1,237 @@
-export {};
+/** A typed client of Millrace's own API: a function for each route, in Node and in a browser. */
+import type {
+  ApiErrorBody,
+  ClockState,
+  Columns,
+  Dataset,
+  DatasetVersion,
+  DatasetVersionDetail,
+  Endpoint,
+  Event,
+  FeatureComparison,
+  FeatureView,
+  Firing,
+  LabelResult,
+  Lineage,
+  LogPage,
+  Model,
+  ModelVersion,
+  ModelVersionDetail,
+  Monitor,
+  MonitorCheck,
+  OnlineFeatures,
+  Performance,
+  Pipeline,
+  Plan,
+  Prediction,
+  ProjectVersion,
+  PushResult,
+  Rollout,
+  Run,
+  RunDetail,
+  RunState,
+  Trigger,
+} from "./api.js";
+import type { ProjectSpec, SchemaSpec } from "./spec.js";
+
+/** A server's answer that says no. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  constructor(
+    readonly status: number,
+    /** Stable, upper case: decide by it. */
+    readonly code: string,
+    message: string,
+    readonly details?: unknown,
+  ) {
+    super(message);
+  }
+}
+
+export interface ClientOptions {
+  /** As `http://127.0.0.1:4600`. */
+  url: string;
+  token?: string | undefined;
+  /** Default the platform's own. */
+  fetch?: typeof globalThis.fetch;
+}
+export interface Page<T> {
+  items: T[];
+  next?: string;
+}
+type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+export type Paging = { limit?: number; after?: string };
+type Bytes = Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | Blob;
+interface Asked {
+  query?: Query;
+  json?: unknown;
+  bytes?: Bytes;
+  signal?: AbortSignal;
+}
+
+export type Client = ReturnType<typeof createClient>;
+
+/**
+ * `const client = createClient({ url }); const run = await client.pipelines.start("delay", { until: "2013-03" });`
+ * What the server refuses is thrown as an ApiError; a server that can't be reached as what `fetch` throws.
+ */
+export function createClient({ url, token, fetch = globalThis.fetch }: ClientOptions) {
+  const base = url.replace(/\/+$/, "");
+
+  async function send(method: string, path: string, { query = {}, json, bytes, signal }: Asked): Promise<Response> {
+    const address = new URL(base + path);
+    for (const [key, value] of Object.entries(query)) if (value !== undefined) address.searchParams.set(key, String(value));
+    const headers = new Headers({ accept: "application/json" });
+    if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
+    if (json !== undefined) headers.set("content-type", "application/json");
+    if (bytes !== undefined) headers.set("content-type", "application/octet-stream");
+    const init: RequestInit & { duplex?: "half" } = { method, headers };
+    if (json !== undefined) init.body = JSON.stringify(json);
+    if (bytes !== undefined) Object.assign(init, { body: bytes, duplex: "half" });
+    if (signal !== undefined) init.signal = signal;
+    const response = await fetch(address, init);
+    if (response.ok) return response;
+    throw await errorOf(response);
+  }
+  // The server validates what it answers against the types it is written with.
+  async function ask<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
+    const response = await send(method, path, asked);
+    const text = await response.text();
+    return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+  const get = <T>(path: string, query?: Query) => ask<T>("GET", path, query === undefined ? {} : { query });
+  const part = encodeURIComponent;
+
+  return {
+    url: base,
+    /** Any route, as those of the protocols beside Millrace's own. */
+    request: ask,
+    version: async () => (await send("GET", "/version", {})).text(),
+    ready: async (signal?: AbortSignal) => (await send("GET", "/health", signal === undefined ? {} : { signal })).ok,
+    clock: {
+      get: () => get<ClockState>("/api/v1/clock"),
+      /** Replaying servers only. */
+      advance: (to: string | Date) => ask<ClockState>("POST", "/api/v1/clock", { json: { to: typeof to === "string" ? to : to.toISOString() } }),
+    },
+    events: (query: Paging & { types?: string; newest?: boolean } = {}) => get<Page<Event>>("/api/v1/events", query),
+    projects: {
+      list: () => get<Page<ProjectVersion>>("/api/v1/projects"),
+      plan: (spec: ProjectSpec) => ask<Plan>("POST", `/api/v1/projects/${part(spec.name)}/plan`, { json: spec }),
+      apply: (spec: ProjectSpec) => ask<Plan & ProjectVersion>("PUT", `/api/v1/projects/${part(spec.name)}`, { json: spec }),
+      /** A file of a project, named by its digest. */
+      upload: (digest: string, bytes: Bytes) => ask<{ digest: string; size: number }>("PUT", `/api/v1/objects/${part(digest)}`, { bytes }),
+    },
+    datasets: {
+      list: (query?: Paging) => get<Page<Dataset>>("/api/v1/datasets", query),
+      get: (name: string) => get<Dataset>(`/api/v1/datasets/${part(name)}`),
+      versions: (name: string, query?: Paging & { status?: "accepted" | "quarantined" }) =>
+        get<Page<DatasetVersion>>(`/api/v1/datasets/${part(name)}/versions`, query),
+      version: (name: string, version: number) => get<DatasetVersionDetail>(`/api/v1/datasets/${part(name)}/versions/${version}`),
+      /** A Parquet file. Throws an ApiError with status 422 and the report as details where the schema refuses it. */
+      push: (name: string, file: string, bytes: Bytes) => ask<DatasetVersion>("PUT", `/api/v1/datasets/${part(name)}/files/${part(file)}`, { bytes }),
+    },
+    schemas: {
+      infer: (name: string, bytes: Bytes) => ask<SchemaSpec>("POST", "/api/v1/schemas/infer", { query: { name }, bytes }),
+    },
+    features: {
+      views: () => get<Page<FeatureView>>("/api/v1/feature-views"),
+      push: (view: string, columns: Columns) => ask<PushResult>("POST", `/api/v1/feature-views/${part(view)}/push`, { json: { columns } }),
+      materialize: (view: string) => ask<PushResult>("POST", `/api/v1/feature-views/${part(view)}/materialize`, { json: {} }),
+      online: (service: string, request: Columns) => ask<OnlineFeatures>("POST", `/api/v1/feature-services/${part(service)}/online`, { json: { request } }),
+      check: (service: string, of: { endpoint: string; sample: number; from?: string; to?: string }) =>
+        ask<FeatureComparison>("POST", `/api/v1/feature-services/${part(service)}/check`, { json: of }),
+    },
+    pipelines: {
+      list: () => get<Page<Pipeline>>("/api/v1/pipelines"),
+      get: (name: string) => get<Pipeline>(`/api/v1/pipelines/${part(name)}`),
+      start: (name: string, params: Readonly<Record<string, string | number | boolean>> = {}) =>
+        ask<Run>("POST", `/api/v1/pipelines/${part(name)}/runs`, { json: { params } }),
+    },
+    runs: {
+      list: (query?: Paging & { pipeline?: string; state?: RunState | "active" }) => get<Page<Run>>("/api/v1/runs", query),
+      get: (id: string) => get<RunDetail>(`/api/v1/runs/${part(id)}`),
+      log: (id: string, step: string, from = 0) => get<LogPage>(`/api/v1/runs/${part(id)}/steps/${part(step)}/log`, { from }),
+      cancel: (id: string) => ask<Run>("POST", `/api/v1/runs/${part(id)}/cancel`),
+    },
+    models: {
+      list: (query?: Paging) => get<Page<Model>>("/api/v1/models", query),
+      get: (name: string) => get<Model>(`/api/v1/models/${part(name)}`),
+      versions: (name: string, query?: Paging) => get<Page<ModelVersion>>(`/api/v1/models/${part(name)}/versions`, query),
+      version: (name: string, version: number) => get<ModelVersionDetail>(`/api/v1/models/${part(name)}/versions/${version}`),
+      setAlias: (name: string, alias: string, version: number) =>
+        ask<Model>("PUT", `/api/v1/models/${part(name)}/aliases/${part(alias)}`, { json: { version } }),
+    },
+    endpoints: {
+      list: () => get<Page<Endpoint>>("/api/v1/endpoints"),
+      get: (name: string) => get<Endpoint>(`/api/v1/endpoints/${part(name)}`),
+      rollouts: (name: string, query?: Paging) => get<Page<Rollout>>(`/api/v1/endpoints/${part(name)}/rollouts`, query),
+      predictions: (name: string, query?: Paging & { from?: string; to?: string }) =>
+        get<Page<Prediction>>(`/api/v1/endpoints/${part(name)}/predictions`, query),
+      rollback: (name: string) => ask<Endpoint>("POST", `/api/v1/endpoints/${part(name)}/rollback`),
+      label: (name: string, labels: readonly { id: string; label: number | boolean }[]) =>
+        ask<LabelResult>("POST", `/api/v1/endpoints/${part(name)}/labels`, { json: { labels } }),
+      /** By the Open Inference Protocol: rows of the request's columns; one prediction for each. */
+      infer: (name: string, body: InferRequest) => ask<InferResponse>("POST", `/v2/models/${part(name)}/infer`, { json: body }),
+    },
+    predictions: { get: (id: string) => get<Prediction>(`/api/v1/predictions/${part(id)}`) },
+    monitors: {
+      list: () => get<Page<Monitor>>("/api/v1/monitors"),
+      get: (name: string) => get<Monitor>(`/api/v1/monitors/${part(name)}`),
+      checks: (name: string, query?: Paging & { from?: string; to?: string }) => get<Page<MonitorCheck>>(`/api/v1/monitors/${part(name)}/checks`, query),
+      performance: (name: string, query: { by: "day" | "month"; version?: number; from?: string; to?: string }) =>
+        get<Performance[] | Page<Performance>>(`/api/v1/monitors/${part(name)}/performance`, query).then((answer) =>
+          Array.isArray(answer) ? answer : answer.items,
+        ),
+    },
+    triggers: {
+      list: () => get<Page<Trigger>>("/api/v1/triggers"),
+      get: (name: string) => get<Trigger>(`/api/v1/triggers/${part(name)}`),
+      firings: (name: string, query?: Paging) => get<Page<Firing>>(`/api/v1/triggers/${part(name)}/firings`, query),
+      pause: (name: string) => ask<Trigger>("POST", `/api/v1/triggers/${part(name)}/pause`),
+      resume: (name: string) => ask<Trigger>("POST", `/api/v1/triggers/${part(name)}/resume`),
+    },
+    /** What something was made from. `kind` is `prediction`, `model_version`, `run`, `dataset_version` and so on. */
+    lineage: (kind: string, id: string) => get<Lineage>(`/api/v1/lineage/${part(kind)}/${part(id)}`),
+  };
+}
+
+/** A tensor of the Open Inference Protocol. */
+export interface Tensor {
+  name: string;
+  shape: readonly number[];
+  datatype: string;
+  data: readonly (string | number | boolean | null)[];
+}
+export interface InferRequest {
+  id?: string;
+  inputs: readonly Tensor[];
+}
+export interface InferResponse {
+  id?: string;
+  model_name: string;
+  model_version?: string;
+  parameters?: Readonly<Record<string, unknown>>;
+  outputs: Tensor[];
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  const text = await response.text();
+  try {
+    const body: unknown = JSON.parse(text);
+    if (isErrorBody(body)) return new ApiError(response.status, body.error.code, body.error.message, body.error.details);
+    // The Open Inference Protocol's errors are texts, MLflow's have a code beside.
+    if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string")
+      return new ApiError(response.status, "ERROR", body.error);
+    if (typeof body === "object" && body !== null && "message" in body && typeof body.message === "string")
+      return new ApiError(response.status, "ERROR", body.message);
+  } catch {
+    // Not JSON: a proxy's page.
+  }
+  return new ApiError(response.status, "ERROR", `The server answered ${response.status}${text === "" ? "" : `: ${text.slice(0, 200)}`}.`);
+}
+
+function isErrorBody(body: unknown): body is ApiErrorBody {
+  if (typeof body !== "object" || body === null || !("error" in body)) return false;
+  const { error } = body;
+  return typeof error === "object" && error !== null && "code" in error && "message" in error && typeof error.message === "string";
+}

@@ -1,5 +1,7 @@
-/** The folder of this package's own code, whose frames are not where a user defines something. */
-const own = import.meta.url.slice(0, import.meta.url.lastIndexOf("/define/") + 1);
+/** The folders of this package's own code, whose frames are not where a user defines something. A built file may be told as its source. */
+const code = import.meta.url.slice(0, import.meta.url.lastIndexOf("/define/"));
+const root = code.slice(0, code.lastIndexOf("/") + 1);
+const isOwn = (url: string) => (url.startsWith(`${root}src/`) || url.startsWith(`${root}dist/`)) && !url.endsWith(".test.ts");
 
 /** `path:line` of the caller outside this package, or undefined where the engine gives no stack. */
 export function here(): string | undefined {
@@ -12,7 +14,7 @@ export function here(): string | undefined {
     if (frame?.[1] === undefined || line.includes("node:internal")) continue;
     const file = frame[1].split("?")[0] ?? frame[1];
     const url = file.startsWith("file:") ? file : `file://${file}`;
-    if (url.startsWith(own) && !url.endsWith(".test.ts")) continue;
+    if (isOwn(url)) continue;
     return `${decodeURI(url.slice("file://".length))}:${frame[2]}`;
   }
   return undefined;

@@ -1,0 +1,64 @@
+/** What is wrong in a project's document beyond its form: names that lead nowhere, cycles, lengths of time, cron expressions. */
+import { Value } from "@sinclair/typebox/value";
+import type { Problem } from "../define/definition.js";
+import { ProjectSpec } from "../spec.js";
+import { checkDatasets, checkSchemas } from "./data.js";
+import { checkServices, checkViews } from "./features.js";
+import { checkPipelines } from "./pipelines.js";
+import { type Report, reporter } from "./report.js";
+import { checkEndpoints, checkMonitors, checkTriggers } from "./serving.js";
+
+/** In the order of the document; empty where the project can be applied. */
+export function checkProject(spec: ProjectSpec): Problem[] {
+  const { report, problems } = reporter();
+  checkNames(spec, report);
+  checkSchemas(spec, report);
+  checkDatasets(spec, report);
+  checkViews(spec, report);
+  checkServices(spec, report);
+  checkPipelines(spec, report);
+  checkEndpoints(spec, report);
+  checkMonitors(spec, report);
+  checkTriggers(spec, report);
+  if (problems.length === 0) checkForm(spec, report);
+  return problems;
+}
+
+interface Named {
+  name: string;
+  definedAt?: string;
+}
+const name = /^[a-zA-Z][a-zA-Z0-9_-]{0,99}$/;
+function checkNames(spec: ProjectSpec, report: Report): void {
+  const lists: readonly (readonly [string, readonly Named[]])[] = [
+    ["dataset", spec.datasets],
+    ["schema", spec.schemas],
+    ["entity", spec.entities],
+    ["feature view", spec.featureViews],
+    ["feature service", spec.featureServices],
+    ["pipeline", spec.pipelines],
+    ["endpoint", spec.endpoints],
+    ["monitor", spec.monitors],
+    ["trigger", spec.triggers],
+  ];
+  checkName("project", { name: spec.name }, report);
+  for (const [kind, definitions] of lists) {
+    const seen = new Set<string>();
+    for (const definition of definitions) {
+      checkName(kind, definition, report);
+      if (seen.has(definition.name)) report(definition, `the ${kind} "${definition.name}" is defined twice`);
+      seen.add(definition.name);
+    }
+  }
+}
+function checkName(kind: string, definition: Named, report: Report): void {
+  if (!name.test(definition.name)) {
+    report(definition, `"${definition.name}" can't name a ${kind}: names begin with a letter and have letters, digits, "_" and "-", at most 100 of them`);
+  }
+}
+
+/** What no other check found, in the words of the form. */
+function checkForm(spec: ProjectSpec, report: Report): void {
+  const error = Value.Errors(ProjectSpec, spec).First();
+  if (error !== undefined) report({}, `the document is not well formed at ${error.path || "/"}: ${error.message}`);
+}

@@ -1,0 +1,83 @@
+import type { ProjectSpec } from "../spec.js";
+import { cronProblem } from "./cron.js";
+import { wrongValue } from "./pipelines.js";
+import { checkDuration, type Report, unknown } from "./report.js";
+
+export function checkEndpoints(spec: ProjectSpec, report: Report): void {
+  const services = spec.featureServices.map((one) => one.name);
+  for (const endpoint of spec.endpoints) {
+    const of = `the endpoint "${endpoint.name}"`;
+    if (!services.includes(endpoint.service)) report(endpoint, `${of}: ${unknown("feature service", endpoint.service, services)}`);
+    const { steps, each } = endpoint.rollout;
+    if (steps.some((step, index) => !(step > (steps[index - 1] ?? 0) && step <= 1))) {
+      report(
+        endpoint,
+        `the rollout of ${of} has the steps ${steps.map((step) => `${step * 100}%`).join(", ")}: each takes more than the one before, at most 100%`,
+      );
+    } else if (steps.at(-1) !== 1) report(endpoint, `the rollout of ${of} ends with ${(steps.at(-1) ?? 0) * 100}%: the last step is "100%"`);
+    checkDuration(`"each" of the rollout of ${of}`, each, endpoint, report);
+    checkDuration(`"retain" of the log of ${of}`, endpoint.log.retain, endpoint, report);
+    for (const pipeline of spec.pipelines) {
+      for (const node of pipeline.nodes) {
+        if (node.kind === "register" && node.config.model === endpoint.model && node.config.service !== endpoint.service) {
+          report(endpoint, `${of} has the features of "${endpoint.service}"; its model "${endpoint.model}" is trained on those of "${node.config.service}"`);
+        }
+      }
+    }
+  }
+}
+
+export function checkMonitors(spec: ProjectSpec, report: Report): void {
+  const endpoints = spec.endpoints.map((one) => one.name);
+  for (const monitor of spec.monitors) {
+    const of = `the monitor "${monitor.name}"`;
+    if (!endpoints.includes(monitor.endpoint)) report(monitor, `${of}: ${unknown("endpoint", monitor.endpoint, endpoints)}`);
+    checkDuration(`"every" of ${of}`, monitor.every, monitor, report);
+    checkDuration(`"window" of ${of}`, monitor.window, monitor, report);
+  }
+}
+
+export function checkTriggers(spec: ProjectSpec, report: Report): void {
+  for (const trigger of spec.triggers) {
+    const of = `the trigger "${trigger.name}"`;
+    const pipeline = spec.pipelines.find((one) => one.name === trigger.pipeline);
+    if (pipeline === undefined) report(trigger, `${of}: ${unknown("pipeline", trigger.pipeline, names(spec.pipelines))}`);
+    for (const [name, value] of Object.entries(trigger.params ?? {})) {
+      const param = pipeline?.params.find((one) => one.name === name);
+      if (pipeline !== undefined && param === undefined) report(trigger, `${of}: ${unknown(`param of "${pipeline.name}"`, name, names(pipeline.params))}`);
+      const wrong = param === undefined ? undefined : wrongValue(param, value);
+      if (wrong !== undefined) report(trigger, `${of} gives the param "${name}" the value ${wrong}`);
+    }
+    for (const param of pipeline?.params ?? []) {
+      if (param.default === undefined && trigger.params?.[param.name] === undefined) {
+        report(trigger, `${of} starts the pipeline "${trigger.pipeline}" without its param "${param.name}", which has no default`);
+      }
+    }
+    checkDuration(`the cool-down of ${of}`, trigger.coolDown, trigger, report);
+    for (const condition of trigger.when) {
+      if (condition.kind === "new_data") {
+        if (!names(spec.datasets).includes(condition.dataset)) report(trigger, `${of}: ${unknown("dataset", condition.dataset, names(spec.datasets))}`);
+      } else if (condition.kind === "cron") {
+        const problem =
+          cronProblem(condition.expression) ?? (isZone(condition.zone) ? undefined : `"${condition.zone}" is no time zone, as "America/New_York" is one`);
+        if (problem !== undefined) report(trigger, `${of}: ${problem}`);
+      } else {
+        const monitor = spec.monitors.find((one) => one.name === condition.monitor);
+        if (monitor === undefined) report(trigger, `${of}: ${unknown("monitor", condition.monitor, names(spec.monitors))}`);
+        else if (condition.kind === "below" && !monitor.performance.metrics.includes(condition.metric)) {
+          report(trigger, `${of}: ${unknown(`metric of the monitor "${monitor.name}"`, condition.metric, monitor.performance.metrics)}`);
+        }
+      }
+    }
+  }
+}
+
+function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+const names = (list: readonly { name: string }[]): string[] => list.map((one) => one.name);
