@@ -1,4 +1,6 @@
 /** The composition: the one file that knows every capability. */
+import { createCompute } from "./compute/index.js";
+import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
 import { openHttp, type ServerConfig, version } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
@@ -20,13 +22,20 @@ export async function startServer(config: ServerConfig): Promise<RunningServer> 
   const projects = createProjects(platform);
   projectsRoutes(app, projects, platform.objects);
 
+  const compute = createCompute(platform);
+  const pipelines = createPipelines(platform, { projects, compute, tracking: noTracking, stepKinds: [] });
+  pipelinesRoutes(app, pipelines, platform.objects);
+
   await platform.events.start();
   platform.clock.start();
   const url = await app.listen({ host: config.host, port: config.port });
+  // Steps speak to the server's own address.
+  await pipelines.launch();
   return {
     url,
     async stop() {
       await app.close();
+      await pipelines.stop();
       await close();
     },
   };

@@ -5,7 +5,7 @@ import type { ParamValue } from "./params.js";
 export { pipelinesRoutes } from "./routes.js";
 export { createPipelines } from "./service.js";
 export type { StepContext, StepKind, StepResult } from "./step.js";
-export type { RunTracker } from "./tracker.js";
+export { noTracking, type RunTracker } from "./tracker.js";
 
 export interface RunRequest {
   pipeline: string;
