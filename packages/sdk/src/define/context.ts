@@ -48,6 +48,12 @@ export function addNode(
   const definedAt = here();
 
   function reference(name: string, input: Input): InputRef {
+    if (typeof input !== "object" || input === null) {
+      building?.problems.push(
+        given({ message: `the input "${name}" of the step "${id}" is ${JSON.stringify(input)}, which no step or param gives`, at: definedAt }),
+      );
+      return { literal: null };
+    }
     if ("literal" in input) return { literal: input.literal };
     const owner = "paramOf" in input ? input.paramOf : input.pipeline;
     if (building !== undefined && owner !== building.pipeline) {
