@@ -26,6 +26,7 @@ export interface Engine {
 export function openEngine(platform: Platform, executorId: string, execute: (runId: string, step: DurableStep) => Promise<void>): Engine {
   const log = platform.log;
   const step: DurableStep = (name, work) => DBOS.runStep(work, { name });
+  let stopping = false;
   let workflow: ((runId: string) => Promise<void>) | undefined;
   return {
     async launch() {
@@ -43,8 +44,9 @@ export function openEngine(platform: Platform, executorId: string, execute: (run
         logger: {
           debug: (entry) => log.trace({ engine: true }, String(entry)),
           info: (entry) => log.debug({ engine: true }, String(entry)),
-          warn: (entry) => log.warn({ engine: true }, String(entry)),
-          error: (entry) => log.error({ engine: true }, String(entry)),
+          // What it complains of while it is shut down is meant.
+          warn: (entry) => log[stopping ? "debug" : "warn"]({ engine: true }, String(entry)),
+          error: (entry) => log[stopping ? "debug" : "error"]({ engine: true }, String(entry)),
         },
       });
       workflow = DBOS.registerWorkflow((runId: string) => execute(runId, step), { name: "pipeline_run", maxRecoveryAttempts: 1_000 });
@@ -64,6 +66,7 @@ export function openEngine(platform: Platform, executorId: string, execute: (run
     async stop() {
       if (workflow === undefined) return;
       workflow = undefined;
+      stopping = true;
       await DBOS.shutdown({ deregister: true });
     },
   };

@@ -207,7 +207,8 @@ async function attempt(parts: ExecutionParts, run: RunRow, node: NodeSpec, signa
     if (error instanceof Superseded) throw error;
     if (signal.aborted) throw new Superseded("The run was cancelled, or the server stops.");
     const message = messageOf(error);
-    say(message);
+    // The lines that follow are in the log already, where a process said them.
+    say(message.split("\n")[0] ?? "");
     if (retries > 0) {
       say(`It is tried again; ${retries} ${retries === 1 ? "attempt is" : "attempts are"} left.`);
       return "again";

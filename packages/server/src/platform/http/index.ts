@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import ajvCompiler, { type BuildCompilerFromPool } from "@fastify/ajv-compiler";
 import fastifySwagger from "@fastify/swagger";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger } from "fastify";
@@ -30,6 +31,8 @@ export type Http = FastifyInstance<RawServerDefault, IncomingMessage, ServerResp
 export type Authorize = (request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }) => Promise<Principal>;
 
 const kilobyte = 1024;
+const buildAjv = ajvCompiler();
+const ajvOptions = { removeAdditional: false, allErrors: false } as const;
 
 export async function openHttp(log: Log, authorize: Authorize): Promise<Http> {
   const app = Fastify({
@@ -40,7 +43,7 @@ export async function openHttp(log: Log, authorize: Authorize): Promise<Http> {
     connectionTimeout: 0,
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 1_000 },
-    ajv: { customOptions: { coerceTypes: "array", removeAdditional: false, allErrors: false } },
+    schemaController: { compilersFactory: { buildValidator } },
   }).withTypeProvider<TypeBoxTypeProvider>();
   // A client has this long to send its headers, and a socket may stay silent for this long.
   app.server.headersTimeout = 20_000;
@@ -75,6 +78,13 @@ export async function openHttp(log: Log, authorize: Authorize): Promise<Http> {
   });
   return app;
 }
+
+/** What stands in an address is text and becomes what its schema says. A body is JSON, in which 1 and "1" are not the same. */
+const buildValidator: BuildCompilerFromPool = (externalSchemas) => {
+  const exact = buildAjv(externalSchemas, { customOptions: { ...ajvOptions, coerceTypes: false } });
+  const fromText = buildAjv(externalSchemas, { customOptions: { ...ajvOptions, coerceTypes: "array" } });
+  return (route) => (typeof route === "object" && "httpPart" in route && route.httpPart === "body" ? exact(route) : fromText(route));
+};
 
 export function errorAnswer(error: unknown, log: Log, url: string): { status: number; body: { error: { code: string; message: string; details?: unknown } } } {
   if (error instanceof ApiError) {

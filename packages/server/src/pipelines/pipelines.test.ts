@@ -1,0 +1,156 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Pipeline, RunDetail } from "@millrace/sdk/api";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openApi, pythonNode, type ServerProcess, startServerProcess } from "./testing.js";
+
+let folder: string;
+let server: ServerProcess;
+let api: ReturnType<typeof openApi>;
+const flag = (name: string) => path.join(folder, name);
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
+  server = await startServerProcess(path.join(folder, "data"));
+  api = openApi(server.url);
+  await api.apply(
+    {
+      "number.py": `
+import json, millrace
+print("the number is", millrace.params()["number"])
+millrace.output("number").write_text(json.dumps(millrace.params()["number"]))`,
+      "double.py": `
+import json, millrace
+millrace.output("doubled").write_text(json.dumps(2 * millrace.inputs()["number"].value))`,
+      "wait.py": `
+import pathlib, time, os, sys, millrace
+flag = pathlib.Path(millrace.params()["flag"])
+print("waiting", flush=True)
+while not flag.exists():
+    time.sleep(0.05)
+millrace.output("model").mkdir()
+(millrace.output("model") / "weights.bin").write_bytes(b"weights")`,
+      "broken.py": `
+def train(rows):
+    raise ValueError("there are no rows")
+train([])`,
+      "forgetful.py": "pass",
+      "notes.md": "What nobody runs.",
+    },
+    [
+      {
+        name: "numbers",
+        params: [
+          { name: "number", type: "int", default: 3 },
+          { name: "until", type: "month", default: "latest" },
+        ],
+        nodes: [
+          pythonNode("number", "number.py", { inputs: { number: { param: "number" } }, outputs: [{ name: "number", type: "json" }] }),
+          pythonNode("double", "double.py", { inputs: { number: { node: "number", output: "number" } }, outputs: [{ name: "doubled", type: "json" }] }),
+        ],
+      },
+      {
+        name: "waiting",
+        params: [{ name: "flag", type: "string" }],
+        nodes: [pythonNode("train", "wait.py", { inputs: { flag: { param: "flag" } }, outputs: [{ name: "model", type: "model" }] })],
+      },
+      {
+        name: "failing",
+        params: [],
+        nodes: [
+          pythonNode("train", "broken.py", { config: { script: "broken.py", retries: 1 }, outputs: [{ name: "model", type: "json" }] }),
+          pythonNode("after", "double.py", { inputs: { number: { node: "train", output: "model" } } }),
+        ],
+      },
+      { name: "forgetful", params: [], nodes: [pythonNode("train", "forgetful.py", { outputs: [{ name: "model", type: "model" }] })] },
+    ],
+  );
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const states = (run: RunDetail) => Object.fromEntries(run.steps.map((step) => [step.id, step.state]));
+
+test("a run's steps hand their outputs on, and say so in their logs", async () => {
+  const asked = await api.start("numbers", { number: 21 });
+  expect(asked).toMatchObject({ state: "queued", pipeline: "numbers", project: "test", projectVersion: 1, params: { number: 21, until: "latest" } });
+  const run = await api.untilOver(asked.id);
+  expect(run).toMatchObject({ state: "succeeded", message: null });
+  expect(run.steps.map((s) => [s.state, s.attempt])).toEqual([
+    ["succeeded", 1],
+    ["succeeded", 1],
+  ]);
+  const doubled = run.steps[1]?.outputs.doubled;
+  expect(doubled).toMatchObject({ type: "json", meta: { value: 42 }, files: [{ path: "doubled.json", size: 2 }] });
+  expect(await api.log(run.id, "number")).toEqual(["the number is 21"]);
+
+  const file = await fetch(`${server.url}/api/v1/runs/${run.id}/steps/double/artifacts/doubled/files/doubled.json`);
+  expect([file.status, await file.text(), file.headers.get("content-disposition")]).toEqual([200, "42", "attachment; filename*=UTF-8''doubled.json"]);
+  const outside = await fetch(`${server.url}/api/v1/runs/${run.id}/steps/double/artifacts/doubled/files/..%2Fexecutor-id`);
+  expect(outside.status).toBe(404);
+});
+
+test("what has not changed is not done again", async () => {
+  const first = await api.untilOver((await api.start("numbers", { number: 5 })).id);
+  const second = await api.untilOver((await api.start("numbers", { number: 5, until: "2013-03" })).id);
+  expect(states(second)).toEqual({ number: "cached", double: "cached" });
+  expect(second.steps.map((s) => s.cachedFrom)).toEqual([first.id, first.id]);
+  expect(second.steps.map((s) => s.outputs)).toEqual(first.steps.map((s) => s.outputs));
+});
+
+test("a step that fails ends the run with the reason, after its retries", async () => {
+  const run = await api.untilOver((await api.start("failing")).id);
+  expect(states(run)).toEqual({ train: "failed", after: "skipped" });
+  expect(run.state).toBe("failed");
+  expect(run.message?.split("\n")[0]).toBe('The step "train" failed: broken.py ended with code 1: ValueError: there are no rows');
+  expect(run.steps[0]?.attempt).toBe(2);
+  const log = await api.log(run.id, "train");
+  expect(log.filter((line) => line.startsWith("broken.py ended with code 1"))).toHaveLength(2);
+  expect(log.join("\n")).not.toContain("_step.py");
+});
+
+test("an output that was not written is named", async () => {
+  const run = await api.untilOver((await api.start("forgetful")).id);
+  expect(run.message).toContain('The output "model" is missing');
+});
+
+test("params that are wrong are refused, each with what would be right", async () => {
+  const { status, body } = await api.call<{ error: { message: string } }>("POST", "/api/v1/pipelines/numbers/runs", {
+    params: { number: "many", until: "March", depth: 3 },
+  });
+  expect(status).toBe(400);
+  expect(body.error.message).toBe(
+    'The params of the pipeline "numbers" are wrong. "number" is "many": give a whole number. "until" is "March": give a month as 2013-03, or latest. "depth" is no param of it: it takes number, until.',
+  );
+});
+
+test("a run that is cancelled ends its process", async () => {
+  const asked = await api.start("waiting", { flag: flag("never") });
+  await api.untilSaid(asked.id, "train", "waiting");
+  expect((await api.call("POST", `/api/v1/runs/${asked.id}/cancel`)).status).toBe(200);
+  const run = await api.untilOver(asked.id);
+  expect([run.state, states(run)]).toEqual(["cancelled", { train: "cancelled" }]);
+  expect((await api.call("POST", `/api/v1/runs/${asked.id}/cancel`)).status).toBe(409);
+  const pipeline = await api.get<Pipeline>("/api/v1/pipelines/waiting");
+  expect(pipeline.lastRun?.id).toBe(run.id);
+});
+
+test("a run goes on after the server was killed in the middle of a step", async () => {
+  const asked = await api.start("waiting", { flag: flag("go") });
+  await api.untilSaid(asked.id, "train", "waiting");
+  await server.kill();
+  server = await startServerProcess(path.join(folder, "data"));
+  api = openApi(server.url);
+  await api.until(asked.id, (run) => run.steps[0]?.attempt === 2);
+  await writeFile(flag("go"), "");
+  const run = await api.untilOver(asked.id);
+  expect(run).toMatchObject({
+    state: "succeeded",
+    steps: [{ state: "succeeded", attempt: 2, outputs: { model: { files: [{ path: "weights.bin", size: 7 }] } } }],
+  });
+  expect(existsSync(path.join(folder, "data", "work", run.id, "train-2"))).toBe(false);
+});
