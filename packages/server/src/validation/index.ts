@@ -1,0 +1,5 @@
+/** Validation: statistics of tables, and checks of them against a schema. */
+export { validationRoutes } from "./routes.js";
+export { assertSelect, isRowWise } from "./select.js";
+export { createValidation, type Validation } from "./service.js";
+export { columnType } from "./types.js";
