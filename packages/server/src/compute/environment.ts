@@ -1,6 +1,7 @@
 /** Python environments: one for each locked set of requirements and Python version, made once, whole or not at all. */
 import { randomUUID } from "node:crypto";
-import { access, copyFile, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { access, copyFile, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Interpreter } from "./index.js";
@@ -39,7 +40,9 @@ export async function makeEnvironment(
       await copyFile(requirements.file, lock);
       const pip = ["pip", "install", "--python", path.join(made, path.relative(place, environment.path)), "--require-hashes", "--compile-bytecode", "-r", lock];
       await tool(uv, pip, progress, "The requirements can't be installed.", { ...(await registrySettings(python)), UV_NO_PROGRESS: "1" });
-      await rename(made, place);
+      await rename(made, place).catch(async (error) => {
+        if (!(await exists(environment.path))) throw error;
+      });
       progress.onLine(`The environment is ready after ${((performance.now() - began) / 1000).toFixed(1)} s.`);
     } finally {
       await rm(made, { recursive: true, force: true });
@@ -50,15 +53,8 @@ export async function makeEnvironment(
 
 /** One at a time of all processes that share the folder. Where two hold it by mischance, both make the same, and the first rename wins. */
 async function locked(file: string, progress: Progress, work: () => Promise<void>): Promise<void> {
-  for (let told = false; ; ) {
-    try {
-      await mkdir(file);
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    const touched = await stat(file).catch(() => undefined);
-    if (touched !== undefined && Date.now() - touched.mtimeMs > staleMs) {
+  for (let told = false; !(await take(file)); ) {
+    if (await isStale(file)) {
       // Of those who see that it is stale, one takes it away.
       const taken = `${file}-${randomUUID().slice(0, 8)}`;
       await rename(file, taken).catch(() => {});
@@ -75,6 +71,34 @@ async function locked(file: string, progress: Progress, work: () => Promise<void
   } finally {
     clearInterval(touching);
     await rm(file, { recursive: true, force: true });
+  }
+}
+
+async function take(file: string): Promise<boolean> {
+  try {
+    await mkdir(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+  await writeFile(path.join(file, "holder"), JSON.stringify({ host: hostname(), pid: process.pid }));
+  return true;
+}
+
+async function isStale(file: string): Promise<boolean> {
+  const touched = await stat(file).catch(() => undefined);
+  if (touched === undefined) return false;
+  if (Date.now() - touched.mtimeMs > staleMs) return true;
+  const holder = await readFile(path.join(file, "holder"), "utf8").catch(() => "");
+  const [, host, pid] = /^{"host":"(.*)","pid":(\d+)}$/.exec(holder) ?? [];
+  return host === hostname() && pid !== undefined && !lives(Number(pid));
+}
+
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
