@@ -1,0 +1,110 @@
+import { constants } from "node:fs";
+import { type FileHandle, lstat, open, readdir, realpath } from "node:fs/promises";
+import path from "node:path";
+import type { DatasetSpec } from "@millrace/sdk/spec";
+import type { Platform } from "../platform/index.js";
+import { type IngestParts, ingest, rulesOf } from "./ingest.js";
+import * as store from "./store.js";
+
+/**
+ * Looks once into the folder of every dataset that has one. A file is taken when the look before found it the same, in the order of
+ * names, each content once. Links are not followed, and nothing outside of the project's folder is read.
+ */
+export async function lookIntoFolders(parts: IngestParts & { platform: { log: Platform["log"] } }, largestFile: number): Promise<void> {
+  const { projects, platform } = parts;
+  for (const { spec, project } of await projects.list("dataset")) {
+    if (spec.watch === undefined) continue;
+    try {
+      await look(parts, spec, (await projects.current(project)).folder, largestFile);
+    } catch (error) {
+      platform.log.error({ error, dataset: spec.name }, "a watched folder could not be read; it is tried again");
+    }
+  }
+}
+
+async function look(
+  parts: IngestParts & { platform: { log: Platform["log"] } },
+  dataset: DatasetSpec,
+  projectFolder: string,
+  largestFile: number,
+): Promise<void> {
+  const { platform } = parts;
+  const { db, log } = platform;
+  const folder = await insideOf(projectFolder, dataset.watch?.folder ?? "");
+  if (folder === undefined) return;
+  const matches = glob(dataset.watch?.pattern ?? "");
+  const names = (await readdir(folder)).filter((name) => !name.startsWith(".") && matches.test(name)).sort();
+  if (names.length === 0) return;
+  const { rules } = await rulesOf(parts.projects, dataset);
+  const seen = await store.watchedFiles(db, dataset.name);
+  for (const file of names) {
+    const place = path.join(folder, file);
+    const stamp = await stampOf(place);
+    if (stamp === undefined) continue;
+    const before = seen.get(file);
+    if (before?.stamp !== stamp) {
+      await store.saw(db, dataset.name, file, stamp);
+      continue;
+    }
+    if (before.taken === rules) continue;
+    const content = await read(parts.platform, place, stamp, largestFile);
+    if (content === "too large") {
+      log.error({ dataset: dataset.name, file, largestFile }, "a file in a watched folder is too large and was not taken");
+    } else if (content === undefined) {
+      continue;
+    } else {
+      const { version, made } = await ingest(parts, { dataset, file, content });
+      if (made) log.info({ dataset: dataset.name, file, version: version.version, status: version.status }, "a file was taken from a watched folder");
+    }
+    // A crash before this line only has the file looked at again, and its content is known then.
+    await store.took(db, dataset.name, file, stamp, rules);
+  }
+}
+
+/** The watched folder, where it exists and lies in the project's folder also after following links. */
+async function insideOf(projectFolder: string, relative: string): Promise<string | undefined> {
+  try {
+    const root = await realpath(projectFolder);
+    const folder = await realpath(path.resolve(root, relative));
+    return folder === root || folder.startsWith(`${root}${path.sep}`) ? folder : undefined;
+  } catch (error) {
+    // The folder may come later, and the project may be on another machine.
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+async function stampOf(place: string): Promise<string | undefined> {
+  const found = await lstat(place, { bigint: true }).catch(() => undefined);
+  return found?.isFile() === true ? stampText(found) : undefined;
+}
+const stampText = ({ size, mtimeNs, ino }: { size: bigint; mtimeNs: bigint; ino: bigint }) => `${size} ${mtimeNs} ${ino}`;
+
+/** The bytes into the store; undefined where the file is another one by now. */
+async function read({ objects }: Pick<Platform, "objects">, place: string, stamp: string, largestFile: number) {
+  let handle: FileHandle;
+  try {
+    handle = await open(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    const found = await handle.stat({ bigint: true });
+    if (!found.isFile() || stampText(found) !== stamp) return undefined;
+    if (found.size > largestFile) return "too large" as const;
+    const content = await objects.put(handle.createReadStream({ autoClose: false }), { maxBytes: largestFile });
+    return stampText(await handle.stat({ bigint: true })) === stamp ? content : undefined;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** `*` is any text, `?` any one character. */
+function glob(pattern: string): RegExp {
+  return new RegExp(
+    `^${pattern
+      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+      .replaceAll("*", ".*")
+      .replaceAll("?", ".")}$`,
+  );
+}
