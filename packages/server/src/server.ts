@@ -1,9 +1,11 @@
 /** The composition: the one file that knows every capability. */
 import { createCompute } from "./compute/index.js";
+import { createDatasets, datasetsRoutes } from "./datasets/index.js";
 import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
 import { openHttp, type ServerConfig, version } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
+import { createValidation, validationRoutes } from "./validation/index.js";
 
 export type { ServerConfig } from "./platform/index.js";
 export interface RunningServer {
@@ -22,8 +24,18 @@ export async function startServer(config: ServerConfig): Promise<RunningServer> 
   const projects = createProjects(platform);
   projectsRoutes(app, projects, platform.objects);
 
+  const validation = createValidation(platform, { projects });
+  validationRoutes(app, validation, platform);
+  const datasets = createDatasets(platform, { projects, validation });
+  datasetsRoutes(app, datasets);
+
   const compute = createCompute(platform);
-  const pipelines = createPipelines(platform, { projects, compute, tracking: noTracking, stepKinds: [] });
+  const pipelines = createPipelines(platform, {
+    projects,
+    compute,
+    tracking: noTracking,
+    stepKinds: [validation.stepKinds.validate, datasets.stepKinds.read_dataset, datasets.stepKinds.split_by_time],
+  });
   pipelinesRoutes(app, pipelines, platform.objects);
 
   await platform.events.start();
