@@ -1,0 +1,65 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { ServerConfig } from "@millrace/server";
+import { CliError, codeOf, explain } from "../errors.js";
+import { print, tell } from "../output.js";
+
+const consoleFolder = fileURLToPath(new URL("../../../console/dist/", import.meta.url));
+
+/** Runs until SIGTERM or SIGINT; a second one does not wait for what is under way. */
+export async function up(options: { port: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }): Promise<void> {
+  const stopping = new Promise<void>((resolve) => {
+    let asked = 0;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => {
+        if (++asked > 1) process.exit(1);
+        resolve();
+      });
+    }
+  });
+  const { startServer } = await import("@millrace/server");
+  const config: ServerConfig = {
+    host: options.host,
+    port: options.port,
+    dataDir: path.resolve(options.dataDir),
+    clock: options.replayFrom === undefined ? { kind: "system" } : { kind: "replay", from: options.replayFrom },
+    logLevel: options.logLevel,
+    ...(process.env.DATABASE_URL === undefined || process.env.DATABASE_URL === "" ? {} : { databaseUrl: process.env.DATABASE_URL }),
+    ...(existsSync(path.join(consoleFolder, "index.html")) ? { consoleFolder } : {}),
+  };
+  const starting = startServer(config).catch((error: unknown) => {
+    throw new CliError(whyNot(error, config));
+  });
+  const server = await starting;
+  print(`Millrace is ready at ${server.url}`);
+  void warnWithoutPython();
+  await stopping;
+  await server.stop();
+  // A library's timer or socket must not keep a stopped server alive.
+  process.exit(0);
+}
+
+function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): string {
+  const { code, path: where } = codeOf(error) ?? {};
+  if (code === "EADDRINUSE") return `The port ${port} of ${host} is in use. Choose another with --port, or 0 for any that is free.`;
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return `"${host}" is no address of this machine. Choose another with --host.`;
+  if (code === "EACCES" && where === undefined) return `There is no permission to listen on port ${port}. Choose one above 1023 with --port.`;
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS") return `The data folder ${dataDir} can't be written. Choose another with --data-dir.`;
+  if (code === "EEXIST" || code === "ENOTDIR") return `${where ?? dataDir} is no folder. Choose another with --data-dir.`;
+  return explain(error);
+}
+
+async function warnWithoutPython(): Promise<void> {
+  for (const command of ["python3", "python"]) {
+    try {
+      const { stdout } = await promisify(execFile)(command, ["-c", "import sys; print(sys.version_info >= (3, 10))"], { timeout: 10_000 });
+      if (stdout.trim() === "True") return;
+    } catch {
+      // The next name.
+    }
+  }
+  tell("There is no Python 3.10 or newer on the PATH: pipelines with Python steps need one.");
+}

@@ -1,0 +1,113 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { RunOptions } from "./commands/run.js";
+import { type ServerOptions, withServer } from "./server.js";
+
+type Json = ServerOptions & { json?: boolean };
+const json = ["--json", "print JSON, for scripts"] as const;
+
+/** The commands and their options. What a command does is loaded when it is called, so that `--help` answers at once. */
+export function program(): Command {
+  const millrace = new Command("millrace")
+    .description("From raw data to a watched prediction service, and round again.")
+    .version("0.1.0")
+    .showHelpAfterError("(add --help for what there is)")
+    .exitOverride()
+    .addHelpText("after", "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate refused the model, 4 cancelled.");
+
+  millrace
+    .command("up")
+    .description("start the platform: server, database and console in one process")
+    .option("--port <port>", "port to listen on; 0 takes a free one", portNumber, 4600)
+    .option("--host <host>", "address to listen on", "127.0.0.1")
+    .option("--data-dir <folder>", "where data is kept", "./millrace-data")
+    .option("--replay-from <time>", "run on a replayed clock that begins at this time (ISO 8601)", moment)
+    .addOption(new Option("--log-level <level>", "what the log on standard error tells").choices(["error", "warn", "info", "debug"]).default("warn"))
+    .addHelpText("after", "\nWith DATABASE_URL set, that PostgreSQL is used in place of the embedded one.")
+    .action(async (options: { port: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }) => {
+      await (await import("./commands/up.js")).up(options);
+    });
+
+  millrace
+    .command("init")
+    .description("make a new project folder: a small one that type-checks and runs")
+    .argument("<folder>")
+    .action(async (folder: string) => (await import("./commands/init.js")).init(folder));
+
+  withServer(millrace.command("apply"))
+    .description("show what a project's definitions would change, and change it")
+    .argument("[folder]", "the project's folder, with its millrace.ts", ".")
+    .option("--dry-run", "only show what would change")
+    .option(...json)
+    .action(async (folder: string, options: Json & { dryRun?: boolean }) => (await import("./commands/apply.js")).apply(folder, options));
+
+  withServer(millrace.command("run"))
+    .description("start a run of a pipeline")
+    .argument("<pipeline>")
+    .option("-p, --param <name=value>", "a param's value; again for each param", collect, [])
+    .option("-w, --wait", "follow the run to its end")
+    .option(...json)
+    .action(async (pipeline: string, options: RunOptions) => (await import("./commands/run.js")).run(pipeline, options));
+
+  withServer(millrace.command("runs"))
+    .description("the newest runs")
+    .argument("[pipeline]", "of this pipeline only")
+    .option("-n, --limit <n>", "how many", positive, 20)
+    .option(...json)
+    .action(async (pipeline: string | undefined, options: Json & { limit: number }) => (await import("./commands/runs.js")).runs(pipeline, options));
+
+  withServer(millrace.command("status"))
+    .description("the loop at a glance: data, pipelines, endpoints, monitors, triggers")
+    .option(...json)
+    .action(async (options: Json) => (await import("./commands/status.js")).status(options));
+
+  withServer(millrace.command("predict"))
+    .description("ask an endpoint for predictions")
+    .argument("<endpoint>")
+    .addOption(new Option("--json <rows>", "a row as a JSON object, or rows as an array of them").conflicts("file"))
+    .option("--file <rows.json>", "a file with a row or rows as JSON")
+    .addHelpText("after", '\nPrints a line of JSON for each row.\nExample: millrace predict trip --json \'{"at": "2024-03-01T08:00:00Z", "city": "Oslo"}\'')
+    .action(async (endpoint: string, options: ServerOptions & { json?: string; file?: string }) =>
+      (await import("./commands/predict.js")).predict(endpoint, options),
+    );
+
+  withServer(millrace.command("lineage"))
+    .description("what something was made from, down to files and commit")
+    .argument("<id>", "the id of a prediction, or kind/id, as model_version/delay/3 or run/<id>")
+    .option(...json)
+    .action(async (id: string, options: Json) => (await import("./commands/lineage.js")).lineage(id, options));
+
+  const schema = millrace.command("schema").description("what a table looks like");
+  withServer(schema.command("infer"))
+    .description("print the schema of a Parquet file as TypeScript, to be reviewed and kept in the project")
+    .argument("<file.parquet>")
+    .option("--name <name>", "the schema's name; default the file's")
+    .option(...json)
+    .action(async (file: string, options: Json & { name?: string }) => (await import("./commands/schema.js")).inferSchema(file, options));
+
+  for (const act of ["pause", "resume"] as const) {
+    withServer(millrace.command(act))
+      .description(act === "pause" ? "keep a trigger from starting runs" : "let a paused trigger start runs again")
+      .argument("<trigger>")
+      .option(...json)
+      .action(async (name: string, options: Json) => (await import("./commands/trigger.js")).setPaused(name, act, options));
+  }
+  // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
+  for (const command of [...millrace.commands, ...schema.commands]) command.exitOverride().showHelpAfterError("(add --help for what there is)");
+  return millrace;
+}
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (!/^[0-9]+$/.test(text) || port > 65_535) throw new InvalidArgumentError("A port is a number from 0 to 65535.");
+  return port;
+}
+function positive(text: string): number {
+  if (!/^[1-9][0-9]{0,2}$/.test(text)) throw new InvalidArgumentError("Give a number from 1 to 999.");
+  return Number(text);
+}
+function moment(text: string): Date {
+  const at = new Date(text);
+  if (Number.isNaN(at.getTime()) || !/^[0-9]{4}-/.test(text)) throw new InvalidArgumentError("Give a time as 2013-03-01T00:00:00Z.");
+  return at;
+}
+const collect = (value: string, before: string[]): string[] => [...before, value];
