@@ -1,4 +1,5 @@
 import { mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -18,6 +19,37 @@ afterAll(async () => {
 test("a server that is ready says so", async () => {
   const answer = await fetch(`${server.url}/health`);
   expect([answer.status, await answer.text()]).toEqual([200, "OK"]);
+});
+
+test("metrics are OpenMetrics", async () => {
+  const answer = await fetch(`${server.url}/metrics`);
+  expect(answer.headers.get("content-type")).toContain("application/openmetrics-text");
+  expect((await answer.text()).trimEnd().endsWith("# EOF")).toBe(true);
+});
+
+test("another site's page and another name of this machine are refused", async () => {
+  const { port } = new URL(server.url);
+  const status = (headers: Record<string, string>, method = "GET") =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const asked = request({ host: "127.0.0.1", port, path: "/api/v1/clock", method, headers }, (answer) => resolve(answer.resume().statusCode));
+      asked.on("error", reject).end();
+    });
+  expect(await status({})).toBe(200);
+  expect(await status({ host: `localhost:${port}`, origin: `http://localhost:${port}` })).toBe(200);
+  expect(await status({ host: `rebound.example:${port}` })).toBe(403);
+  expect(await status({ origin: "http://elsewhere.example" })).toBe(403);
+  expect(await status({ "sec-fetch-site": "cross-site" }, "POST")).toBe(403);
+});
+
+test("without users it is not bound to where others could reach it", async () => {
+  const alone = path.join(folder, "exposed");
+  await expect(startServer({ host: "0.0.0.0", port: 0, dataDir: alone, clock: { kind: "system" }, logLevel: "silent" })).rejects.toThrow("millrace user add");
+});
+
+test("a data folder has one server at a time", async () => {
+  await expect(startServer({ host: "127.0.0.1", port: 0, dataDir: folder, clock: { kind: "system" }, logLevel: "silent" })).rejects.toThrow(
+    new RegExp(`in use by .*${process.pid}`),
+  );
 });
 
 test("the API describes itself as OpenAPI 3.1", async () => {

@@ -1,8 +1,9 @@
 /** The composition: the one file that knows every capability. */
+import { createAccess } from "./access/index.js";
 import { createCompute } from "./compute/index.js";
 import { createDatasets, datasetsRoutes } from "./datasets/index.js";
 import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
-import { openHttp, type ServerConfig, version } from "./platform/index.js";
+import { openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
@@ -15,11 +16,27 @@ export interface RunningServer {
 
 export async function startServer(config: ServerConfig): Promise<RunningServer> {
   const { platform, close } = await openPlatform(config);
-  const app = await openHttp(platform.log, async () => ({ name: "local" }));
+  try {
+    const { url, stop } = await compose(platform);
+    return {
+      url,
+      async stop() {
+        await stop();
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
 
-  app.get("/health", { config: { permission: "public" } }, async (_request, reply) => reply.type("text/plain").send("OK"));
-  app.get("/version", { config: { permission: "public" } }, async (_request, reply) => reply.type("text/plain").send(version));
-  app.get("/openapi.json", { config: { permission: "public" } }, async () => app.swagger());
+async function compose(platform: Platform): Promise<RunningServer> {
+  const { config } = platform;
+  const access = await createAccess(platform);
+  await access.checkExposure();
+  const app = await openHttp(platform, access.authorize);
+  platformRoutes(app, platform);
 
   const projects = createProjects(platform);
   projectsRoutes(app, projects, platform.objects);
@@ -39,16 +56,16 @@ export async function startServer(config: ServerConfig): Promise<RunningServer> 
   pipelinesRoutes(app, pipelines, platform.objects);
 
   await platform.events.start();
-  platform.clock.start();
   const url = await app.listen({ host: config.host, port: config.port });
   // Steps speak to the server's own address.
+  platform.address.url = url;
   await pipelines.launch();
+  platform.clock.start();
   return {
     url,
     async stop() {
       await app.close();
       await pipelines.stop();
-      await close();
     },
   };
 }

@@ -45,7 +45,7 @@ beforeAll(async () => {
   const validation = createValidation(platform, { projects });
   const service = createDatasets(platform, { projects, validation });
   datasets = service;
-  const app = await openHttp(platform.log, async () => ({ name: "anna" }));
+  const app = await openHttp(platform, async () => ({ name: "anna" }));
   datasetsRoutes(app, service);
   url = await app.listen({ host: "127.0.0.1", port: 0 });
   stop = async () => {

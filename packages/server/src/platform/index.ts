@@ -9,7 +9,9 @@ export { type Events, openEvents, type PlatformEvent } from "./events.js";
 export { type Authorize, type Http, openHttp, type Permission, type Principal } from "./http/index.js";
 export { newId } from "./ids.js";
 export { type Log, openLog } from "./log.js";
+export type { Metrics } from "./metrics.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
+export { platformRoutes } from "./routes.js";
 
 import type { Clock } from "./clock.js";
 import type { ServerConfig } from "./config.js";
@@ -17,6 +19,7 @@ import type { Database } from "./database/index.js";
 import type { DuckDb } from "./duckdb.js";
 import type { Events } from "./events.js";
 import type { Log } from "./log.js";
+import type { Metrics } from "./metrics.js";
 import type { ObjectStore } from "./objects/index.js";
 
 /** The one argument that every capability takes; what it needs of other capabilities is passed beside it. */
@@ -30,4 +33,7 @@ export interface Platform {
   events: Events;
   clock: Clock;
   log: Log;
+  metrics: Metrics;
+  /** The server's own address, once it listens. */
+  address: { url: string | undefined };
 }

@@ -9,6 +9,7 @@ import { openDuckDb } from "./duckdb.js";
 import { openEvents } from "./events.js";
 import type { Platform } from "./index.js";
 import { openLog } from "./log.js";
+import { openMetrics } from "./metrics.js";
 import { openFolderStore } from "./objects/index.js";
 
 const migrations = new URL("../../migrations/", import.meta.url);
@@ -26,7 +27,7 @@ export async function openPlatform(config: ServerConfig): Promise<{ platform: Pl
   const clock = await openClock(database.db, log, config.clock.kind, config.clock.kind === "replay" ? config.clock.from : undefined);
   const events = openEvents(database.db, clock, log);
   return {
-    platform: { config, db: database.db, databaseUrl, objects, duckdb, events, clock, log },
+    platform: { config, db: database.db, databaseUrl, objects, duckdb, events, clock, log, metrics: openMetrics(), address: { url: undefined } },
     async close() {
       await clock.stop();
       await events.stop();

@@ -18,7 +18,7 @@ beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
   const opened = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: folder, clock: { kind: "system" }, logLevel: "warn" });
   platform = opened.platform;
-  const app = await openHttp(platform.log, async () => ({ name: "anna" }));
+  const app = await openHttp(platform, async () => ({ name: "anna" }));
   projectsRoutes(app, createProjects(platform), platform.objects);
   url = await app.listen({ host: "127.0.0.1", port: 0 });
   stop = async () => {

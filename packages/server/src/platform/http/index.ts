@@ -6,7 +6,10 @@ import type { FastifyBaseLogger } from "fastify";
 import Fastify, { type FastifyInstance, type RawServerDefault } from "fastify";
 import { version } from "../config.js";
 import { ApiError } from "../errors.js";
+import type { Platform } from "../index.js";
 import type { Log } from "../log.js";
+import { isScreen, serveConsole } from "./console.js";
+import { decorateMoment } from "./moment.js";
 
 /** `<what>:<read or write or admin>`; `public` needs none. */
 export type Permission = "public" | `${string}:${"read" | "write" | "admin"}`;
@@ -34,11 +37,13 @@ const kilobyte = 1024;
 const buildAjv = ajvCompiler();
 const ajvOptions = { removeAdditional: false, allErrors: false } as const;
 
-export async function openHttp(log: Log, authorize: Authorize): Promise<Http> {
+export async function openHttp(platform: Pick<Platform, "log" | "clock" | "config" | "metrics">, authorize: Authorize): Promise<Http> {
+  const { log, metrics } = platform;
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     disableRequestLogging: true,
     bodyLimit: 8 * kilobyte * kilobyte,
+    forceCloseConnections: true,
     requestTimeout: 0,
     connectionTimeout: 0,
     keepAliveTimeout: 72_000,
@@ -58,11 +63,17 @@ export async function openHttp(log: Log, authorize: Authorize): Promise<Http> {
     const permission = request.routeOptions.config.permission ?? "public";
     request.principal = await authorize({ headers: request.headers, method: request.method, permission });
   });
+  decorateMoment(app, platform.clock);
+  app.addHook("onResponse", async (request, reply) => {
+    metrics.observeRequest(request.method, request.routeOptions.url ?? "none", reply.statusCode, reply.elapsedTime / 1000);
+  });
   app.setErrorHandler((error, request, reply) => {
     const answer = errorAnswer(error, log, request.url);
     void reply.code(answer.status).send(answer.body);
   });
+  let hasConsole = false;
   app.setNotFoundHandler((request, reply) => {
+    if (hasConsole && isScreen(request.method, request.url, request.headers.accept)) return void reply.sendFile("index.html");
     void reply.code(404).send({ error: { code: "NOT_FOUND", message: `There is no route ${request.method} ${request.url.split("?")[0]}.` } });
   });
 
@@ -76,6 +87,7 @@ export async function openHttp(log: Log, authorize: Authorize): Promise<Http> {
       },
     },
   });
+  hasConsole = await serveConsole(app, platform.config.consoleFolder);
   return app;
 }
 
