@@ -8,8 +8,8 @@ import { evaluate, type ScoredModel } from "./report.js";
 
 /** Scores a candidate, and the champion beside it, on rows that neither was trained on. */
 export function evaluateStep(
-  platform: Platform,
-  { projects, registry, inference }: { projects: Projects; registry: VersionRegistry; inference: ScorerSource },
+  platform: Pick<Platform, "objects" | "duckdb">,
+  { projects, registry, inference }: { projects: Pick<Projects, "require">; registry: VersionRegistry; inference: ScorerSource },
 ): StepKind<"evaluate"> {
   const featuresOf = async (service: string) => (await projects.require("feature_service", service)).spec.features;
   const opened = async (name: string, files: { path: string; digest: string }[], service: string): Promise<ScoredModel> => {

@@ -18,6 +18,9 @@ export interface Evaluation {
   stepKinds: { evaluate: StepKind<"evaluate">; register: StepKind<"register"> };
 }
 
-export function createEvaluation(platform: Platform, on: { projects: Projects; registry: VersionRegistry; inference: ScorerSource }): Evaluation {
+export function createEvaluation(
+  platform: Pick<Platform, "objects" | "duckdb">,
+  on: { projects: Pick<Projects, "require">; registry: VersionRegistry; inference: ScorerSource },
+): Evaluation {
   return { stepKinds: { evaluate: evaluateStep(platform, on), register: registerStep(platform, on.registry) } };
 }

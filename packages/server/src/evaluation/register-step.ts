@@ -10,7 +10,7 @@ const championAlias = "champion";
 const maxReportBytes = 64 * 1024 * 1024;
 
 /** Registers a model where every gate passes; else refuses, with every gate that said no. */
-export function registerStep(platform: Platform, registry: VersionRegistry): StepKind<"register"> {
+export function registerStep(platform: Pick<Platform, "objects">, registry: VersionRegistry): StepKind<"register"> {
   return {
     kind: "register",
     version: "1",

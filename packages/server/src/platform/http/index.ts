@@ -3,7 +3,7 @@ import ajvCompiler, { type BuildCompilerFromPool } from "@fastify/ajv-compiler";
 import fastifySwagger from "@fastify/swagger";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger } from "fastify";
-import Fastify, { type FastifyInstance, type RawServerDefault } from "fastify";
+import Fastify, { type FastifyInstance, LogController, type RawServerDefault } from "fastify";
 import { version } from "../config.js";
 import { ApiError } from "../errors.js";
 import type { Platform } from "../index.js";
@@ -41,7 +41,7 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
   const { log, metrics } = platform;
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 8 * kilobyte * kilobyte,
     forceCloseConnections: true,
     requestTimeout: 0,
