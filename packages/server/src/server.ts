@@ -6,6 +6,7 @@ import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.
 import { openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
+import { createRegistry, registryRoutes } from "./registry/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
 
 export type { ServerConfig } from "./platform/index.js";
@@ -40,6 +41,9 @@ async function compose(platform: Platform): Promise<RunningServer> {
 
   const projects = createProjects(platform);
   projectsRoutes(app, projects, platform.objects);
+
+  const registry = createRegistry(platform);
+  registryRoutes(app, registry, platform.objects);
 
   const validation = createValidation(platform, { projects });
   validationRoutes(app, validation, platform);
