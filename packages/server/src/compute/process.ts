@@ -1,6 +1,7 @@
 /** Runs a process to its end, with limits. */
 import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
 
 export interface ProcessEnd {
   /** null where a signal ended it. */
@@ -49,7 +50,7 @@ export function runProcess(options: {
       options.signal.removeEventListener("abort", end);
     };
     for (const stream of ["stdout", "stderr"] as const) {
-      createInterface({ input: child[stream], crlfDelay: Number.POSITIVE_INFINITY }).on("line", (text) => {
+      eachLine(child[stream], (text) => {
         bytes += text.length;
         if (bytes <= options.maxLogBytes) options.onLine(stream, text);
       });
@@ -64,5 +65,22 @@ export function runProcess(options: {
       finished();
       resolve({ code, signal, timedOut });
     });
+  });
+}
+
+const longestLine = 64 * 1024;
+/** Lines as they come; one that does not end is given in pieces, so that it fills no memory. */
+function eachLine(source: Readable, onLine: (text: string) => void): void {
+  const decoder = new StringDecoder("utf8");
+  let rest = "";
+  source.on("data", (chunk: Buffer) => {
+    const lines = (rest + decoder.write(chunk)).split(/\r?\n/);
+    rest = lines.pop() ?? "";
+    for (const line of lines) onLine(line);
+    for (; rest.length > longestLine; rest = rest.slice(longestLine)) onLine(rest.slice(0, longestLine));
+  });
+  source.on("end", () => {
+    rest += decoder.end();
+    if (rest !== "") onLine(rest);
   });
 }

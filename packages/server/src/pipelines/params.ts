@@ -26,6 +26,27 @@ export function checkParams(spec: PipelineSpec, given: Record<string, ParamValue
   return values;
 }
 
+/** What the form of a pipeline does not say, and a document written by hand may get wrong: every input comes from somewhere. Throws a 400. */
+export function checkWiring(spec: PipelineSpec): void {
+  const before = new Map<string, Set<string>>();
+  const problems: string[] = [];
+  for (const node of spec.nodes) {
+    if (before.has(node.id)) problems.push(`Two steps are called "${node.id}".`);
+    for (const [name, input] of Object.entries(node.inputs)) {
+      const of = `The input "${name}" of the step "${node.id}"`;
+      if ("param" in input && !spec.params.some((p) => p.name === input.param))
+        problems.push(`${of} takes the param "${input.param}", which the pipeline does not have.`);
+      if (!("node" in input)) continue;
+      const outputs = before.get(input.node);
+      if (outputs === undefined) problems.push(`${of} takes from the step "${input.node}", which does not stand before it.`);
+      else if (!outputs.has(input.output))
+        problems.push(`${of} takes the output "${input.output}" of the step "${input.node}", which gives ${[...outputs].join(", ") || "none"}.`);
+    }
+    before.set(node.id, new Set(node.outputs.map((o) => o.name)));
+  }
+  if (problems.length > 0) throw invalid(`The pipeline "${spec.name}" can't run. ${problems.join(" ")}`, { problems });
+}
+
 function parse(param: ParamSpec, value: ParamValue): ParamValue | undefined {
   switch (param.type) {
     case "string":

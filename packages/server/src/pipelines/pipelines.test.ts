@@ -64,6 +64,12 @@ train([])`,
           pythonNode("after", "double.py", { inputs: { number: { node: "train", output: "model" } } }),
         ],
       },
+      {
+        name: "endless",
+        params: [],
+        nodes: [pythonNode("train", "wait.py", { inputs: { flag: { literal: "/nowhere" } }, config: { script: "wait.py", timeout: "1s" } })],
+      },
+      { name: "unwired", params: [], nodes: [pythonNode("double", "double.py", { inputs: { number: { node: "number", output: "number" } } })] },
       { name: "forgetful", params: [], nodes: [pythonNode("train", "forgetful.py", { outputs: [{ name: "model", type: "model" }] })] },
     ],
   );
@@ -116,6 +122,15 @@ test("a step that fails ends the run with the reason, after its retries", async 
 test("an output that was not written is named", async () => {
   const run = await api.untilOver((await api.start("forgetful")).id);
   expect(run.message).toContain('The output "model" is missing');
+});
+
+test("a script that takes longer than its timeout is ended", async () => {
+  const run = await api.untilOver((await api.start("endless")).id);
+  expect(run.message).toBe('The step "train" failed: wait.py ran for longer than its timeout of 1 s, and was ended.');
+});
+
+test("a pipeline whose inputs come from nowhere is refused", async () => {
+  await expect(api.start("unwired")).rejects.toThrow('takes from the step \\"number\\", which does not stand before it');
 });
 
 test("params that are wrong are refused, each with what would be right", async () => {

@@ -10,7 +10,7 @@ import { type ExecutionParts, executeRun, workFolder } from "./execute.js";
 import type { Pipelines } from "./index.js";
 import { limit } from "./limit.js";
 import { readStepLog } from "./logs.js";
-import { checkParams } from "./params.js";
+import { checkParams, checkWiring } from "./params.js";
 import { pythonStep } from "./python-step.js";
 import type { StepKind } from "./step.js";
 import { openStore, type RunRow, toRun, toStep } from "./store.js";
@@ -80,6 +80,7 @@ export function createPipelines(
       const known = await store.run(id);
       if (known !== undefined) return same(known, pipeline);
       const { spec, project } = await projects.require("pipeline", pipeline);
+      checkWiring(spec);
       const values = checkParams(spec, params ?? {});
       const source = await projects.current(project);
       await store.insert({ id, pipeline, project, project_version: source.version, commit: source.commit, spec, params: values, cause });
