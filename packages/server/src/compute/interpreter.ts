@@ -1,7 +1,7 @@
 /** Which Python of this machine runs steps. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { Interpreter } from "./index.js";
+import type { Interpreter } from "./types.js";
 
 const oldest = [3, 10] as const;
 const newest = 20;

@@ -2,8 +2,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import type { PythonScript } from "./index.js";
 import { runProcess } from "./process.js";
+import type { PythonScript } from "./types.js";
 
 /** The folder that holds the package `millrace`. */
 const helpers = fileURLToPath(new URL("../../../../python", import.meta.url));

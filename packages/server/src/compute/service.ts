@@ -1,9 +1,9 @@
 import path from "node:path";
 import type { Platform } from "../platform/index.js";
 import { makeEnvironment } from "./environment.js";
-import type { Compute, Interpreter } from "./index.js";
 import { findPython } from "./interpreter.js";
 import { runScript } from "./script.js";
+import type { Compute, Interpreter } from "./types.js";
 
 export function createCompute({ config }: Pick<Platform, "config">): Compute {
   const folder = process.env.MILLRACE_ENVIRONMENTS ?? path.join(config.dataDir, "environments");

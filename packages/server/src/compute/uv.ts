@@ -3,9 +3,9 @@ import { execFile } from "node:child_process";
 import { access, mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import type { Interpreter } from "./index.js";
 import { runProcess } from "./process.js";
 import { stepEnvironment } from "./script.js";
+import type { Interpreter } from "./types.js";
 
 const run = promisify(execFile);
 /** The newest of the versions whose command line is known to be the one that is used here. */

@@ -4,7 +4,7 @@ import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import type { Http, ObjectStore } from "../platform/index.js";
 import { asDigest } from "./artifacts.js";
-import type { Pipelines } from "./index.js";
+import type { Pipelines } from "./types.js";
 
 const PipelineParams = Type.Object({ name: Name });
 const RunParams = Type.Object({ id: Type.String({ maxLength: 100 }) });

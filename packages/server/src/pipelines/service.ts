@@ -7,7 +7,6 @@ import { conflict, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import { openEngine } from "./engine.js";
 import { type ExecutionParts, executeRun, workFolder } from "./execute.js";
-import type { Pipelines } from "./index.js";
 import { limit } from "./limit.js";
 import { readStepLog } from "./logs.js";
 import { checkParams, checkWiring } from "./params.js";
@@ -15,6 +14,7 @@ import { pythonStep } from "./python-step.js";
 import type { StepKind } from "./step.js";
 import { openStore, type RunRow, toRun, toStep } from "./store.js";
 import type { RunTracker } from "./tracker.js";
+import type { Pipelines } from "./types.js";
 
 const runsAtOnce = 16;
 const stepsAtOnce = 2;
