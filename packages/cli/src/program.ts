@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { RunOptions } from "./commands/run.js";
+import type { AddUserOptions } from "./commands/user.js";
 import { type ServerOptions, withServer } from "./server.js";
 
 type Json = ServerOptions & { json?: boolean };
@@ -84,6 +85,16 @@ export function program(): Command {
     .option(...json)
     .action(async (file: string, options: Json & { name?: string }) => (await import("./commands/schema.js")).inferSchema(file, options));
 
+  const user = millrace.command("user").description("who may use the platform");
+  user
+    .command("add")
+    .description("add a user to a data folder and print the token; the first one ends the time in which everyone on this machine may do all")
+    .argument("<name>")
+    .addOption(new Option("--role <role>", "what the user may do").choices(["viewer", "editor", "admin"]).makeOptionMandatory())
+    .option("--data-dir <folder>", "the data folder, of a server that is stopped; or set DATABASE_URL", "./millrace-data")
+    .option(...json)
+    .action(async (name: string, options: AddUserOptions) => (await import("./commands/user.js")).addUser(name, options));
+
   for (const act of ["pause", "resume"] as const) {
     withServer(millrace.command(act))
       .description(act === "pause" ? "keep a trigger from starting runs" : "let a paused trigger start runs again")
@@ -92,7 +103,8 @@ export function program(): Command {
       .action(async (name: string, options: Json) => (await import("./commands/trigger.js")).setPaused(name, act, options));
   }
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
-  for (const command of [...millrace.commands, ...schema.commands]) command.exitOverride().showHelpAfterError("(add --help for what there is)");
+  for (const command of [...millrace.commands, ...schema.commands, ...user.commands])
+    command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return millrace;
 }
 

@@ -1,5 +1,5 @@
 /** The composition: the one file that knows every capability. */
-import { createAccess } from "./access/index.js";
+import { createAccess, type Role } from "./access/index.js";
 import { createCompute } from "./compute/index.js";
 import { createDatasets, datasetsRoutes } from "./datasets/index.js";
 import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
@@ -9,6 +9,7 @@ import { createProjects, projectsRoutes } from "./projects/index.js";
 import { createRegistry, registryRoutes } from "./registry/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
 
+export { type Role, roles } from "./access/index.js";
 export type { ServerConfig } from "./platform/index.js";
 export interface RunningServer {
   url: string;
@@ -29,6 +30,16 @@ export async function startServer(config: ServerConfig): Promise<RunningServer> 
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Adds a user to the data of a server that does not run, or whose PostgreSQL is external. Answers the token, which is kept nowhere. */
+export async function addUser(config: ServerConfig, name: string, role: Role): Promise<string> {
+  const { platform, close } = await openPlatform(config);
+  try {
+    return await (await createAccess(platform)).addPrincipal(name, role);
+  } finally {
+    await close();
   }
 }
 

@@ -5,7 +5,7 @@ import { CliError, exit } from "../errors.js";
 import { print } from "../output.js";
 
 const template = fileURLToPath(new URL("../../template/", import.meta.url));
-const sdk = fileURLToPath(new URL("../../../sdk/dist/index", import.meta.url));
+const sdk = fileURLToPath(new URL("../../../sdk/dist/index.d.ts", import.meta.url));
 
 /** A new folder with a small project: a dataset with two files, a schema, features, a pipeline that trains, an endpoint, a trigger. */
 export async function init(given: string): Promise<void> {

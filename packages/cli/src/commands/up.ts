@@ -4,7 +4,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { ServerConfig } from "@millrace/server";
-import { CliError, codeOf, explain } from "../errors.js";
+import { codeOf, exit, explain } from "../errors.js";
 import { print, tell } from "../output.js";
 
 const consoleFolder = fileURLToPath(new URL("../../../console/dist/", import.meta.url));
@@ -22,18 +22,18 @@ export async function up(options: { port: number; host: string; dataDir: string;
   });
   const { startServer } = await import("@millrace/server");
   const config: ServerConfig = {
+    ...dataConfig(options.dataDir),
     host: options.host,
     port: options.port,
-    dataDir: path.resolve(options.dataDir),
     clock: options.replayFrom === undefined ? { kind: "system" } : { kind: "replay", from: options.replayFrom },
     logLevel: options.logLevel,
-    ...(process.env.DATABASE_URL === undefined || process.env.DATABASE_URL === "" ? {} : { databaseUrl: process.env.DATABASE_URL }),
     ...(existsSync(path.join(consoleFolder, "index.html")) ? { consoleFolder } : {}),
   };
-  const starting = startServer(config).catch((error: unknown) => {
-    throw new CliError(whyNot(error, config));
+  const server = await startServer(config).catch((error: unknown) => {
+    tell(whyNot(error, config));
+    // Nothing of what was opened before the error keeps the command alive.
+    process.exit(exit.failed);
   });
-  const server = await starting;
   print(`Millrace is ready at ${server.url}`);
   void warnWithoutPython();
   await stopping;
@@ -42,7 +42,20 @@ export async function up(options: { port: number; host: string; dataDir: string;
   process.exit(0);
 }
 
-function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): string {
+/** A server's place for its data, and what is asked of it in any case. */
+export function dataConfig(dataDir: string): ServerConfig {
+  const databaseUrl = process.env.DATABASE_URL;
+  return {
+    host: "127.0.0.1",
+    port: 0,
+    dataDir: path.resolve(dataDir),
+    clock: { kind: "system" },
+    logLevel: "warn",
+    ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
+  };
+}
+
+export function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): string {
   const { code, path: where } = codeOf(error) ?? {};
   if (code === "EADDRINUSE") return `The port ${port} of ${host} is in use. Choose another with --port, or 0 for any that is free.`;
   if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return `"${host}" is no address of this machine. Choose another with --host.`;
