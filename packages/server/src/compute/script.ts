@@ -35,7 +35,9 @@ export async function runScript(script: PythonScript): Promise<void> {
     timeoutMs: script.timeoutMs,
     signal: script.signal,
     maxLogBytes,
-    onLine(stream, text) {
+    onLine(stream, said) {
+      // Where the project's files were put is nobody's business.
+      const text = said.replaceAll(`${script.folder}${path.sep}`, "");
       if (stream === "stderr" && text.trim() !== "") lastErrors.push(text);
       if (lastErrors.length > linesKept) lastErrors.shift();
       script.onLine(stream, text);

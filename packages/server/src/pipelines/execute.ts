@@ -1,5 +1,5 @@
 /** One execution of one run: from where the last one was interrupted to the end. */
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StepState } from "@millrace/sdk/api";
@@ -217,6 +217,8 @@ async function attempt(parts: ExecutionParts, run: RunRow, node: NodeSpec, signa
   } finally {
     await log.close();
     await rm(workDir, { recursive: true, force: true }).catch(() => {});
+    // The run's folder goes with the last of its steps.
+    await rmdir(path.dirname(workDir)).catch(() => {});
   }
 }
 
