@@ -1,0 +1,184 @@
+/**
+ * Timelines of entities in memory. Before they are used, the database is asked how far each view has changed, and what changed since is
+ * taken over: a reader sees everything that was committed before it asked, also by other processes. Readers that ask at once share one
+ * question.
+ */
+import { ApiError, type Platform } from "../platform/index.js";
+import * as store from "./store.js";
+import { newTimeline, setRow, type Timeline } from "./timeline.js";
+import type { Micros } from "./times.js";
+import type { Value } from "./values.js";
+import type { View } from "./views.js";
+
+const mostRows = 2_000_000;
+const oneDay = 86_400_000_000;
+
+interface CachedView {
+  id: number;
+  seen: number;
+  timelines: Map<string, Timeline>;
+}
+/** What a request needs of a view: for each entity the earliest moment at which it is asked for. */
+export interface Needed {
+  view: View;
+  entities: Map<string, Micros>;
+}
+
+export function openCache(db: Platform["db"]) {
+  const views = new Map<string, CachedView>();
+  let kept = 0;
+  const parsed = new Map<string, Value[]>();
+
+  /** Most rows of a window view are one of few: they share their values. */
+  function valuesOf(text: string): Value[] {
+    let values = parsed.get(text);
+    if (values === undefined) {
+      values = JSON.parse(text) as Value[];
+      if (parsed.size >= 10_000) parsed.clear();
+      parsed.set(text, values);
+    }
+    return values;
+  }
+
+  function forget(view: CachedView): void {
+    for (const timeline of view.timelines.values()) kept -= timeline.rows.length + 1;
+    view.timelines.clear();
+  }
+
+  async function catchUp(): Promise<void> {
+    if (views.size === 0) return;
+    const numbers = await store.changeNumbers(db);
+    await Promise.all(
+      [...views].map(async ([key, view]) => {
+        const newest = numbers.get(view.id);
+        if (newest === undefined) {
+          forget(view);
+          views.delete(key);
+        } else if (newest > view.seen) {
+          take(view, view.timelines.size === 0 ? [] : await store.changesSince(db, view.id, view.seen), newest);
+        }
+      }),
+    );
+  }
+  function take(view: CachedView, changes: store.Change[], newest: number): void {
+    const last = changes.at(-1)?.change ?? view.seen;
+    const whole = changes.length === last - view.seen && last >= newest && changes.every((change) => change.rows !== null);
+    if (!whole) forget(view);
+    else {
+      for (const { change, rows } of changes) {
+        for (const [entity, at, key, text, n] of rows ?? []) {
+          const timeline = view.timelines.get(entity);
+          if (timeline === undefined || at < timeline.from || change <= timeline.change) continue;
+          const before = timeline.rows.length;
+          setRow(timeline, { at, key, n, values: valuesOf(text) });
+          kept += timeline.rows.length - before;
+        }
+      }
+    }
+    view.seen = Math.max(newest, last);
+  }
+
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  /** Resolves when everything committed before the call is here. */
+  function fresh(): Promise<void> {
+    if (running === undefined) {
+      running = catchUp().finally(() => {
+        running = undefined;
+      });
+      return running;
+    }
+    // The question under way may have been asked too early for this reader.
+    next ??= running
+      .catch(() => {})
+      .then(() => {
+        next = undefined;
+        return fresh();
+      });
+    return next;
+  }
+
+  async function cachedView(view: View): Promise<CachedView> {
+    const key = `${view.name}/${view.digest}`;
+    const known = views.get(key);
+    if (known !== undefined) return known;
+    const id = await store.onlineId(db, view);
+    const made = views.get(key) ?? { id, seen: 0, timelines: new Map() };
+    views.set(key, made);
+    return made;
+  }
+
+  const since = (view: View, at: Micros): Micros => (view.kind === "window" ? at - view.longest : view.timestamp === undefined ? 0 : at);
+  const covers = (view: View, timeline: Timeline, at: Micros) => timeline.from <= since(view, at) + (view.kind === "window" ? 1 : 0);
+
+  /** The timelines of what is needed, all as of one moment of the database that is not before the call. The caller uses them before it waits for anything. */
+  async function timelines(needed: Needed[]): Promise<Map<string, Timeline>[]> {
+    const own = await Promise.all(needed.map(({ view }) => cachedView(view)));
+    await fresh();
+    for (;;) {
+      const loads = needed.map(({ view, entities }, i) =>
+        [...entities].filter(([entity, at]) => {
+          const timeline = own[i]?.timelines.get(entity);
+          return timeline === undefined || !covers(view, timeline, at);
+        }),
+      );
+      await Promise.all(loads.map((load, i) => loadInto(needed[i]?.view, own[i], load)));
+      if (loads.some((load) => load.length > 0)) continue;
+      // What was read last may be newer than the rest: everything is brought to one state.
+      const ahead = needed.some(({ entities }, i) => [...entities.keys()].some((entity) => (own[i]?.timelines.get(entity)?.change ?? 0) > (own[i]?.seen ?? 0)));
+      if (!ahead) break;
+      await fresh();
+    }
+    const found = own.map(({ timelines: all }, i) => {
+      const chosen = new Map<string, Timeline>();
+      for (const entity of needed[i]?.entities.keys() ?? []) {
+        const timeline = all.get(entity);
+        if (timeline === undefined) continue;
+        chosen.set(entity, timeline);
+        // The map's order is that of the last use.
+        all.delete(entity);
+        all.set(entity, timeline);
+      }
+      return chosen;
+    });
+    if (kept > mostRows) evict();
+    return found;
+  }
+
+  async function loadInto(view: View | undefined, own: CachedView | undefined, load: [string, Micros][]): Promise<void> {
+    if (view === undefined || own === undefined || load.length === 0) return;
+    const slack = view.kind === "window" ? oneDay : 0;
+    const rows = await store.loadEntities(
+      db,
+      own.id,
+      view.kind,
+      load.map(([entity]) => entity),
+      load.map(([, at]) => since(view, at) - slack),
+    );
+    for (const { entity, first, at, key, row_values, n, change } of rows) {
+      // Read before changes that were taken over meanwhile: it would lack them. The next round reads it again.
+      if (change < own.seen) continue;
+      const before = own.timelines.get(entity);
+      if (before !== undefined) kept -= before.rows.length + 1;
+      const made = at.map((moment, i) => ({ at: moment, key: key[i] ?? "", n: n[i] ?? 0, values: valuesOf(row_values[i] ?? "[]") }));
+      own.timelines.set(entity, newTimeline(first ?? Number.NEGATIVE_INFINITY, change, made));
+      kept += made.length + 1;
+    }
+    // The view was defined anew: nothing can be read under the old number.
+    if (rows.length === 0) throw new ApiError(503, "CHANGED", `The view "${view.name}" was defined anew at this moment. Repeat the request.`);
+  }
+
+  /** Gives up the timelines that were not used for longest. */
+  function evict(): void {
+    for (const view of views.values()) {
+      for (const [entity, timeline] of view.timelines) {
+        if (kept <= mostRows * 0.8) return;
+        view.timelines.delete(entity);
+        kept -= timeline.rows.length + 1;
+        if (view.timelines.size <= 1) break;
+      }
+    }
+  }
+  return { timelines };
+}
+export type Cache = ReturnType<typeof openCache>;

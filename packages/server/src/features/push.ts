@@ -1,0 +1,68 @@
+import { createHash } from "node:crypto";
+import type { Columns } from "@millrace/sdk/api";
+import { invalid } from "../platform/index.js";
+import { entityOf } from "./online.js";
+import type { RowArrays } from "./store.js";
+import { parseTime } from "./times.js";
+import { readValue, type Value } from "./values.js";
+import type { View } from "./views.js";
+
+export const mostPushedRows = 10_000;
+
+/** What makes rows of one moment different: a window view counts equal ones, a latest view has one. */
+export function rowKey(view: View, values: string): string {
+  if (view.kind === "latest") return "";
+  return values.length <= 32 ? values : createHash("md5").update(values).digest("hex");
+}
+
+/** Rows of a client as the store has them. Throws a 400 that says what is missing or does not fit. */
+export function readPush(view: View, columns: Columns): RowArrays {
+  const take = (name: string): Columns[string] => {
+    const column = columns[name];
+    if (column === undefined) throw invalid(`The rows lack "${name}". The view "${view.name}" takes ${expected(view).join(", ")}.`);
+    return column;
+  };
+  const keys = view.keys.map(({ name }) => take(name));
+  const times = view.timestamp === undefined ? undefined : take(view.timestamp);
+  const values = view.columns.map(({ name }) => take(name));
+  const rows = keys[0]?.length ?? 0;
+  for (const column of [...keys, ...(times === undefined ? [] : [times]), ...values]) {
+    if (column.length !== rows) throw invalid(`The columns differ in length: ${column.length} and ${rows}.`);
+  }
+  if (rows > mostPushedRows) throw invalid(`A push has at most ${mostPushedRows} rows, not ${rows}.`);
+
+  const counted = new Map<string, { entity: string; at: number; key: string; values: string; n: number }>();
+  for (let row = 0; row < rows; row++) {
+    const entity = entityOf(view.keys.map(({ name, type }, i) => readValue(keys[i]?.[row], type, name)));
+    const at = times === undefined ? 0 : momentOf(times[row] ?? null, view);
+    // As in the dataset: a row without a key or a moment is none.
+    if (entity === undefined || at === undefined) continue;
+    const text = JSON.stringify(view.columns.map(({ name, type }, i): Value => readValue(values[i]?.[row], type, name)));
+    const key = rowKey(view, text);
+    const id = `${entity} ${at} ${key}`;
+    const known = counted.get(id);
+    if (known === undefined) counted.set(id, { entity, at, key, values: text, n: 1 });
+    else if (view.kind === "latest") known.values = text;
+    else known.n++;
+  }
+  const all = [...counted.values()];
+  return {
+    entity: all.map((row) => row.entity),
+    at: all.map((row) => row.at),
+    key: all.map((row) => row.key),
+    values: all.map((row) => row.values),
+    n: all.map((row) => row.n),
+  };
+}
+
+const expected = (view: View): string[] => [
+  ...view.keys.map((key) => key.name),
+  ...(view.timestamp === undefined ? [] : [view.timestamp]),
+  ...view.columns.map((column) => column.name),
+];
+
+function momentOf(value: Value, view: View): number | undefined {
+  if (value === null) return undefined;
+  if (typeof value !== "string") throw invalid(`"${view.timestamp}" is a timestamp, and ${JSON.stringify(value)} is not: write it as 2013-03-01T12:00:00Z.`);
+  return parseTime(value);
+}

@@ -1,0 +1,94 @@
+import type { FeatureView } from "@millrace/sdk/api";
+import type { Datasets } from "../datasets/index.js";
+import { invalid, type Platform } from "../platform/index.js";
+import type { Projects } from "../projects/index.js";
+import { openCache } from "./cache.js";
+import { compareWithOffline } from "./check.js";
+import type { Features, LoggedPredictions } from "./index.js";
+import { materialize } from "./materialize.js";
+import { readOnline } from "./online.js";
+import { readPush } from "./push.js";
+import { historicalFeaturesStep } from "./step.js";
+import * as store from "./store.js";
+import { formatTime } from "./times.js";
+import { openViews, type View } from "./views.js";
+
+/** `loggedPredictions` is asked at the first comparison: serving is made after the features that it reads. */
+export function createFeatures(
+  platform: Platform,
+  { projects, datasets, loggedPredictions }: { projects: Projects; datasets: Datasets; loggedPredictions?: LoggedPredictions },
+): Features {
+  const { db, duckdb, events } = platform;
+  const views = openViews(projects);
+  const cache = openCache(db);
+
+  async function bringIn(view: View): Promise<number> {
+    const dataset = await projects.get("dataset", view.dataset);
+    return materialize(platform, datasets, view, dataset?.spec.mode === "snapshot");
+  }
+  const files = async ({ dataset }: View): Promise<string[]> => {
+    const version = await datasets.latest(dataset);
+    return version === undefined ? [] : (await datasets.partFiles(version)).map((part) => part.path);
+  };
+
+  // What a dataset accepts is there online without anyone asking for it, and so is the past of a view that is defined anew.
+  events.subscribe("features", ["dataset.version_accepted", "project.applied"], async (event) => {
+    for (const { spec, project } of await views.all()) {
+      const concerned = event.type === "project.applied" ? project === event.subject : spec.source.dataset === event.subject;
+      if (!concerned) continue;
+      try {
+        const view = await views.view(spec.name);
+        if (event.type === "project.applied") await store.forgetOthers(db, view);
+        await bringIn(view);
+      } catch (error) {
+        // A broken source must not hold up the other views.
+        platform.log.error({ error, view: spec.name }, "the view could not be materialized");
+      }
+    }
+  });
+
+  return {
+    stepKinds: { historical_features: historicalFeaturesStep(platform, projects, datasets, views) },
+    readOnline: async (service, request, at) => readOnline(cache, await views.service(service), request, at),
+    service: async (name) => (await projects.require("feature_service", name)).spec,
+    async views() {
+      return Promise.all(
+        (await views.all()).map(async ({ spec, project }): Promise<FeatureView> => {
+          const view = await views.view(spec.name);
+          const { rows, newest } = await store.statistics(db, view);
+          const features = spec.features.map(({ name, type, unit, description }) => ({
+            ...{ name, type },
+            ...(unit === undefined ? {} : { unit }),
+            ...(description === undefined ? {} : { description }),
+          }));
+          const keys = view.keys.map((key) => key.name);
+          const time = newest === null || view.timestamp === undefined ? null : formatTime(newest);
+          return { name: spec.name, project, kind: spec.kind, entity: spec.entity, keys, features, onlineRows: rows, newest: time };
+        }),
+      );
+    },
+    async push(name, columns) {
+      const view = await views.view(name);
+      const rows = readPush(view, columns);
+      if (rows.at.length > 0) await retried(async () => store.pushRows(db, await store.onlineId(db, view), view.kind, rows));
+      return { rows: Object.values(columns)[0]?.length ?? 0 };
+    },
+    materialize: async (name) => ({ rows: await bringIn(await views.view(name)) }),
+    async check(name, query) {
+      const service = await views.service(name);
+      if (loggedPredictions === undefined) throw invalid("This server keeps no log of predictions.");
+      return compareWithOffline(duckdb, service, await loggedPredictions(query), files);
+    },
+  };
+}
+
+/** Rows are locked in one order, but for those that a materialization clears away: who meets it there tries again. */
+async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as { code?: string }).code !== "40P01" || attempt === 5) throw error;
+    }
+  }
+}

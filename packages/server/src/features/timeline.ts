@@ -1,0 +1,117 @@
+/** The rows of one entity in memory, in the order of their moments, and what a view makes of them. */
+import type { Micros } from "./times.js";
+import type { Value } from "./values.js";
+import type { LatestView, View, WindowView } from "./views.js";
+
+export interface OnlineRow {
+  at: Micros;
+  /** Equal keys at one moment are one row. */
+  key: string;
+  /** How often the row is there. */
+  n: number;
+  values: Value[];
+}
+export interface Timeline {
+  /** All rows from this moment on are here. */
+  from: Micros;
+  /** The number of the view's change as of which they were read. */
+  change: number;
+  rows: OnlineRow[];
+  sums: Sums | undefined;
+}
+/** Sums up to and with each row. */
+interface Sums {
+  /** For how many rows they hold. */
+  upTo: number;
+  rows: number[];
+  columns: { counts: number[]; sums: number[]; exact: boolean }[];
+}
+
+export const newTimeline = (from: Micros, change: number, rows: OnlineRow[]): Timeline => ({ from, change, rows, sums: undefined });
+
+/** Puts a row in its place, or takes the place of the row that it is. */
+export function setRow(timeline: Timeline, row: OnlineRow): void {
+  const { rows, sums } = timeline;
+  const end = after(rows, row.at);
+  let place = end;
+  while (place > 0 && rows[place - 1]?.at === row.at && rows[place - 1]?.key !== row.key) place--;
+  const same = place > 0 && rows[place - 1]?.at === row.at;
+  const index = same ? place - 1 : end;
+  if (same) rows[index] = row;
+  else if (index === rows.length) rows.push(row);
+  else rows.splice(index, 0, row);
+  if (sums !== undefined && index < sums.upTo) sums.upTo = index;
+}
+
+/** The number of rows at or before a moment. */
+function after(rows: OnlineRow[], at: Micros): number {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((rows[middle]?.at ?? 0) <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+export type Status = "PRESENT" | "NOT_FOUND" | "OUTSIDE_MAX_AGE";
+
+/** The view's features at a moment. */
+export function featuresAt(view: View, timeline: Timeline | undefined, at: Micros): { status: Status; values: Value[] } {
+  return view.kind === "latest" ? latestAt(view, timeline, at) : windowsAt(view, timeline, at);
+}
+
+function latestAt(view: LatestView, timeline: Timeline | undefined, at: Micros): { status: Status; values: Value[] } {
+  const row = timeline === undefined ? undefined : timeline.rows[view.timestamp === undefined ? 0 : after(timeline.rows, at) - 1];
+  if (row === undefined) return { status: "NOT_FOUND", values: view.features.map(() => null) };
+  if (view.ttl !== undefined && at - row.at > view.ttl) return { status: "OUTSIDE_MAX_AGE", values: view.features.map(() => null) };
+  return { status: "PRESENT", values: row.values };
+}
+
+function windowsAt(view: WindowView, timeline: Timeline | undefined, at: Micros): { status: Status; values: Value[] } {
+  const rows = timeline?.rows ?? [];
+  const sums = timeline === undefined ? undefined : summed(timeline, view.columns.length);
+  const high = after(rows, at);
+  let widest = high;
+  const values = view.aggregates.map(({ aggregate, column, over }): Value => {
+    const low = after(rows, at - over);
+    widest = Math.min(widest, low);
+    const between = (upTo: number[] | undefined) => (upTo?.[high - 1] ?? 0) - (upTo?.[low - 1] ?? 0);
+    if (column === undefined) return between(sums?.rows);
+    const of = sums?.columns[column];
+    const count = between(of?.counts);
+    if (count === 0) return null;
+    const sum = of?.exact === false ? sumOf(rows, low, high, column) : between(of?.sums);
+    return aggregate === "sum" ? sum : sum / count;
+  });
+  return { status: widest < high ? "PRESENT" : "NOT_FOUND", values };
+}
+
+/** Fractions are added up window by window: as a difference of longer sums they would lose digits. */
+function sumOf(rows: OnlineRow[], low: number, high: number, column: number): number {
+  let sum = 0;
+  for (let i = low; i < high; i++) sum += Number(rows[i]?.values[column] ?? 0) * (rows[i]?.n ?? 0);
+  return sum;
+}
+
+function summed(timeline: Timeline, columns: number): Sums {
+  const { rows } = timeline;
+  timeline.sums ??= { upTo: 0, rows: [], columns: Array.from({ length: columns }, () => ({ counts: [], sums: [], exact: true })) };
+  const { sums } = timeline;
+  for (let i = sums.upTo; i < rows.length; i++) {
+    const row = rows[i];
+    if (row === undefined) continue;
+    sums.rows[i] = (sums.rows[i - 1] ?? 0) + row.n;
+    for (let c = 0; c < columns; c++) {
+      const of = sums.columns[c];
+      if (of === undefined) continue;
+      const value = row.values[c] ?? null;
+      const number = Number(value);
+      if (!Number.isSafeInteger(number)) of.exact = false;
+      of.counts[i] = (of.counts[i - 1] ?? 0) + (value === null ? 0 : row.n);
+      of.sums[i] = (of.sums[i - 1] ?? 0) + (value === null ? 0 : number * row.n);
+    }
+  }
+  sums.upTo = rows.length;
+  return sums;
+}
