@@ -2,6 +2,7 @@
 import { createAccess, type Role } from "./access/index.js";
 import { createCompute } from "./compute/index.js";
 import { createDatasets, datasetsRoutes } from "./datasets/index.js";
+import { createFeatures, featuresRoutes } from "./features/index.js";
 import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
 import { openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
@@ -60,13 +61,15 @@ async function compose(platform: Platform): Promise<RunningServer> {
   validationRoutes(app, validation, platform);
   const datasets = createDatasets(platform, { projects, validation });
   datasetsRoutes(app, datasets);
+  const features = createFeatures(platform, { projects, datasets });
+  featuresRoutes(app, features);
 
   const compute = createCompute(platform);
   const pipelines = createPipelines(platform, {
     projects,
     compute,
     tracking: noTracking,
-    stepKinds: [validation.stepKinds.validate, datasets.stepKinds.read_dataset, datasets.stepKinds.split_by_time],
+    stepKinds: [validation.stepKinds.validate, datasets.stepKinds.read_dataset, datasets.stepKinds.split_by_time, features.stepKinds.historical_features],
   });
   pipelinesRoutes(app, pipelines, platform.objects);
 
