@@ -18,6 +18,7 @@ interface CachedView {
   seen: number;
   timelines: Map<string, Timeline>;
 }
+const keyOf = (view: View): string => `${view.name}/${view.digest}`;
 /** What a request needs of a view: for each entity the earliest moment at which it is asked for. */
 export interface Needed {
   view: View;
@@ -60,7 +61,8 @@ export function openCache(db: Platform["db"]) {
       }),
     );
   }
-  function take(view: CachedView, changes: store.Change[], newest: number): void {
+  function take(view: CachedView, told: store.Change[], newest: number): void {
+    const changes = told.filter(({ change }) => change > view.seen);
     const last = changes.at(-1)?.change ?? view.seen;
     const whole = changes.length === last - view.seen && last >= newest && changes.every((change) => change.rows !== null);
     if (!whole) forget(view);
@@ -99,7 +101,7 @@ export function openCache(db: Platform["db"]) {
   }
 
   async function cachedView(view: View): Promise<CachedView> {
-    const key = `${view.name}/${view.digest}`;
+    const key = keyOf(view);
     const known = views.get(key);
     if (known !== undefined) return known;
     const id = await store.onlineId(db, view);
@@ -179,6 +181,21 @@ export function openCache(db: Platform["db"]) {
       }
     }
   }
-  return { timelines };
+  return {
+    timelines,
+    /** The number under which the view's rows are kept. */
+    idOf: async (view: View): Promise<number> => (await cachedView(view)).id,
+    /** The number is another one when the view was defined anew, and back again. */
+    forget(view: View): void {
+      const own = views.get(keyOf(view));
+      if (own !== undefined) forget(own);
+      views.delete(keyOf(view));
+    },
+    /** Takes over a change that this process made itself, where it is the next one: nothing has to be asked then. */
+    changed(view: View, change: store.Change): void {
+      const own = views.get(keyOf(view));
+      if (own !== undefined && change.change === own.seen + 1) take(own, [change], change.change);
+    },
+  };
 }
 export type Cache = ReturnType<typeof openCache>;

@@ -13,6 +13,9 @@ import * as store from "./store.js";
 import { formatTime } from "./times.js";
 import { openViews, type View } from "./views.js";
 
+const deadlock = "40P01";
+const noSuchView = "23503";
+
 /** `loggedPredictions` is asked at the first comparison: serving is made after the features that it reads. */
 export function createFeatures(
   platform: Platform,
@@ -22,6 +25,18 @@ export function createFeatures(
   const views = openViews(projects);
   const cache = openCache(db);
 
+  /** Rows are locked in one order, but for those that a materialization clears away: who meets it there tries again. */
+  async function pushed(view: View, rows: store.RowArrays): Promise<store.Change> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await store.pushRows(db, await cache.idOf(view), view.kind, rows);
+      } catch (error) {
+        const code = (error as { code?: string }).code;
+        if (attempt === 5 || (code !== deadlock && code !== noSuchView)) throw error;
+        if (code === noSuchView) cache.forget(view);
+      }
+    }
+  }
   async function bringIn(view: View): Promise<number> {
     const dataset = await projects.get("dataset", view.dataset);
     return materialize(platform, datasets, view, dataset?.spec.mode === "snapshot");
@@ -70,7 +85,7 @@ export function createFeatures(
     async push(name, columns) {
       const view = await views.view(name);
       const rows = readPush(view, columns);
-      if (rows.at.length > 0) await retried(async () => store.pushRows(db, await store.onlineId(db, view), view.kind, rows));
+      if (rows.at.length > 0) cache.changed(view, await pushed(view, rows));
       return { rows: Object.values(columns)[0]?.length ?? 0 };
     },
     materialize: async (name) => ({ rows: await bringIn(await views.view(name)) }),
@@ -80,15 +95,4 @@ export function createFeatures(
       return compareWithOffline(duckdb, service, await loggedPredictions(query), files);
     },
   };
-}
-
-/** Rows are locked in one order, but for those that a materialization clears away: who meets it there tries again. */
-async function retried<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      if ((error as { code?: string }).code !== "40P01" || attempt === 5) throw error;
-    }
-  }
 }
