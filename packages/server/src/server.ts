@@ -2,12 +2,15 @@
 import { createAccess, type Role } from "./access/index.js";
 import { createCompute } from "./compute/index.js";
 import { createDatasets, datasetsRoutes } from "./datasets/index.js";
+import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, featuresRoutes } from "./features/index.js";
+import { createInference } from "./inference/index.js";
 import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
 import { openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
 import { createRegistry, registryRoutes } from "./registry/index.js";
+import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./serving/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
 
 export { type Role, roles } from "./access/index.js";
@@ -61,15 +64,26 @@ async function compose(platform: Platform): Promise<RunningServer> {
   validationRoutes(app, validation, platform);
   const datasets = createDatasets(platform, { projects, validation });
   datasetsRoutes(app, datasets);
-  const features = createFeatures(platform, { projects, datasets });
+  const features = createFeatures(platform, { projects, datasets, loggedPredictions: (query) => serving.loggedPredictions(query) });
   featuresRoutes(app, features);
+
+  const inference = createInference(platform);
+  const evaluation = createEvaluation(platform, { projects, registry, inference });
+  const serving = await createServing(platform, { projects, registry, features, inference });
+  servingRoutes(app, serving);
+  openInferenceProtocolRoutes(app, platform, { serving, projects, features });
 
   const compute = createCompute(platform);
   const pipelines = createPipelines(platform, {
     projects,
     compute,
     tracking: noTracking,
-    stepKinds: [validation.stepKinds.validate, datasets.stepKinds.read_dataset, datasets.stepKinds.split_by_time, features.stepKinds.historical_features],
+    stepKinds: [
+      ...Object.values(validation.stepKinds),
+      ...Object.values(datasets.stepKinds),
+      ...Object.values(features.stepKinds),
+      ...Object.values(evaluation.stepKinds),
+    ],
   });
   pipelinesRoutes(app, pipelines, platform.objects);
 
@@ -84,6 +98,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
     async stop() {
       await app.close();
       await pipelines.stop();
+      await serving.stop();
     },
   };
 }

@@ -6,7 +6,7 @@ export { migrate } from "./database/migrate.js";
 export { type DuckDb, identifier, literal, openDuckDb, parquet } from "./duckdb.js";
 export { ApiError, conflict, invalid, notFound } from "./errors.js";
 export { type Events, openEvents, type PlatformEvent } from "./events.js";
-export { type Authorize, type Http, openHttp, type Permission, type Principal } from "./http/index.js";
+export { type Authorize, errorAnswer, type Http, openHttp, type Permission, type Principal } from "./http/index.js";
 export { newId } from "./ids.js";
 export { type Log, openLog } from "./log.js";
 export type { Metrics } from "./metrics.js";

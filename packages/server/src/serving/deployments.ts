@@ -1,0 +1,59 @@
+import type { FeatureServiceSpec } from "@millrace/sdk/spec";
+import { onnxFile } from "../evaluation/index.js";
+import type { Inference, LoadedModel } from "../inference/index.js";
+import { ApiError, type ObjectStore } from "../platform/index.js";
+import type { Registry } from "../registry/index.js";
+
+/** How long a model is kept open after the last time that it was needed. */
+const keepMs = 60_000;
+
+export interface Deployments {
+  /** The version, opened for the service. Opened once, however many ask. */
+  open(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel>;
+  close(): Promise<void>;
+}
+
+/** Models that are open in this process. */
+export function openDeployments(on: { registry: Registry; inference: Inference; objects: ObjectStore }): Deployments {
+  const models = new Map<string, { loading: Promise<LoadedModel>; used: number }>();
+  const closing = setInterval(() => {
+    for (const [key, { loading, used }] of models) {
+      if (performance.now() - used < keepMs) continue;
+      models.delete(key);
+      void loading.then((model) => model.close()).catch(() => {});
+    }
+  }, keepMs / 4);
+  closing.unref();
+
+  async function load(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel> {
+    const registered = await on.registry.registered(model, version);
+    if (registered.service !== null && registered.service !== service.name) {
+      throw new ApiError(
+        409,
+        "CONFLICT",
+        `${model}/${version} was trained on the features of "${registered.service}"; the endpoint gives those of "${service.name}".`,
+      );
+    }
+    return on.inference.openModel({ onnx: await on.objects.localPath(onnxFile(registered.files)) }, service.features);
+  }
+  return {
+    open(model, version, service) {
+      const key = `${model}/${version} ${JSON.stringify(service.features)}`;
+      const known = models.get(key);
+      if (known !== undefined) {
+        known.used = performance.now();
+        return known.loading;
+      }
+      const loading = load(model, version, service);
+      models.set(key, { loading, used: performance.now() });
+      // What could not be opened is tried again by whoever asks next.
+      loading.catch(() => models.delete(key));
+      return loading;
+    },
+    async close() {
+      clearInterval(closing);
+      for (const { loading } of models.values()) await loading.then((model) => model.close()).catch(() => {});
+      models.clear();
+    },
+  };
+}

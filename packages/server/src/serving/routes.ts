@@ -1,0 +1,70 @@
+import { Endpoint, LabelPush, LabelResult, Page, Prediction, Rollout } from "@millrace/sdk/api";
+import { Name } from "@millrace/sdk/spec";
+import { Type } from "@sinclair/typebox";
+import { type Http, invalid } from "../platform/index.js";
+import type { Serving } from "./index.js";
+
+const tags = ["endpoints"];
+const ByName = Type.Object({ name: Name });
+const time = Type.Optional(Type.String({ maxLength: 40 }));
+const Limited = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })) });
+
+export function servingRoutes(app: Http, serving: Serving): void {
+  const read = { config: { permission: "endpoints:read" as const } };
+  app.get("/api/v1/endpoints", { ...read, schema: { tags, response: { 200: Page(Endpoint) } } }, async () => ({ items: await serving.endpoints() }));
+  app.get("/api/v1/endpoints/:name", { ...read, schema: { tags, params: ByName, response: { 200: Endpoint } } }, async ({ params }) =>
+    serving.endpoint(params.name),
+  );
+  app.get(
+    "/api/v1/endpoints/:name/rollouts",
+    { ...read, schema: { tags, params: ByName, querystring: Limited, response: { 200: Page(Rollout) } } },
+    async ({ params, query }) => ({ items: await serving.rollouts(params.name, query.limit ?? 100) }),
+  );
+  app.post(
+    "/api/v1/endpoints/:name/rollback",
+    {
+      config: { permission: "endpoints:write" },
+      schema: {
+        tags,
+        params: ByName,
+        body: Type.Optional(Type.Object({ reason: Type.Optional(Type.String({ maxLength: 1_000 })) })),
+        response: { 200: Rollout },
+      },
+    },
+    async ({ params, body, principal }) => serving.rollback(params.name, body?.reason ?? `${principal.name} asked for it.`),
+  );
+  app.post(
+    "/api/v1/endpoints/:name/labels",
+    {
+      config: { permission: "labels:write" },
+      bodyLimit: 32 * 1024 * 1024,
+      schema: { tags, params: ByName, body: LabelPush, response: { 200: LabelResult } },
+    },
+    async (request) => ({ accepted: await serving.label(request.params.name, request.body.labels, request.moment) }),
+  );
+  app.get(
+    "/api/v1/endpoints/:name/predictions",
+    {
+      config: { permission: "predictions:read" },
+      schema: { tags, params: ByName, querystring: Type.Object({ ...Limited.properties, from: time, to: time }), response: { 200: Page(Prediction) } },
+    },
+    async ({ params, query }) => ({
+      items: await serving.predictions(params.name, { limit: query.limit ?? 100, from: moment("from", query.from), to: moment("to", query.to) }),
+    }),
+  );
+  app.get(
+    "/api/v1/predictions/:id",
+    {
+      config: { permission: "predictions:read" },
+      schema: { tags, params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 300 }) }), response: { 200: Prediction } },
+    },
+    async ({ params }) => serving.prediction(params.id),
+  );
+}
+
+function moment(name: string, text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined;
+  const at = new Date(text);
+  if (Number.isNaN(at.getTime())) throw invalid(`\`${name}\` is not a time: write it as 2013-03-01T00:00:00Z.`);
+  return at;
+}

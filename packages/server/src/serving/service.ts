@@ -1,0 +1,344 @@
+import { durationMs } from "@millrace/sdk";
+import type { Columns, Endpoint, Prediction } from "@millrace/sdk/api";
+import type { FeatureServiceSpec } from "@millrace/sdk/spec";
+import { Counter } from "prom-client";
+import type { Features } from "../features/index.js";
+import type { Inference, LoadedModel } from "../inference/index.js";
+import { ApiError, invalid, literal, newId, notFound, type Platform } from "../platform/index.js";
+import type { Definition, Projects } from "../projects/index.js";
+import type { Registry } from "../registry/index.js";
+import { openDeployments } from "./deployments.js";
+import type { InferAnswer, InferRequest, Serving, Span } from "./index.js";
+import { type LoggedRow, openPredictionLog } from "./log/index.js";
+import { createRollouts } from "./rollouts.js";
+import { addCounts, addRolloutCounts, type EndpointState, listRollouts, runningRollouts, states, toRollout, writeLabels } from "./store.js";
+import { shareOf, type Traffic, watchTraffic } from "./traffic.js";
+
+/** For how long another process's decision may go unseen. */
+const trustMs = 200;
+const mostRows = 10_000;
+
+interface Counted {
+  predictions: number;
+  errors: number;
+  rollouts: Map<string, { requests: number; errors: number }>;
+  traffic: Traffic;
+}
+
+export async function createServing(
+  platform: Platform,
+  on: { projects: Projects; registry: Registry; features: Pick<Features, "readOnline" | "service">; inference: Inference },
+): Promise<Serving> {
+  const { db, clock, log, metrics } = platform;
+  const deployments = openDeployments({ ...on, objects: platform.objects });
+  const predictionLog = await openPredictionLog(platform);
+  const counted = new Map<string, Counted>();
+  let known: Map<string, EndpointState> | undefined;
+  let knownAt = Number.NEGATIVE_INFINITY;
+  let loading: Promise<void> | undefined;
+  const predictions = new Counter({
+    name: "millrace_predictions_total",
+    help: "Rows predicted",
+    labelNames: ["endpoint", "version", "route"] as const,
+    registers: [metrics.registry],
+  });
+
+  // ------------------------------------------------------------------------------------ which version
+
+  async function load(): Promise<void> {
+    const began = performance.now();
+    const [rows, running] = await Promise.all([states(db), runningRollouts(db)]);
+    const next = new Map<string, EndpointState>();
+    for (const [endpoint, row] of rows) next.set(endpoint, { ...row, rollout: running.find((r) => r.endpoint === endpoint) });
+    known = next;
+    knownAt = began;
+  }
+  function refresh(): Promise<void> {
+    loading ??= load().finally(() => {
+      loading = undefined;
+    });
+    return loading;
+  }
+  /** From memory; asked again beside the requests that come meanwhile. */
+  async function stateOf(endpoint: string): Promise<EndpointState | undefined> {
+    if (known === undefined) await refresh();
+    else if (performance.now() - knownAt > trustMs) void refresh().catch((error) => log.error({ error }, "the endpoints' state could not be read"));
+    return known?.get(endpoint);
+  }
+  async function definition(name: string): Promise<Definition<"endpoint">> {
+    const found = await on.projects.get("endpoint", name);
+    if (found === undefined) throw notFound("endpoint", name);
+    return found;
+  }
+  function countOf(endpoint: string): Counted {
+    let found = counted.get(endpoint);
+    if (found === undefined) {
+      found = { predictions: 0, errors: 0, rollouts: new Map(), traffic: watchTraffic() };
+      counted.set(endpoint, found);
+    }
+    return found;
+  }
+  async function settleCounts(): Promise<void> {
+    for (const [endpoint, counts] of counted) {
+      const { predictions: rows, errors } = counts;
+      const rollouts = [...counts.rollouts];
+      counts.predictions = 0;
+      counts.errors = 0;
+      counts.rollouts.clear();
+      if (rows > 0 || errors > 0) await addCounts(db, endpoint, rows, errors);
+      for (const [id, { requests, errors: failed }] of rollouts) await addRolloutCounts(db, id, requests, failed);
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------- the answer
+
+  async function infer(name: string, request: InferRequest): Promise<InferAnswer> {
+    const began = performance.now();
+    const endpoint = await definition(name);
+    const { spec } = endpoint;
+    if (request.rows > mostRows) throw invalid(`A request has at most ${mostRows} rows, not ${request.rows}.`);
+    const service = await on.features.service(spec.service);
+    const state = await stateOf(name);
+    const counts = countOf(name);
+    const { columns, asOf } = momentsOf(service, request);
+    const { features } = await on.features.readOnline(spec.service, columns, asOf);
+    const id = request.id ?? newId();
+
+    let answered: { version: number; route: string; probability: Float64Array };
+    try {
+      answered = await choose();
+    } catch (error) {
+      counts.errors++;
+      if (error instanceof ApiError) throw error;
+      log.error({ error, endpoint: name }, "a request could not be predicted");
+      throw new ApiError(503, "MODEL_FAILED", `The endpoint "${name}" could not answer: ${(error as Error).message}`);
+    }
+    const { version, route, probability } = answered;
+    const ids = request.rows === 1 ? [id] : Array.from({ length: request.rows }, (_, row) => `${id}:${row}`);
+    const at = request.moment;
+    await predictionLog.append(
+      name,
+      service,
+      ids.map((rowId, row) => {
+        const logged: LoggedRow & Record<string, unknown> = { id: rowId, at, as_of: asOf[row] ?? at, version, route, prediction: probability[row] ?? 0 };
+        for (const { name: column } of service.request) logged[`r_${column}`] = columns[column]?.[row] ?? null;
+        for (const { name: column } of service.features) logged[`f_${column}`] = features[column]?.[row] ?? null;
+        return logged;
+      }),
+    );
+    counts.predictions += request.rows;
+    predictions.inc({ endpoint: name, version: String(version), route }, request.rows);
+    counts.traffic.observe(performance.now() - began);
+    return { version, probability, ids };
+
+    async function choose(): Promise<typeof answered> {
+      const run = async (of: number) => checked(await (await deployments.open(spec.model, of, service)).predict(features, request.rows));
+      if (request.version !== undefined) return { version: request.version, route: "pinned", probability: await run(request.version) };
+      const stable = state?.stable ?? null;
+      if (stable === null) {
+        throw new ApiError(
+          503,
+          "NOT_DEPLOYED",
+          `The endpoint "${name}" has no version to answer with yet: register one of "${spec.model}" by running its pipeline.`,
+        );
+      }
+      const rollout = state?.rollout;
+      if (rollout !== undefined && shareOf(id) < rollout.weight) {
+        const tried = counts.rollouts.get(rollout.id) ?? { requests: 0, errors: 0 };
+        counts.rollouts.set(rollout.id, tried);
+        tried.requests++;
+        try {
+          return { version: rollout.candidate, route: "candidate", probability: await run(rollout.candidate) };
+        } catch (error) {
+          // Nobody who asks pays for a trial.
+          tried.errors++;
+          log.warn(
+            { endpoint: name, version: rollout.candidate, reason: (error as Error).message },
+            "the candidate failed a request; the stable version answers it",
+          );
+          return { version: stable, route: "fallback", probability: await run(stable) };
+        }
+      }
+      return { version: stable, route: "stable", probability: await run(stable) };
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------- the log
+
+  const usePredictions: Serving["usePredictions"] = async (name, span, work) => {
+    const { spec } = await definition(name);
+    return predictionLog.use(name, await on.features.service(spec.service), span, work);
+  };
+  const scorer: Serving["scorer"] = async (name, version) => {
+    const { spec } = await definition(name);
+    const service = await on.features.service(spec.service);
+    const model: LoadedModel = await deployments.open(spec.model, version, service);
+    return { features: service.features, predict: (columns, rows) => model.predict(columns, rows) };
+  };
+  async function readPredictions(name: string, span: Span, where: string, limit: number, newest?: number): Promise<Prediction[]> {
+    const { spec } = await definition(name);
+    const service = await on.features.service(spec.service);
+    return predictionLog.use(
+      name,
+      service,
+      span,
+      async (connection, relation) => {
+        const rows = await platform.duckdb.rows<Record<string, unknown>>(
+          `select * from ${relation} where ${where} order by at desc, id limit ${limit}`,
+          connection,
+        );
+        return rows.map((row) => toPrediction(row, name, spec.model));
+      },
+      newest,
+    );
+  }
+
+  const rollouts = createRollouts(platform, {
+    ...on,
+    serving: { usePredictions, scorer },
+    ready: async ({ spec }, version) => void (await deployments.open(spec.model, version, await on.features.service(spec.service))),
+    settleCounts,
+    changed: load,
+  });
+
+  let tidied = 0;
+  clock.onTick("serving", async (now) => {
+    await rollouts.judge();
+    // By real time: on a replayed clock a tick may be hours after the last.
+    if (performance.now() - tidied < 5_000) return;
+    tidied = performance.now();
+    for (const { name, spec } of await on.projects.list("endpoint")) {
+      const { retain } = spec.log;
+      await predictionLog.tidy(name, retain === undefined ? undefined : new Date(now.getTime() - durationMs(retain)));
+    }
+  });
+
+  async function toEndpoint({ name, project, spec }: Definition<"endpoint">): Promise<Endpoint> {
+    const state = known?.get(name);
+    const counts = countOf(name);
+    const last = state?.rollout ?? (await listRollouts(db, name, 1))[0];
+    return {
+      name,
+      project,
+      model: spec.model,
+      service: spec.service,
+      stable: state?.stable ?? null,
+      candidate: state?.rollout?.candidate ?? null,
+      weight: state?.rollout?.weight ?? 0,
+      ...counts.traffic.summary(),
+      predictions: (state?.predictions ?? 0) + counts.predictions,
+      errors: (state?.errors ?? 0) + counts.errors,
+      rollout: last === undefined ? null : toRollout(last),
+    };
+  }
+
+  return {
+    infer,
+    async endpoints() {
+      await load();
+      return Promise.all((await on.projects.list("endpoint")).map(toEndpoint));
+    },
+    async endpoint(name) {
+      const found = await definition(name);
+      await load();
+      return toEndpoint(found);
+    },
+    async rollouts(name, limit) {
+      await definition(name);
+      await settleCounts();
+      return (await listRollouts(db, name, limit)).map(toRollout);
+    },
+    rollback: async (name, reason) => {
+      await definition(name);
+      return toRollout(await rollouts.rollback(name, reason));
+    },
+    async label(name, labels, at) {
+      await definition(name);
+      const numbers = labels.map(({ id, label }) => {
+        const number = Number(label);
+        if (number !== 0 && number !== 1) throw invalid(`The label of "${id}" is ${number}. An endpoint of probabilities takes true and false, or 1 and 0.`);
+        return { id, label: number };
+      });
+      await writeLabels(db, name, numbers, at);
+      return labels.length;
+    },
+    async prediction(id) {
+      for (const { name } of await on.projects.list("endpoint")) {
+        const [found] = await readPredictions(name, {}, `id = ${literal(id)}`, 1);
+        if (found !== undefined) return found;
+      }
+      throw notFound("prediction", id);
+    },
+    predictions: (name, { limit, ...span }) => readPredictions(name, span, "true", limit, span.from === undefined && span.to === undefined ? limit : undefined),
+    usePredictions,
+    async loggedPredictions({ endpoint, sample, from, to }) {
+      const { spec } = await definition(endpoint);
+      const service = await on.features.service(spec.service);
+      return usePredictions(endpoint, { from, to }, async (connection, relation) => {
+        const rows = await platform.duckdb.rows<Record<string, unknown>>(
+          `select * from (select * from ${relation}) using sample reservoir(${Math.trunc(sample)} rows) repeatable (1)`,
+          connection,
+        );
+        const columns = (prefix: string, of: { name: string }[]): Columns =>
+          Object.fromEntries(of.map(({ name }) => [name, rows.map((row) => plain(row[`${prefix}${name}`]))]));
+        return {
+          request: columns("r_", service.request),
+          features: columns("f_", service.features),
+          at: rows.map((row) => (row.as_of instanceof Date ? row.as_of : new Date(String(row.as_of)))),
+        };
+      });
+    },
+    scorer,
+    async stop() {
+      await settleCounts();
+      await predictionLog.close();
+      await deployments.close();
+    },
+  };
+}
+
+/** The moment of each row: of the service's timestamp, or that of the request where it brings none. */
+function momentsOf(service: FeatureServiceSpec, { columns, rows, moment }: InferRequest): { columns: Columns; asOf: Date[] } {
+  const told = columns[service.timestamp];
+  if (told === undefined) {
+    const asOf = Array.from({ length: rows }, () => moment);
+    return { columns: { ...columns, [service.timestamp]: asOf.map((at) => at.toISOString()) }, asOf };
+  }
+  let last: { text: unknown; at: Date } | undefined;
+  const asOf = told.map((value) => {
+    if (last?.text === value) return last.at;
+    const at = new Date(typeof value === "string" ? value : Number.NaN);
+    if (Number.isNaN(at.getTime())) throw invalid(`"${service.timestamp}" holds ${JSON.stringify(value)}, which is no time. Write it as 2013-03-01T12:00:00Z.`);
+    last = { text: value, at };
+    return at;
+  });
+  return { columns, asOf };
+}
+
+/** What is no probability is no answer. */
+function checked(probability: Float64Array): Float64Array {
+  for (const value of probability) if (!(value >= 0 && value <= 1)) throw new Error(`the model gave ${value}, which is no probability`);
+  return probability;
+}
+
+const plain = (value: unknown): string | number | boolean | null =>
+  value instanceof Date ? value.toISOString() : typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : null;
+
+function toPrediction(row: Record<string, unknown>, endpoint: string, model: string): Prediction {
+  const part = (prefix: string) =>
+    Object.fromEntries(Object.entries(row).flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), plain(value)]] : [])));
+  const time = (value: unknown) => (value instanceof Date ? value.toISOString() : null);
+  return {
+    id: String(row.id),
+    endpoint,
+    model,
+    version: Number(row.version),
+    at: time(row.at) ?? "",
+    route: String(row.route),
+    request: part("r_"),
+    features: part("f_"),
+    prediction: Number(row.prediction),
+    label: typeof row.label === "number" ? row.label : null,
+    labelledAt: time(row.labelled_at),
+  };
+}
