@@ -1,12 +1,11 @@
 // Brings a checkout to where it can run: packages installed, code built. Does nothing that is done already.
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
-const state = path.join(root, "node_modules", ".millrace-setup.json");
+const state = path.join(root, ".millrace", "setup.json");
 
 function run(command, args, what) {
   process.stderr.write(`${what}\n`);
@@ -26,23 +25,61 @@ function newest(folder, skip = /^(node_modules|dist|\..*)$/) {
   return time;
 }
 
-export function setup() {
-  const lock = createHash("sha256")
-    .update(readFileSync(path.join(root, "package-lock.json")))
-    .digest("hex");
+/** Whether node_modules holds what the lock file says, by the note that npm leaves there. What other platforms need may be missing. */
+function installed(lock) {
+  const note = path.join(root, "node_modules", ".package-lock.json");
+  if (!existsSync(note)) return false;
+  const there = JSON.parse(readFileSync(note, "utf8")).packages;
+  return Object.entries(lock.packages).every(
+    ([name, { version, link, optional, peer }]) => !name.startsWith("node_modules/") || link || optional || peer || there[name]?.version === version,
+  );
+}
+
+/** One set-up of a checkout at a time: the others wait, and find it done. */
+function alone(work) {
+  const lock = path.join(root, ".millrace", "setup.lock");
+  mkdirSync(path.dirname(lock), { recursive: true });
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+      const other = Number(readFileSync(lock, { encoding: "utf8" }));
+      if (!isAlive(other)) rmSync(lock, { force: true });
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    }
+  }
+  try {
+    work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return pid > 0;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+function isDone() {
+  if (!installed(JSON.parse(readFileSync(path.join(root, "package-lock.json"), "utf8")))) return { packages: false, built: false };
   const before = existsSync(state) ? JSON.parse(readFileSync(state, "utf8")) : {};
-  let built = before.built ?? 0;
-  if (before.lock !== lock) {
-    run("npm", ["ci", "--no-audit", "--no-fund"], "Installing packages");
-    built = 0;
-  }
-  const source = newest(path.join(root, "packages"));
-  if (built < source) {
-    run(process.execPath, [path.join(root, "scripts", "build.mjs")], "Building");
-    built = source;
-  }
-  mkdirSync(path.dirname(state), { recursive: true });
-  writeFileSync(state, JSON.stringify({ lock, built }));
+  const built = existsSync(path.join(root, "packages/cli/dist/main.js")) && (before.built ?? 0) >= newest(path.join(root, "packages"));
+  return { packages: true, built };
+}
+
+export function setup() {
+  if (isDone().built) return;
+  alone(() => {
+    if (!isDone().packages) run("npm", ["ci", "--no-audit", "--no-fund"], "Installing packages");
+    const source = newest(path.join(root, "packages"));
+    if (!isDone().built) run(process.execPath, [path.join(root, "scripts", "build.mjs")], "Building");
+    writeFileSync(state, JSON.stringify({ built: source }));
+  });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
