@@ -72,7 +72,7 @@ async function viewSql(input: HistoricalInput, view: View): Promise<string> {
   const whole = await wholeColumns(input, view);
   // Sums of fractions are not taken as differences of longer sums: that would lose digits.
   const exact = view.columns.every((_, i) => whole[i]);
-  return exact ? differencesSql(view) : framesSql(view);
+  return exact ? differencesSql(connection, view) : framesSql(view);
 }
 
 function latestSql(view: LatestView, files: string[], byPart: boolean): string {
@@ -101,12 +101,21 @@ async function wholeColumns({ duckdb, connection }: HistoricalInput, view: Windo
 
 const numberSql = (view: WindowView, i: number): string => (view.columns[i]?.type === "boolean" ? `v${i}::int` : `v${i}::hugeint`);
 
-/** Sums up to each event; a window's are the difference of the newest event's at its end and before its beginning. */
-function differencesSql(view: WindowView): string {
+/**
+ * Sums up to each event; a window's are the difference of the newest event's at its end and before its beginning. The sums run on over
+ * all entities in one stream: a row before all of an entity's events holds where they begin.
+ */
+async function differencesSql(connection: DuckDBConnection, view: WindowView): Promise<string> {
   const keys = keyColumns(view);
   const columns = view.columns.map((_, i) => i);
-  const grouped = ["count(*) as c", ...columns.flatMap((i) => [`count(v${i}) as n${i}`, `sum(${numberSql(view, i)}) as s${i}`])];
-  const running = ["sum(c) over up as c", ...columns.flatMap((i) => [`sum(n${i}) over up as n${i}`, `sum(s${i}) over up as s${i}`])];
+  const names = ["c", ...columns.flatMap((i) => [`n${i}`, `s${i}`])];
+  const counted = ["count(*) as c", ...columns.flatMap((i) => [`count(v${i}) as n${i}`, `coalesce(sum(${numberSql(view, i)}), 0) as s${i}`])];
+  await connection.run(`create or replace temp table sorted as
+    with grouped as (select ${keys}, t, ${counted.join(", ")} from events group by ${keys}, t)
+    select * from grouped union all select distinct ${keys}, -9000000000000000000, ${names.map(() => "0").join(", ")} from grouped order by ${keys}, t`);
+  // A table is read in the order in which it was written.
+  await connection.run(`create or replace temp table upto as
+    select ${keys}, t, ${names.map((name) => `sum(${name}) over up as ${name}`).join(", ")} from sorted window up as (rows unbounded preceding)`);
   const lengths = [...new Set(view.aggregates.map((one) => one.over))];
   const joins = lengths.map((over, w) => `asof left join upto w${w} on ${sameKeys(view, "a", `w${w}`)} and a.q - ${over} >= w${w}.t`);
   const features = view.aggregates.map(({ aggregate, column, over }, i) => {
@@ -115,9 +124,7 @@ function differencesSql(view: WindowView): string {
     const n = column === undefined ? between("c") : between(`n${column}`);
     return `${aggregateSql(aggregate, n, column === undefined ? "null" : between(`s${column}`))} as f${i}`;
   });
-  return `with grouped as (select ${keys}, t, ${grouped.join(", ")} from events group by ${keys}, t),
-    upto as (select ${keys}, t, ${running.join(", ")} from grouped window up as (partition by ${keys} order by t))
-    select a.*, ${features.join(", ")} from asked a asof left join upto e on ${sameKeys(view, "a", "e")} and a.q >= e.t ${joins.join(" ")}`;
+  return `select a.*, ${features.join(", ")} from asked a asof left join upto e on ${sameKeys(view, "a", "e")} and a.q >= e.t ${joins.join(" ")}`;
 }
 
 /** Sums of each window by itself. */
