@@ -32,7 +32,7 @@ function reaching(url: string): typeof fetch {
       const code = codeOf(refused)?.code;
       if (code === "ECONNREFUSED") throw new CliError(`No server answers at ${url}. Start it with: millrace up`);
       if (code === "ENOTFOUND" || code === "EAI_AGAIN") throw new CliError(`There is no host for ${url}. Name another with --url or MILLRACE_URL.`);
-      if (code !== undefined) throw new CliError(`The server at ${url} can't be reached: ${refused instanceof Error ? refused.message : code}.`);
+      if (refused instanceof Error) throw new CliError(`The server at ${url} can't be reached: ${refused.message}.`);
       throw error;
     }
   };

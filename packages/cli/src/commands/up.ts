@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { mkdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -29,17 +30,32 @@ export async function up(options: { port: number; host: string; dataDir: string;
     logLevel: options.logLevel,
     ...(existsSync(path.join(consoleFolder, "index.html")) ? { consoleFolder } : {}),
   };
-  const server = await startServer(config).catch((error: unknown) => {
-    tell(whyNot(error, config));
-    // Nothing of what was opened before the error keeps the command alive.
-    process.exit(exit.failed);
-  });
+  const server = await makeFolder(config.dataDir)
+    .then(() => startServer(config))
+    .catch((error: unknown) => {
+      tell(whyNot(error, config));
+      // Nothing of what was opened before the error keeps the command alive.
+      process.exit(exit.failed);
+    });
   print(`Millrace is ready at ${server.url}`);
   void warnWithoutPython();
   await stopping;
   await server.stop();
   // A library's timer or socket must not keep a stopped server alive.
   process.exit(0);
+}
+
+/** One level at a time: a recursive mkdir never ends on file systems that make no folders, such as /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const code = codeOf(error)?.code;
+    if (code === "EEXIST" && (await stat(folder)).isDirectory()) return;
+    if (code !== "ENOENT" || existsSync(path.dirname(folder))) throw error;
+    await makeFolder(path.dirname(folder));
+    await mkdir(folder);
+  }
 }
 
 /** A server's place for its data, and what is asked of it in any case. */
@@ -60,7 +76,8 @@ export function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): s
   if (code === "EADDRINUSE") return `The port ${port} of ${host} is in use. Choose another with --port, or 0 for any that is free.`;
   if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return `"${host}" is no address of this machine. Choose another with --host.`;
   if (code === "EACCES" && where === undefined) return `There is no permission to listen on port ${port}. Choose one above 1023 with --port.`;
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") return `The data folder ${dataDir} can't be written. Choose another with --data-dir.`;
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS" || code === "ENOENT")
+    return `The data folder ${dataDir} can't be written. Choose another with --data-dir.`;
   if (code === "EEXIST" || code === "ENOTDIR") return `${where ?? dataDir} is no folder. Choose another with --data-dir.`;
   return explain(error);
 }
