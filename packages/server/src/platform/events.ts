@@ -152,7 +152,7 @@ export function openEvents(db: Database, clock: Clock, log: Log): Events {
       const { rows } = await sql<EventRow>`
         select id::text, xid::text, type, subject, data, at from event
         where xid < pg_snapshot_xmin(pg_current_snapshot()) and type like any(${patterns}) ${bound}
-        order by id ${newestFirst === true ? sql`desc` : sql`asc`} limit ${limit}`.execute(db);
+        order by event.id ${newestFirst === true ? sql`desc` : sql`asc`} limit ${limit}`.execute(db);
       return rows;
     },
     async settled() {
