@@ -25,7 +25,7 @@ export function exprSql(expr: Expr, types: Types, type: ColumnType): string {
       // A cast of infinity would be an error.
       return `try_cast(trunc((${sql})::double) as bigint)`;
     case "float64":
-      return `case when isfinite((${sql})::double) then (${sql})::double end`;
+      return `case when isfinite((${sql})::double) then (${sql})::double + 0 end`;
     case "date":
       return `(${sql})::date`;
     default:
@@ -41,10 +41,11 @@ export function exprFunction(expr: Expr, types: Types, type: ColumnType): Evalua
     const value = evaluate(rows, row);
     if (value === null) return null;
     if (type === "int64") {
-      const whole = Math.trunc(Number(value));
+      // Zero has no sign.
+      const whole = Math.trunc(Number(value)) + 0;
       return Math.abs(whole) < 2 ** 63 ? whole : null;
     }
-    if (type === "float64") return Number.isFinite(Number(value)) ? Number(value) : null;
+    if (type === "float64") return Number.isFinite(Number(value)) ? Number(value) + 0 : null;
     return type === "timestamp" ? formatTime(Number(value)) : value;
   };
 }
