@@ -1,6 +1,6 @@
 import type { FeatureView } from "@millrace/sdk/api";
 import type { Datasets } from "../datasets/index.js";
-import { invalid, type Platform } from "../platform/index.js";
+import { ApiError, invalid, type Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { openCache } from "./cache.js";
 import { compareWithOffline } from "./check.js";
@@ -56,7 +56,8 @@ export function createFeatures(
         if (event.type === "project.applied") await store.forgetOthers(db, view);
         await bringIn(view);
       } catch (error) {
-        // A broken source must not hold up the other views.
+        // What the database refuses is tried again with the event; a broken source must not hold up the other views.
+        if (typeof (error as { code?: unknown }).code === "string" && !(error instanceof ApiError)) throw error;
         platform.log.error({ error, view: spec.name }, "the view could not be materialized");
       }
     }
