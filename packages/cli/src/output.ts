@@ -29,8 +29,11 @@ export function duration(ms: number | null | undefined): string {
   return minutes < 60 ? `${minutes} min ${Math.floor((ms % 60_000) / 1_000)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** In the order of their names, those of the champion after all others. */
 export function metrics(values: Readonly<Record<string, number | null>>): string {
+  const order = (name: string) => `${name.startsWith("champion_") ? 1 : 0}${name}`;
   return Object.entries(values)
+    .sort(([a], [b]) => (order(a) < order(b) ? -1 : 1))
     .map(([name, value]) => `${name} ${value === null ? "-" : Number(value.toPrecision(5))}`)
     .join("  ");
 }

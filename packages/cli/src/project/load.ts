@@ -12,6 +12,9 @@ export async function loadProject(folder: string): Promise<Project> {
   if (!existsSync(folder)) throw new CliError(`There is no folder ${folder}.`, exit.usage);
   const entry = entries.find((name) => existsSync(path.join(folder, name)));
   if (entry === undefined) throw new CliError(`${folder} is no project: it has no millrace.ts. Make a project with: millrace init <folder>`, exit.usage);
+  if (!/\.m[jt]s$/.test(entry) && !isModule(folder)) {
+    throw new CliError(`${entry}: a project's files are ES modules. Write { "private": true, "type": "module" } into ${path.join(folder, "package.json")}.`);
+  }
   const tsconfig = path.join(folder, "tsconfig.json");
   let module: unknown;
   try {
@@ -28,6 +31,15 @@ export async function loadProject(folder: string): Promise<Project> {
   return project;
 }
 
+/** What the nearest package.json says. */
+function isModule(folder: string): boolean {
+  for (let at = folder; ; at = path.dirname(at)) {
+    const file = path.join(at, "package.json");
+    if (existsSync(file)) return /"type"\s*:\s*"module"/.test(readFileSync(file, "utf8"));
+    if (at === path.dirname(at)) return false;
+  }
+}
+
 /** `file:line: what`, for each error that can be placed. */
 function broken(error: unknown, folder: string, entry: string): string {
   if (!(error instanceof Error)) return `${entry}: it threw ${String(error)}.`;
@@ -40,7 +52,8 @@ function broken(error: unknown, folder: string, entry: string): string {
     const importer = missing[2] === undefined ? undefined : fromUrl(missing[2]);
     const what = missing[1].startsWith(folder) ? relative(missing[1]) : missing[1];
     const place = importer === undefined ? entry : `${relative(importer)}${lineOf(importer, path.basename(what).replace(/\.[^.]*$/, ""))}`;
-    return `${place}: there is no module "${what}"`;
+    const hint = what.startsWith("@millrace/sdk") ? "; point to it with paths in tsconfig.json, as millrace init does, or install it" : "";
+    return `${place}: there is no module "${what}"${hint}`;
   }
   const lacking = /The requested module '([^']+)' does not provide an export named '([^']+)'/.exec(error.message);
   const place = placeIn(error.stack ?? "", folder);
