@@ -18,6 +18,7 @@ import {
   runningRollout,
   runningRollouts,
   setStable,
+  states,
 } from "./store.js";
 
 const challenger = "challenger";
@@ -66,6 +67,10 @@ export function createRollouts(
       if (alias === champion) await deploy(endpoint, version);
       else await begin(endpoint, version, `${endpoint.name}-${id}`);
     }
+    // What answers everywhere already has nobody to challenge.
+    const answering = await states(db);
+    if (alias === challenger && (await endpointsOf(model)).every(({ name }) => answering.get(name)?.stable === version))
+      await on.registry.deleteAlias(model, challenger);
   }
   /** Endpoints that were defined after their model had a champion. */
   async function deployWhatWaits(): Promise<void> {

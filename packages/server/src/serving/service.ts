@@ -184,7 +184,7 @@ export async function createServing(
       span,
       async (connection, relation) => {
         const rows = await platform.duckdb.rows<Record<string, unknown>>(
-          `select * from ${relation} where ${where} order by at desc, id limit ${limit}`,
+          `select * from ${relation} where ${where} order by "at" desc, id limit ${limit}`,
           connection,
         );
         return rows.map((row) => toPrediction(row, name, spec.model));

@@ -6,7 +6,7 @@ import { identifier, type Platform, parquet } from "../../platform/index.js";
 import type { Span } from "../index.js";
 import { columnList, logSchema } from "./schema.js";
 import { forget, localPaths, merge, seal, segments } from "./segments.js";
-import { abandoned, openSpool, openSpoolFolder, type Spool } from "./spool.js";
+import { abandoned, openSpool, openSpoolFolder, type Spool, type SpoolFile } from "./spool.js";
 
 /** When so many rows wait in a spool, they become a segment. */
 const sealRows = 20_000;
@@ -41,6 +41,8 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const own = await openSpoolFolder(folder);
   const spools = new Map<string, { spool: Spool; schema: string }>();
   const sealing = new Map<string, Promise<void>>();
+  /** Finished files that are not in a segment yet. */
+  const unsealed: SpoolFile[] = [];
   let remembered = new Set<string>();
   let before = new Set<string>();
 
@@ -63,10 +65,14 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   /** One at a time for an endpoint: what is being sealed is in no segment yet, so whoever reads waits for it. */
   function sealOne(endpoint: string, spool: Spool): Promise<void> {
     const next = (sealing.get(endpoint) ?? Promise.resolve()).then(async () => {
-      const file = await spool.rotate();
-      if (file !== undefined) await seal(platform, file);
+      const finished = await spool.rotate();
+      if (finished !== undefined) unsealed.push(finished);
+      for (const file of unsealed.filter((one) => one.endpoint === endpoint)) {
+        await seal(platform, file);
+        unsealed.splice(unsealed.indexOf(file), 1);
+      }
     });
-    const settled = next.catch((error) => platform.log.error({ error, endpoint }, "a part of the prediction log could not be sealed; the next start does it"));
+    const settled = next.catch((error) => platform.log.error({ error, endpoint }, "a part of the prediction log could not be sealed; it is tried again"));
     sealing.set(endpoint, settled);
     return next;
   }
@@ -115,8 +121,8 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
         if (paths.length === 0) await connection.run(`create temp table logged (${columnList(logSchema(service))})`);
         else await connection.run(`create temp view logged as select * from ${parquet(paths).slice(0, -1)}, union_by_name = true)`);
         const bounds = [
-          ...(span.from === undefined ? [] : [`at >= timestamptz '${span.from.toISOString()}'`]),
-          ...(span.to === undefined ? [] : [`at < timestamptz '${span.to.toISOString()}'`]),
+          ...(span.from === undefined ? [] : [`"at" >= timestamptz '${span.from.toISOString()}'`]),
+          ...(span.to === undefined ? [] : [`"at" < timestamptz '${span.to.toISOString()}'`]),
         ];
         await connection.run(
           `create temp view prediction_log as select logged.*, label.label, label.labelled_at from logged left join label using (id)${bounds.length === 0 ? "" : ` where ${bounds.join(" and ")}`}`,

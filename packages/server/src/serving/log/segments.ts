@@ -48,9 +48,9 @@ async function write(on: On, relation: string, endpoint: string, name: string, r
   try {
     const target = path.join(folder, "segment.parquet");
     const span = await on.duckdb.use(async (connection) => {
-      await connection.run(`copy (select * from ${relation} order by at, id) to ${literal(target)} (format parquet, compression zstd, row_group_size 20000)`);
+      await connection.run(`copy (select * from ${relation} order by "at", id) to ${literal(target)} (format parquet, compression zstd, row_group_size 20000)`);
       const [found] = await on.duckdb.rows<{ rows: number; from_at: Date | null; to_at: Date | null }>(
-        `select count(*)::int as rows, min(at) as from_at, max(at) as to_at from ${parquet([target])}`,
+        `select count(*)::int as rows, min("at") as from_at, max("at") as to_at from ${parquet([target])}`,
         connection,
       );
       return found;
