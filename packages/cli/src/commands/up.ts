@@ -21,6 +21,8 @@ export async function up(options: { port: number; host: string; dataDir: string;
       });
     }
   });
+  // What libraries will not do for ever is for us to know, not for whoever starts the platform.
+  process.noDeprecation = true;
   const { startServer } = await import("@millrace/server");
   const config: ServerConfig = {
     ...dataConfig(options.dataDir),
