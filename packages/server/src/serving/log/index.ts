@@ -38,7 +38,7 @@ export interface PredictionLog {
 
 export async function openPredictionLog(platform: Platform): Promise<PredictionLog> {
   const folder = path.join(platform.config.dataDir, "spool");
-  const own = await openSpoolFolder(folder);
+  const { path: own, close: closeFolder } = await openSpoolFolder(folder);
   const spools = new Map<string, { spool: Spool; schema: string }>();
   const sealing = new Map<string, Promise<void>>();
   /** Finished files that are not in a segment yet. */
@@ -47,8 +47,12 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   let before = new Set<string>();
 
   for (const file of await abandoned(folder, own)) {
-    await seal(platform, file);
-    platform.log.info({ endpoint: file.endpoint }, "predictions of a server that ended are in the log now");
+    try {
+      await seal(platform, file);
+      platform.log.info({ endpoint: file.endpoint }, "predictions of a server that ended are in the log now");
+    } catch (error) {
+      platform.log.error({ error, file: file.name }, "predictions of a server that ended could not be taken up; the file stays for the next start");
+    }
   }
 
   function spoolOf(endpoint: string, service: FeatureServiceSpec): Spool {
@@ -139,6 +143,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
         await sealOne(endpoint, spool).catch(() => {});
         await spool.close();
       }
+      closeFolder();
     },
   };
 }

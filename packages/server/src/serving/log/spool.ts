@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
 import type { LogSchema } from "./schema.js";
@@ -16,72 +16,106 @@ export interface Spool {
   /** Durable when it resolves. Rows that come while others are being written are written together. */
   append(lines: string, rows: number): Promise<void>;
   rows(): number;
-  /** What was appended before the call as a finished file; undefined where nothing was. Appends go on into a new one. */
+  /** What was durable before the call as a finished file; undefined where nothing was. Appends go on into a new one. */
   rotate(): Promise<SpoolFile | undefined>;
   close(): Promise<void>;
 }
 
+/** How often a process says that it lives, and how long another machine's may be silent before its files are taken up. */
+const heartbeatMs = 30_000;
+const silentMs = 15 * 60_000;
+
 /** A folder of this process under the folder of all. Its name says whose it is. */
-export async function openSpoolFolder(folder: string): Promise<string> {
-  const own = path.join(folder, `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`);
+export async function openSpoolFolder(folder: string): Promise<{ path: string; close(): void }> {
+  const own = path.join(folder, `${hostname()}-${process.pid}-${(await startOf(process.pid)) ?? 0}-${randomUUID().slice(0, 8)}`);
   await mkdir(own, { recursive: true });
-  return own;
+  const heartbeat = setInterval(() => void utimes(own, new Date(), new Date()).catch(() => {}), heartbeatMs);
+  heartbeat.unref();
+  return { path: own, close: () => clearInterval(heartbeat) };
+}
+
+interface OpenFile {
+  name: string;
+  handle: FileHandle;
+  /** Up to here everything was acknowledged. */
+  bytes: number;
+  /** A write failed: what it left behind `bytes` has to go before the next one. */
+  torn: boolean;
 }
 
 export function openSpool(folder: string, endpoint: string, schema: LogSchema): Spool {
-  let file: { handle: FileHandle; name: string } | undefined;
+  let file: OpenFile | undefined;
   let rows = 0;
   let waiting: { text: string; rows: number; done: () => void; failed: (error: unknown) => void }[] = [];
+  let turns: { done: (file: SpoolFile | undefined) => void; failed: (error: unknown) => void }[] = [];
   let working: Promise<void> | undefined;
 
-  async function begin(): Promise<{ handle: FileHandle; name: string }> {
+  async function begin(): Promise<OpenFile> {
     const name = `${endpoint}.${Date.now().toString(36)}.${randomUUID().slice(0, 8)}`;
     await writeFile(path.join(folder, `${name}.schema`), JSON.stringify({ endpoint, schema }), { flush: true });
-    return { handle: await open(path.join(folder, `${name}.open`), "ax"), name };
+    const handle = await open(path.join(folder, `${name}.open`), "ax");
+    await syncFolder(folder);
+    return { name, handle, bytes: 0, torn: false };
   }
   /** One write and one sync for all who wait. */
-  async function work(): Promise<void> {
-    while (waiting.length > 0) {
-      const batch = waiting;
-      waiting = [];
-      try {
-        file ??= await begin();
-        await file.handle.appendFile(batch.map((one) => one.text).join(""));
-        await file.handle.datasync();
-        for (const one of batch) {
-          rows += one.rows;
-          one.done();
-        }
-      } catch (error) {
-        for (const one of batch) one.failed(error);
-      }
+  async function write(batch: typeof waiting): Promise<void> {
+    try {
+      file ??= await begin();
+      if (file.torn) await file.handle.truncate(file.bytes);
+      file.torn = true;
+      const bytes = Buffer.from(batch.map((one) => one.text).join(""));
+      await file.handle.appendFile(bytes);
+      await file.handle.datasync();
+      file.torn = false;
+      file.bytes += bytes.length;
+    } catch (error) {
+      for (const one of batch) one.failed(error);
+      return;
+    }
+    for (const one of batch) {
+      rows += one.rows;
+      one.done();
     }
   }
-  function kick(): Promise<void> {
+  async function finish(): Promise<SpoolFile | undefined> {
+    const full = file;
+    if (full === undefined || rows === 0) return undefined;
+    if (full.torn) await full.handle.truncate(full.bytes);
+    const finished = path.join(folder, `${full.name}.rows`);
+    await rename(path.join(folder, `${full.name}.open`), finished);
+    file = undefined;
+    rows = 0;
+    await full.handle.close();
+    return { name: full.name, path: finished, endpoint, schema };
+  }
+  /** Writes and turns of the file one after the other, so that a turn waits for one batch and not for the end of the traffic. */
+  async function work(): Promise<void> {
+    while (waiting.length > 0 || turns.length > 0) {
+      const [batch, asked] = [waiting, turns];
+      waiting = [];
+      turns = [];
+      if (batch.length > 0) await write(batch);
+      for (const turn of asked) await finish().then(turn.done, turn.failed);
+    }
+  }
+  function kick(): void {
     working ??= work().finally(() => {
       working = undefined;
     });
-    return working;
   }
 
   return {
     append: (text, count) =>
       new Promise<void>((done, failed) => {
         waiting.push({ text, rows: count, done, failed });
-        void kick();
+        kick();
       }),
     rows: () => rows,
-    async rotate() {
-      while (working !== undefined) await working;
-      const full = file;
-      if (full === undefined || rows === 0) return undefined;
-      file = undefined;
-      rows = 0;
-      await full.handle.close();
-      const finished = path.join(folder, `${full.name}.rows`);
-      await rename(path.join(folder, `${full.name}.open`), finished);
-      return { name: full.name, path: finished, endpoint, schema };
-    },
+    rotate: () =>
+      new Promise((done, failed) => {
+        turns.push({ done, failed });
+        kick();
+      }),
     async close() {
       while (working !== undefined) await working;
       await file?.handle.close();
@@ -95,40 +129,52 @@ export async function removeSpoolFile(file: SpoolFile): Promise<void> {
   await rm(path.join(path.dirname(file.path), `${file.name}.schema`), { force: true });
 }
 
-/** What servers that are gone have left: whole files, and files whose last line was cut off. Their folders may be removed when empty. */
+/** What servers that are gone have left: whole files, and files whose last line was cut off. Folders without any are removed. */
 export async function abandoned(folder: string, own: string): Promise<SpoolFile[]> {
   const found: SpoolFile[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const theirs = path.join(folder, name);
-    if (theirs === own || belongsToTheLiving(name)) continue;
-    const entries = await readdir(theirs);
+    if (theirs === own || (await belongsToTheLiving(folder, name))) continue;
+    const entries = await readdir(theirs).catch(() => []);
+    let left = 0;
     for (const entry of entries) {
       const base = entry.replace(/\.(open|rows)$/, "");
       if (base === entry) continue;
-      const noted = await readFile(path.join(theirs, `${base}.schema`), "utf8").catch(() => undefined);
-      if (noted === undefined) continue;
       const file = path.join(theirs, entry);
       if (entry.endsWith(".open")) await cutTail(file);
       if ((await stat(file)).size === 0) continue;
+      left++;
+      const noted = await readFile(path.join(theirs, `${base}.schema`), "utf8").catch(() => undefined);
+      if (noted === undefined) continue;
       found.push({ name: base, path: file, ...(JSON.parse(noted) as { endpoint: string; schema: LogSchema }) });
     }
-    if (!found.some((file) => path.dirname(file.path) === theirs)) await rm(theirs, { recursive: true, force: true });
+    if (left === 0) await rm(theirs, { recursive: true, force: true });
   }
   return found;
 }
 
-function belongsToTheLiving(name: string): boolean {
-  const match = /^(.*)-([0-9]+)-[0-9a-f]{8}$/.exec(name);
-  // Another machine's, on a shared folder: its own next start takes it up.
-  if (match === null || match[1] !== hostname()) return match !== null;
-  const pid = Number(match[2]);
-  if (pid === process.pid) return false;
+async function belongsToTheLiving(folder: string, name: string): Promise<boolean> {
+  const match = /^(.*)-([0-9]+)-([0-9]+)-[0-9a-f]{8}$/.exec(name);
+  if (match === null) return true;
+  const [, host, pid, start] = match;
+  if (host !== hostname()) return Date.now() - (await stat(path.join(folder, name))).mtimeMs < silentMs;
+  // A number that was given to another process since is not the same process.
+  const now = await startOf(Number(pid));
+  return Number(pid) !== process.pid && now !== undefined && now === Number(start);
+}
+
+/** When a process of this machine began, in ticks of the kernel, or 0 where the system does not tell; undefined: there is none. */
+async function startOf(pid: number): Promise<number | undefined> {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return undefined;
   }
+  const told = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  if (told === undefined) return 0;
+  // The 22nd field; the second, a name in brackets, may hold blanks.
+  const fields = told.slice(told.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
 }
 
 /** A line that was being written when the server ended was acknowledged to nobody. */
@@ -140,6 +186,16 @@ async function cutTail(file: string): Promise<void> {
   try {
     await handle.truncate(end);
     await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A new file's name is durable when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
   } finally {
     await handle.close();
   }
