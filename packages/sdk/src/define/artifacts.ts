@@ -1,6 +1,5 @@
 import type { ArtifactType } from "../spec.js";
 import type { Column, Columns, TypesOf } from "./columns.js";
-import type { FeatureService } from "./service.js";
 
 /** The output of a step, before there is a run: which node of which pipeline gives it. */
 export interface Output<out A extends ArtifactType = ArtifactType> {
@@ -16,16 +15,7 @@ export interface Table<out C extends Columns = Columns> extends Output<"table"> 
   /** The column of a row's moment, where it is known. */
   readonly time?: string;
 }
-/** Rows with the features of a service. */
-export interface FeatureTable<out C extends Columns = Columns> extends Table<C> {
-  readonly service: FeatureService;
-}
 export interface Model extends Output<"model"> {}
-/** What an evaluation found. */
-export interface Report extends Output<"report"> {
-  readonly service: FeatureService;
-  readonly model: Model;
-}
 export interface ModelVersion extends Output<"model_version"> {}
 export interface Json extends Output<"json"> {}
 

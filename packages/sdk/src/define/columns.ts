@@ -11,8 +11,6 @@ export interface Column<out T extends ColumnType = ColumnType> {
   readonly unit?: string;
 }
 export type TypesOf<C extends Readonly<Record<string, Column>>> = { readonly [K in keyof C]: C[K]["type"] };
-/** The columns of both; the second's type holds where both have one. */
-export type Merge<A extends Columns, B extends Columns> = { readonly [K in keyof A | keyof B]: K extends keyof B ? B[K] : K extends keyof A ? A[K] : never };
 
 const column =
   <T extends ColumnType>(type: T) =>

@@ -24,7 +24,6 @@ export interface Definition<L extends SpecList = SpecList> {
   /** `path:line` where it stands. */
   readonly definedAt: string | undefined;
 }
-export type AnyDefinition = { [L in SpecList]: Definition<L> }[SpecList];
 
 /** Every builder ends here. */
 export function define<L extends SpecList>(

@@ -1,4 +1,4 @@
-export { type FeatureTable, Json, Model, type ModelVersion, type Report, Table, table } from "./artifacts.js";
+export { Json, Model, type ModelVersion, Table, table } from "./artifacts.js";
 export { boolean, type Column, type Columns, date, float64, int64, string, timestamp } from "./columns.js";
 export { type Dataset, dataset, type Schema, schema, sql } from "./data.js";
 export type { Definition, DurationText, Problem } from "./definition.js";
@@ -27,7 +27,7 @@ export { bool, choice, float, int, type Param, text } from "./params.js";
 export { type Pipeline, pipeline } from "./pipeline.js";
 export { isProject, type Project, project } from "./project.js";
 export { type PythonStep, python } from "./python.js";
-export { type FeatureService, featureService } from "./service.js";
+export { type FeatureService, type FeatureTable, featureService, type Report } from "./service.js";
 export { canary, type Endpoint, endpoint, errorRate, type Monitor, metric, monitor } from "./serving.js";
 export {
   alias,

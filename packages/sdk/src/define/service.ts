@@ -1,4 +1,5 @@
 import type { ColumnType, FeatureServiceSpec } from "../spec.js";
+import type { Model, Output, Table } from "./artifacts.js";
 import { type Column, type Columns, type TypesOf, typesOf } from "./columns.js";
 import { type Definition, define, type Problem } from "./definition.js";
 import { type Expression, expressionType } from "./expressions.js";
@@ -11,6 +12,16 @@ export interface FeatureService<out R extends Columns = Columns, out F extends C
   readonly request?: R;
   readonly inputs?: F;
   readonly timestamp: string;
+}
+
+/** Rows with the features of a service. */
+export interface FeatureTable<out C extends Columns = Columns> extends Table<C> {
+  readonly service: FeatureService;
+}
+/** What an evaluation found. */
+export interface Report extends Output<"report"> {
+  readonly service: FeatureService;
+  readonly model: Model;
 }
 
 type FeaturesOf<V extends readonly FeatureView[]> = V[number] extends infer View

@@ -1,12 +1,12 @@
 import { durationMs } from "../duration.js";
 import type { GateSpec, Severity } from "../spec.js";
-import type { FeatureTable, Model, ModelVersion, Report, Table } from "./artifacts.js";
+import type { Model, ModelVersion, Table } from "./artifacts.js";
 import type { Column, Columns, TypesOf } from "./columns.js";
 import { addNode, problem } from "./context.js";
 import type { Schema } from "./data.js";
 import type { DurationText } from "./definition.js";
 import { given } from "./place.js";
-import type { FeatureService } from "./service.js";
+import type { FeatureService, FeatureTable, Report } from "./service.js";
 
 /** Metrics of binary predictions. `auc` is better when larger, the others when smaller. */
 export type MetricName = "auc" | "log_loss" | "brier" | "calibration_error";
