@@ -38,7 +38,7 @@ export function checkServices(spec: ProjectSpec, report: Report): void {
     const known: Record<string, ColumnType> = { ...request };
     const time = request[service.timestamp];
     if (time === undefined) report(service, `${of}: ${unknown("column of the request", service.timestamp, Object.keys(request))}`);
-    else if (time !== "timestamp") report(service, `${of} has "${service.timestamp}" for its timestamp, which is a ${time}`);
+    else if (time !== "timestamp") report(service, `${of} has "${service.timestamp}" for its timestamp, which is of type ${time}`);
 
     for (const name of service.views) {
       const view = spec.featureViews.find((one) => one.name === name);
@@ -51,7 +51,7 @@ export function checkServices(spec: ProjectSpec, report: Report): void {
         const type = request[key.name];
         if (type === undefined) report(service, `${of} has the view "${name}", whose key "${key.name}" is no column of the request`);
         else if (type !== key.type)
-          report(service, `${of} has the request column "${key.name}" as ${type}; it is the key of "${name}" and a ${key.type} there`);
+          report(service, `${of} has the request column "${key.name}" as ${type}; it is the key of "${name}" and of type ${key.type} there`);
       }
     }
     const computed: Record<string, ColumnType> = {};
@@ -64,7 +64,7 @@ export function checkServices(spec: ProjectSpec, report: Report): void {
     for (const { name, type } of service.features) {
       const found = all[name];
       if (found === undefined) report(service, `${of}: ${unknown("column or feature", name, Object.keys(all))}`);
-      else if (found !== type) report(service, `${of} takes "${name}" as ${type}; it is a ${found}`);
+      else if (found !== type) report(service, `${of} takes "${name}" as ${type}; it is of type ${found}`);
     }
   }
 }

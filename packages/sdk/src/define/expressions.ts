@@ -121,7 +121,7 @@ export function expressionType(expr: Expr, columns: Readonly<Record<string, Colu
     default: {
       const inner = of(expr.of);
       if (inner.problem !== undefined) return inner;
-      if (inner.type !== undefined && inner.type !== "timestamp") return { problem: `${expr.op} is taken from a timestamp, not from a ${inner.type}` };
+      if (inner.type !== undefined && inner.type !== "timestamp") return { problem: `${expr.op} is taken from a timestamp, not from ${inner.type}` };
       return { type: "int64" };
     }
   }

@@ -35,8 +35,11 @@ const flights = { name: "flights", mode: "append" as const, timestamp: "time", d
 const expression: Expr = { op: "add", left: { op: "column", name: "a" }, right: { op: "coalesce", of: [{ op: "literal", value: 1 }] } };
 const service = {
   name: "features",
-  request: [{ name: "a", type: "int64" as const }],
-  timestamp: "a",
+  request: [
+    { name: "a", type: "int64" as const },
+    { name: "at", type: "timestamp" as const },
+  ],
+  timestamp: "at",
   views: [],
   compute: [{ name: "b", type: "int64" as const, expr: expression }],
   features: [{ name: "b", type: "int64" as const }],
@@ -97,4 +100,12 @@ test("a name that another project owns is refused, and so is a path outside the 
   await expect(applyProject(projects, { name: "two", schemas: [{ name: "shared", columns: {} }] })).rejects.toThrow(/belongs to the project "one"/);
   const digest = `sha256:${"0".repeat(64)}`;
   await expect(applyProject(projects, { name: "two", files: [{ path: "../etc/passwd", digest, size: 1 }] })).rejects.toThrow(/no path inside the project/);
+});
+
+test("a document whose names lead nowhere is refused with every place, whoever wrote it", async () => {
+  const lost = { ...flights, name: "lost", schema: "none" };
+  const answer = await put(projectSpec({ name: "lost", datasets: [lost], featureServices: [{ ...service, name: "astray", views: ["nowhere"] }] }));
+  expect(answer.status).toBe(400);
+  expect(answer.body.error).toMatchObject({ code: "INVALID", details: { problems: [{ at: "millrace.ts:3" }, {}] } });
+  expect(answer.body.error?.message).toContain('millrace.ts:3: the dataset "lost": there is no schema "none"');
 });

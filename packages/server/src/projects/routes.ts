@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { checkProject } from "@millrace/sdk";
 import { Page, Plan, ProjectVersion } from "@millrace/sdk/api";
 import { Digest as DigestText, Name, ProjectSpec } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
@@ -68,5 +69,10 @@ export function projectsRoutes(app: Http, projects: Projects, objects: ObjectSto
 
 function named(name: string, spec: ProjectSpec): ProjectSpec {
   if (spec.name !== name) throw invalid(`The document is of the project "${spec.name}", the address says "${name}".`);
+  const problems = checkProject(spec);
+  if (problems.length > 0) {
+    const told = problems.slice(0, 20).map(({ at, message }) => (at === undefined ? message : `${at}: ${message}`));
+    throw invalid(`The project can't be applied. ${told.join("; ")}`, { problems });
+  }
   return spec;
 }
