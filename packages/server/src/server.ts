@@ -5,12 +5,15 @@ import { createDatasets, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, featuresRoutes } from "./features/index.js";
 import { createInference } from "./inference/index.js";
+import { createLineage, lineageRoutes } from "./lineage/index.js";
+import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
 import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
 import { openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
 import { createRegistry, registryRoutes } from "./registry/index.js";
 import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./serving/index.js";
+import { createTriggers, triggersRoutes } from "./triggers/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
 
 export { type Role, roles } from "./access/index.js";
@@ -86,6 +89,12 @@ async function compose(platform: Platform): Promise<RunningServer> {
     ],
   });
   pipelinesRoutes(app, pipelines, platform.objects);
+
+  const monitoring = createMonitoring(platform, { projects, serving, registry, pipelines });
+  monitoringRoutes(app, monitoring);
+  const triggers = createTriggers(platform, { projects, pipelines, datasets, monitoring });
+  triggersRoutes(app, triggers);
+  lineageRoutes(app, createLineage({ projects, datasets, pipelines, registry, serving }));
 
   await platform.events.start();
   const url = await app.listen({ host: config.host, port: config.port });

@@ -1,0 +1,19 @@
+import { Lineage } from "@millrace/sdk/api";
+import { Type } from "@sinclair/typebox";
+import type { Http } from "../platform/index.js";
+import type { LineageService } from "./index.js";
+
+export function lineageRoutes(app: Http, lineage: LineageService): void {
+  app.get(
+    "/api/v1/lineage/:kind/*",
+    {
+      config: { permission: "lineage:read" },
+      schema: {
+        tags: ["lineage"],
+        params: Type.Object({ kind: Type.String({ maxLength: 40 }), "*": Type.String({ maxLength: 400 }) }),
+        response: { 200: Lineage },
+      },
+    },
+    async ({ params }) => lineage.lineage(params.kind, params["*"]),
+  );
+}
