@@ -36,6 +36,9 @@ create table prediction_segment (
   bytes bigint not null,
   from_at timestamptz not null,
   to_at timestamptz not null,
+  -- The least and the greatest id by their bytes: ids that grow with time are found in few segments.
+  first_id text collate "C" not null,
+  last_id text collate "C" not null,
   -- The file that it was made of: sealed once, however often that is tried.
   spool text not null unique,
   -- Merged into another one; its object goes when nobody can be reading it any more.

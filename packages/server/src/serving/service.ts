@@ -8,8 +8,9 @@ import { ApiError, invalid, literal, newId, notFound, type Platform } from "../p
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import { openDeployments } from "./deployments.js";
-import type { InferAnswer, InferRequest, Serving, Span } from "./index.js";
+import type { InferAnswer, InferRequest, Serving } from "./index.js";
 import { type LoggedRow, openPredictionLog } from "./log/index.js";
+import type { Sought } from "./log/segments.js";
 import { createRollouts } from "./rollouts.js";
 import { addCounts, addRolloutCounts, type EndpointState, listRollouts, runningRollouts, states, toRollout, writeLabels } from "./store.js";
 import { shareOf, type Traffic, watchTraffic } from "./traffic.js";
@@ -175,22 +176,14 @@ export async function createServing(
     const model: LoadedModel = await deployments.open(spec.model, version, service);
     return { features: service.features, predict: (columns, rows) => model.predict(columns, rows) };
   };
-  async function readPredictions(name: string, span: Span, where: string, limit: number, newest?: number): Promise<Prediction[]> {
+  async function readPredictions(name: string, sought: Sought, limit: number): Promise<Prediction[]> {
     const { spec } = await definition(name);
     const service = await on.features.service(spec.service);
-    return predictionLog.use(
-      name,
-      service,
-      span,
-      async (connection, relation) => {
-        const rows = await platform.duckdb.rows<Record<string, unknown>>(
-          `select * from ${relation} where ${where} order by "at" desc, id limit ${limit}`,
-          connection,
-        );
-        return rows.map((row) => toPrediction(row, name, spec.model));
-      },
-      newest,
-    );
+    const where = sought.id === undefined ? "" : `where id = ${literal(sought.id)}`;
+    return predictionLog.use(name, service, sought, async (connection, relation) => {
+      const rows = await platform.duckdb.rows<Record<string, unknown>>(`select * from ${relation} ${where} order by "at" desc, id limit ${limit}`, connection);
+      return rows.map((row) => toPrediction(row, name, spec.model));
+    });
   }
 
   const rollouts = createRollouts(platform, {
@@ -264,12 +257,12 @@ export async function createServing(
     },
     async prediction(id) {
       for (const { name } of await on.projects.list("endpoint")) {
-        const [found] = await readPredictions(name, {}, `id = ${literal(id)}`, 1);
+        const [found] = await readPredictions(name, { id }, 1);
         if (found !== undefined) return found;
       }
       throw notFound("prediction", id);
     },
-    predictions: (name, { limit, ...span }) => readPredictions(name, span, "true", limit, span.from === undefined && span.to === undefined ? limit : undefined),
+    predictions: (name, { limit, ...span }) => readPredictions(name, { ...span, newest: span.to === undefined ? limit : undefined }, limit),
     usePredictions,
     async loggedPredictions({ endpoint, sample, from, to }) {
       const { spec } = await definition(endpoint);

@@ -2,16 +2,14 @@ import path from "node:path";
 import { type DuckDBConnection, DuckDBTimestampTZValue } from "@duckdb/node-api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { sql } from "kysely";
-import { identifier, type Platform, parquet } from "../../platform/index.js";
-import type { Span } from "../index.js";
+import { ApiError, identifier, type Platform, parquet } from "../../platform/index.js";
 import { columnList, logSchema } from "./schema.js";
-import { forget, localPaths, merge, seal, segments } from "./segments.js";
+import { forget, localPaths, merge, type Segment, type Sought, seal, segments } from "./segments.js";
 import { abandoned, openSpool, openSpoolFolder, type Spool, type SpoolFile } from "./spool.js";
 
-/** When so many rows wait in a spool, they become a segment. */
+/** When so many rows wait in a spool, they become a segment; also after so long, so that other processes see them. */
 const sealRows = 20_000;
-/** Ids of this process's last predictions by which a repeated request is noticed. */
-const rememberedIds = 200_000;
+const sealMs = 30_000;
 
 export interface LoggedRow {
   id: string;
@@ -22,15 +20,10 @@ export interface LoggedRow {
   prediction: number;
 }
 export interface PredictionLog {
-  /** Durable when it resolves. Rows whose id was logged already are not logged again. */
+  /** Durable when it resolves. A row whose id is in the log already is found once, as it was first. */
   append(endpoint: string, service: FeatureServiceSpec, rows: (LoggedRow & Record<string, unknown>)[]): Promise<void>;
-  use<T>(
-    endpoint: string,
-    service: FeatureServiceSpec,
-    span: Span,
-    work: (connection: DuckDBConnection, relation: string) => Promise<T>,
-    newest?: number,
-  ): Promise<T>;
+  /** What is sought as a relation; it holds no rows outside of the span, and may hold other ids. */
+  use<T>(endpoint: string, service: FeatureServiceSpec, sought: Sought, work: (connection: DuckDBConnection, relation: string) => Promise<T>): Promise<T>;
   /** What is due by time: merges, and forgets what is older than `before`. */
   tidy(endpoint: string, before: Date | undefined): Promise<void>;
   close(): Promise<void>;
@@ -43,8 +36,6 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const sealing = new Map<string, Promise<void>>();
   /** Finished files that are not in a segment yet. */
   const unsealed: SpoolFile[] = [];
-  let remembered = new Set<string>();
-  let before = new Set<string>();
 
   for (const file of await abandoned(folder, own)) {
     try {
@@ -54,6 +45,8 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       platform.log.error({ error, file: file.name }, "predictions of a server that ended could not be taken up; the file stays for the next start");
     }
   }
+  // Their folders are empty now.
+  await abandoned(folder, own);
 
   function spoolOf(endpoint: string, service: FeatureServiceSpec): Spool {
     const schema = logSchema(service);
@@ -63,7 +56,11 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
     const spool = openSpool(own, endpoint, schema);
     spools.set(endpoint, { spool, schema: text });
     // Rows of the service as it was before are sealed as they are.
-    if (known !== undefined) void sealOne(endpoint, known.spool).then(() => known.spool.close());
+    if (known !== undefined) {
+      void sealOne(endpoint, known.spool)
+        .catch(() => {})
+        .then(() => known.spool.close());
+    }
     return spool;
   }
   /** One at a time for an endpoint: what is being sealed is in no segment yet, so whoever reads waits for it. */
@@ -80,56 +77,61 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
     sealing.set(endpoint, settled);
     return next;
   }
+  const sealAll = () => Promise.allSettled([...spools].map(([endpoint, { spool }]) => sealOne(endpoint, spool)));
+  const timer = setInterval(() => void sealAll(), sealMs);
+  timer.unref();
+
+  async function labels(endpoint: string, found: Segment[], id: string | undefined): Promise<{ id: string; label: number; at: Date }[]> {
+    const oldest = found[0]?.from_at;
+    if (oldest === undefined) return [];
+    // A label that came before its prediction is the exception: a day covers clocks that differ.
+    const from = new Date(oldest.getTime() - 86_400_000);
+    const { rows } = await sql<{ id: string; label: number; at: Date }>`
+      select id, label, at from prediction_label
+      where endpoint = ${endpoint} and ${id === undefined ? sql`at >= ${from}` : sql`id = ${id}`}`.execute(platform.db);
+    return rows;
+  }
 
   return {
     async append(endpoint, service, rows) {
-      const fresh = rows.filter(({ id }) => {
-        const key = `${endpoint}/${id}`;
-        if (remembered.has(key) || before.has(key)) return false;
-        remembered.add(key);
-        return true;
-      });
-      if (remembered.size > rememberedIds / 2) {
-        before = remembered;
-        remembered = new Set();
-      }
-      if (fresh.length === 0) return;
       const spool = spoolOf(endpoint, service);
       try {
-        await spool.append(fresh.map((row) => `${JSON.stringify(row)}\n`).join(""), fresh.length);
+        await spool.append(rows.map((row) => `${JSON.stringify(row)}\n`).join(""), rows.length);
       } catch (error) {
-        for (const { id } of fresh) remembered.delete(`${endpoint}/${id}`);
-        throw error;
+        if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+        throw new ApiError(507, "STORAGE_FULL", "The prediction can't be logged, so it is not given: the disk is full.");
       }
       if (spool.rows() >= sealRows) void sealOne(endpoint, spool).catch(() => {});
     },
-    async use(endpoint, service, span, work, newest) {
+    async use(endpoint, service, sought, work) {
       const spool = spools.get(endpoint)?.spool;
       await (spool === undefined ? sealing.get(endpoint) : sealOne(endpoint, spool));
-      const found = await segments(platform, endpoint, span, newest);
-      const paths = await localPaths(platform, found);
-      const { rows: labels } = await sql<{ id: string; label: number; at: Date }>`
-        select id, label, at from prediction_label where endpoint = ${endpoint} ${found[0] === undefined ? sql`and false` : sql`and at >= ${found[0].from_at}`}`.execute(
-        platform.db,
-      );
+      const found = await segments(platform, endpoint, sought);
+      const [paths, known] = await Promise.all([localPaths(platform, found), labels(endpoint, found, sought.id)]);
       return platform.duckdb.use(async (connection) => {
         await connection.run("create temp table label (id varchar, label double, labelled_at timestamptz)");
         const appender = await connection.createAppender("label", null, "temp");
-        for (const { id, label, at } of labels) {
+        for (const { id, label, at } of known) {
           appender.appendVarchar(id);
           appender.appendDouble(label);
           appender.appendTimestampTZ(new DuckDBTimestampTZValue(BigInt(at.getTime()) * 1000n));
           appender.endRow();
         }
         appender.closeSync();
-        if (paths.length === 0) await connection.run(`create temp table logged (${columnList(logSchema(service))})`);
-        else await connection.run(`create temp view logged as select * from ${parquet(paths).slice(0, -1)}, union_by_name = true)`);
+        // The columns are those of the service now, whatever it was when the rows were logged.
+        const schema = logSchema(service);
+        await connection.run(`create temp table nothing (${columnList(schema)})`);
+        const columns = schema.map(([name, type]) => `try_cast(${identifier(name)} as ${type}) as ${identifier(name)}`).join(", ");
+        const logged =
+          paths.length === 0
+            ? "nothing"
+            : `(select ${columns} from (select * from nothing union all by name select * from ${parquet(paths).slice(0, -1)}, union_by_name = true)))`;
         const bounds = [
-          ...(span.from === undefined ? [] : [`"at" >= timestamptz '${span.from.toISOString()}'`]),
-          ...(span.to === undefined ? [] : [`"at" < timestamptz '${span.to.toISOString()}'`]),
+          ...(sought.from === undefined ? [] : [`"at" >= timestamptz '${sought.from.toISOString()}'`]),
+          ...(sought.to === undefined ? [] : [`"at" < timestamptz '${sought.to.toISOString()}'`]),
         ];
         await connection.run(
-          `create temp view prediction_log as select logged.*, label.label, label.labelled_at from logged left join label using (id)${bounds.length === 0 ? "" : ` where ${bounds.join(" and ")}`}`,
+          `create temp view prediction_log as select logged.*, label.label, label.labelled_at from ${logged} as logged left join label using (id)${bounds.length === 0 ? "" : ` where ${bounds.join(" and ")}`}`,
         );
         return work(connection, identifier("prediction_log"));
       });
@@ -139,10 +141,9 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       await forget(platform, endpoint, before);
     },
     async close() {
-      for (const [endpoint, { spool }] of spools) {
-        await sealOne(endpoint, spool).catch(() => {});
-        await spool.close();
-      }
+      clearInterval(timer);
+      await sealAll();
+      for (const { spool } of spools.values()) await spool.close();
       closeFolder();
     },
   };

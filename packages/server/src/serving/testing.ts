@@ -1,0 +1,110 @@
+/** For tests: a server of what serving needs and no more, and a model of two inputs to serve. */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { EndpointSpec, ProjectSpec } from "@millrace/sdk/spec";
+import { createDatasets } from "../datasets/index.js";
+import { createFeatures } from "../features/index.js";
+import { createInference } from "../inference/index.js";
+import { newId, openHttp, platformRoutes, type ServerConfig } from "../platform/index.js";
+import { openPlatform } from "../platform/open.js";
+import { createProjects } from "../projects/index.js";
+import { applyProject } from "../projects/testing.js";
+import { createRegistry } from "../registry/index.js";
+import { createValidation } from "../validation/index.js";
+import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./index.js";
+
+export async function openServingServer(dataDir: string, clock: ServerConfig["clock"]) {
+  const { platform, close } = await openPlatform({ host: "127.0.0.1", port: 0, dataDir, clock, logLevel: "silent" });
+  const app = await openHttp(platform, async () => ({ name: "anna" }));
+  platformRoutes(app, platform);
+  const projects = createProjects(platform);
+  const registry = createRegistry(platform);
+  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
+  const features = createFeatures(platform, { projects, datasets });
+  const serving = await createServing(platform, { projects, registry, features, inference: createInference(platform) });
+  servingRoutes(app, serving);
+  openInferenceProtocolRoutes(app, platform, { serving, projects, features });
+  await platform.events.start();
+  const url = await app.listen({ host: "127.0.0.1", port: 0 });
+
+  /** A version of the model `shade`, of one of inference's fixtures. */
+  async function register(fixture: "columns" | "reversed" | "faulty" | "matrix"): Promise<number> {
+    const bytes = await readFile(fileURLToPath(new URL(`../inference/fixtures/${fixture}.onnx`, import.meta.url)));
+    const { digest, size } = await platform.objects.put(bytes);
+    const files = [{ path: "model.onnx", digest, size }];
+    const report = {
+      ...{ candidate: noMetrics, champion: null, championVersion: null, slices: [], calibration: [], parity: null },
+      latency: { p50Ms: 1, p99Ms: 1 },
+    };
+    const { version } = await registry.register({
+      ...{ model: "shade", digest, files, service: "shade_features", runId: newId(), trackingRunId: null, metrics: {}, gates: [] },
+      report,
+    });
+    return version;
+  }
+  return {
+    ...{ url, platform, projects, registry, serving, register },
+    apply: (endpoint: Partial<EndpointSpec> = {}) => applyProject(projects, shadeProject(endpoint)),
+    /** Sets the replayed clock and waits for what follows. */
+    async advance(to: string) {
+      await platform.clock.advance(new Date(to));
+      await platform.events.settled();
+    },
+    async stop() {
+      await app.close();
+      await serving.stop();
+      await close();
+    },
+  };
+}
+export type ServingServer = Awaited<ReturnType<typeof openServingServer>>;
+
+const noMetrics = { rows: 0, positives: 0, auc: null, log_loss: null, brier: null, calibration_error: null, mean_prediction: null };
+
+/** The endpoint `shade`: its models take a color and a number, which the request brings. */
+export const shadeProject = (endpoint: Partial<EndpointSpec> = {}): Partial<ProjectSpec> => ({
+  featureServices: [
+    {
+      name: "shade_features",
+      request: [
+        { name: "asked", type: "timestamp" },
+        { name: "color", type: "string" },
+        { name: "x", type: "float64" },
+      ],
+      timestamp: "asked",
+      views: [],
+      compute: [],
+      features: [
+        { name: "color", type: "string" },
+        { name: "x", type: "float64" },
+      ],
+    },
+  ],
+  endpoints: [
+    {
+      name: "shade",
+      model: "shade",
+      service: "shade_features",
+      rollout: {
+        kind: "canary",
+        steps: [0.5, 1],
+        each: "1h",
+        judge: [
+          { kind: "error_rate_below", share: 0.05, minRequests: 10 },
+          { kind: "metric_not_worse", metric: "auc", by: 0.02, minLabels: 40 },
+        ],
+      },
+      log: { retain: "30d" },
+      ...endpoint,
+    },
+  ],
+});
+
+/** A request of the Open Inference Protocol for the endpoint. */
+export const shadeRequest = (rows: { color: string | null; x: number | null }[], id?: string) => ({
+  ...(id === undefined ? {} : { id }),
+  inputs: [
+    { name: "color", datatype: "BYTES", shape: [rows.length], data: rows.map((row) => row.color) },
+    { name: "x", datatype: "FP64", shape: [rows.length], data: rows.map((row) => row.x) },
+  ],
+});
