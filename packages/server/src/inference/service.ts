@@ -19,7 +19,7 @@ async function openModel({ onnx }: { onnx: string }, features: Feature[]): Promi
   let session: InferenceSession;
   try {
     // One thread a run: many requests share the cores better than one request does.
-    session = await InferenceSession.create(onnx, { intraOpNumThreads: 1, interOpNumThreads: 1, executionMode: "sequential", logSeverityLevel: 3 });
+    session = await InferenceSession.create(onnx, { intraOpNumThreads: 1, interOpNumThreads: 1, executionMode: "sequential", logSeverityLevel: 4 });
   } catch (error) {
     if (!(await looksLikeOnnx(onnx))) throw unfit("The file is not ONNX. Export the model with skl2onnx, onnxmltools or the exporter of its framework.");
     throw unfit(`The model can't be loaded: ${reason(error)}`);

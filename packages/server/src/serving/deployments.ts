@@ -4,8 +4,11 @@ import type { Inference, LoadedModel } from "../inference/index.js";
 import { ApiError, type ObjectStore } from "../platform/index.js";
 import type { Registry } from "../registry/index.js";
 
-/** How long a model is kept open after the last time that it was needed. */
-const keepMs = 60_000;
+/** How long a model is kept open after the last time that it was needed, and how many are. */
+const keepMs = 600_000;
+const mostOpen = 32;
+/** Whoever was just given a model still runs it. */
+const inUseMs = 60_000;
 
 export interface Deployments {
   /** The version, opened for the service. Opened once, however many ask. */
@@ -16,13 +19,15 @@ export interface Deployments {
 /** Models that are open in this process. */
 export function openDeployments(on: { registry: Registry; inference: Inference; objects: ObjectStore }): Deployments {
   const models = new Map<string, { loading: Promise<LoadedModel>; used: number }>();
+  // The map's order is that of the last use.
   const closing = setInterval(() => {
     for (const [key, { loading, used }] of models) {
-      if (performance.now() - used < keepMs) continue;
+      const idle = performance.now() - used;
+      if (idle < (models.size > mostOpen ? inUseMs : keepMs)) return;
       models.delete(key);
       void loading.then((model) => model.close()).catch(() => {});
     }
-  }, keepMs / 4);
+  }, inUseMs / 4);
   closing.unref();
 
   async function load(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel> {
@@ -42,6 +47,8 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
       const known = models.get(key);
       if (known !== undefined) {
         known.used = performance.now();
+        models.delete(key);
+        models.set(key, known);
         return known.loading;
       }
       const loading = load(model, version, service);

@@ -10,6 +10,7 @@ import type { Registry } from "../registry/index.js";
 import type { Serving } from "./index.js";
 import {
   advanceRollout,
+  countLabels,
   finishRollout,
   insertRollout,
   lockState,
@@ -46,15 +47,23 @@ export function createRollouts(
   },
 ): Rollouts {
   const { db, events, clock, log } = platform;
+  /** For rollouts that wait for labels: how many there were when both versions were scored last. */
+  const lastAsked = new Map<string, { come: number; at: number; why: string }>();
+  // A replayed clock's ticks are as far apart as the one who moves it wants.
+  const askAgainMs = clock.kind === "replay" ? 0 : 15_000;
 
   // ---------------------------------------------------------------------------------- what begins one
 
-  platform.events.subscribe("serving.rollouts", ["alias.set", "project.applied", "rollout.promoted", "rollout.rolled_back"], async (event) => {
-    if (event.type === "alias.set") await aliasSet(event);
-    else if (event.type === "project.applied") await deployWhatWaits();
-    else await tellRegistry(event);
-    await on.changed();
-  });
+  platform.events.subscribe(
+    "serving.rollouts",
+    ["alias.set", "project.applied", "rollout.promoted", "rollout.rolled_back", "rollout.superseded"],
+    async (event) => {
+      if (event.type === "alias.set") await aliasSet(event);
+      else if (event.type === "project.applied") await deployWhatWaits();
+      else await tellRegistry(event);
+      await on.changed();
+    },
+  );
 
   const endpointsOf = async (model: string) => (await on.projects.list("endpoint")).filter((endpoint) => endpoint.spec.model === model);
 
@@ -63,43 +72,59 @@ export function createRollouts(
     if (alias !== champion && alias !== challenger) return;
     // Since then somebody may have changed their mind.
     if ((await on.registry.byAlias(model, alias))?.version !== version) return;
-    for (const endpoint of await endpointsOf(model)) {
-      if (alias === champion) await deploy(endpoint, version);
+    const endpoints = await endpointsOf(model);
+    for (const endpoint of endpoints) {
+      if (alias === champion) await deploy(endpoint, version, `${endpoint.name}-${id}`);
       else await begin(endpoint, version, `${endpoint.name}-${id}`);
     }
+    if (alias === champion || endpoints.length === 0) return;
     // What answers everywhere already has nobody to challenge.
     const answering = await states(db);
-    if (alias === challenger && (await endpointsOf(model)).every(({ name }) => answering.get(name)?.stable === version))
-      await on.registry.deleteAlias(model, challenger);
+    if (endpoints.every(({ name }) => answering.get(name)?.stable === version)) await on.registry.deleteAlias(model, challenger);
   }
   /** Endpoints that were defined after their model had a champion. */
   async function deployWhatWaits(): Promise<void> {
+    const answering = await states(db);
     for (const endpoint of await on.projects.list("endpoint")) {
+      if (answering.get(endpoint.name)?.stable != null) continue;
       const version = (await on.registry.byAlias(endpoint.spec.model, champion))?.version;
-      if (version === undefined) continue;
-      await db.transaction().execute(async (transaction) => {
-        const { stable } = await lockState(transaction, endpoint.name);
-        if (stable === null) await setStable(transaction, endpoint.name, version);
-      });
+      if (version !== undefined) await deploy(endpoint, version, `${endpoint.name}-v${version}`);
     }
   }
 
   /** All traffic at once, because somebody said so. */
-  async function deploy(endpoint: Endpoint, version: number): Promise<void> {
+  async function deploy(endpoint: Endpoint, version: number, id: string): Promise<void> {
+    const failure = await failureOf(endpoint, version);
     await db.transaction().execute(async (transaction) => {
       const { stable } = await lockState(transaction, endpoint.name);
-      if (stable === version) return;
+      if (stable === version || (await rolloutExists(transaction, id))) return;
+      const now = clock.now();
+      const row = { id, endpoint: endpoint.name, candidate: version, stable, weight: 1, step: 0, started_at: now, step_started_at: now };
+      if (failure !== undefined) return refuse(transaction, row, failure);
       const running = await runningRollout(transaction, endpoint.name);
-      if (running !== undefined) await end(transaction, running, "superseded", `v${version} was made the champion.`);
       await setStable(transaction, endpoint.name, version);
+      if (running?.candidate === version) return void (await end(transaction, running, "promoted", "It was made the champion."));
+      if (running !== undefined) await end(transaction, running, "superseded", `v${version} was made the champion.`);
+      const reason = stable === null ? "Nothing answered before it." : "It was made the champion.";
+      await insertRollout(transaction, { ...row, state: "promoted", finished_at: now, reason });
+      await tell(transaction, "rollout.promoted", row, reason);
     });
   }
 
-  async function begin(endpoint: Endpoint, version: number, id: string): Promise<void> {
-    const failure = await on.ready(endpoint, version).then(
+  const failureOf = (endpoint: Endpoint, version: number): Promise<string | undefined> =>
+    on.ready(endpoint, version).then(
       () => undefined,
       (error: Error) => error.message,
     );
+  /** What can't be loaded gets no traffic, whoever wants it. */
+  async function refuse(transaction: Transaction<unknown>, row: Omit<RolloutRow, "state" | "finished_at" | "reason" | "requests" | "errors">, failure: string) {
+    const reason = `It can't be loaded: ${failure}`;
+    await insertRollout(transaction, { ...row, weight: 0, state: "rolled_back", finished_at: row.started_at, reason });
+    await tell(transaction, "rollout.rolled_back", { ...row, weight: 0 }, reason);
+  }
+
+  async function begin(endpoint: Endpoint, version: number, id: string): Promise<void> {
+    const failure = await failureOf(endpoint, version);
     await db.transaction().execute(async (transaction) => {
       const { stable } = await lockState(transaction, endpoint.name);
       if (stable === version || (await rolloutExists(transaction, id))) return;
@@ -109,11 +134,7 @@ export function createRollouts(
       if (running !== undefined) await end(transaction, running, "superseded", `v${version} became the challenger.`);
       const weight = endpoint.spec.rollout.steps[0] ?? 1;
       const row = { id, endpoint: endpoint.name, candidate: version, stable, weight, step: 0, started_at: now, step_started_at: now };
-      if (failure !== undefined) {
-        const reason = `It can't be loaded: ${failure}`;
-        await insertRollout(transaction, { ...row, weight: 0, state: "rolled_back", finished_at: now, reason });
-        return tell(transaction, "rollout.rolled_back", { ...row, weight: 0 }, reason);
-      }
+      if (failure !== undefined) return refuse(transaction, row, failure);
       if (stable === null) {
         await setStable(transaction, endpoint.name, version);
         const reason = "Nothing answered before it.";
@@ -185,7 +206,20 @@ export function createRollouts(
   /** Both versions on the same logged features of labelled predictions since the rollout began, whichever of them answered. */
   async function notWorse({ metric, by, minLabels }: Extract<JudgeSpec, { kind: "metric_not_worse" }>, rollout: RolloutRow): Promise<Verdict> {
     if (rollout.stable === null) return { failed: false, undecided: false, why: "Nothing answered before it." };
-    const [candidate, stable] = await Promise.all([rollout.candidate, rollout.stable].map((version) => on.serving.scorer(rollout.endpoint, version)));
+    // Cheap to ask, and mostly the answer while a rollout waits. Some of them may be of earlier predictions.
+    const come = await countLabels(db, rollout.endpoint, rollout.started_at);
+    if (come < minLabels) return { failed: false, undecided: true, why: `${come} of ${minLabels} labels came.` };
+    const asked = lastAsked.get(rollout.id);
+    if (asked !== undefined && (asked.come === come || performance.now() - asked.at < askAgainMs)) return { failed: false, undecided: true, why: asked.why };
+
+    const verdict = await scoreBoth(metric, by, minLabels, rollout, rollout.stable);
+    lastAsked.clear();
+    if (verdict.undecided) lastAsked.set(rollout.id, { come, at: performance.now(), why: verdict.why });
+    return verdict;
+  }
+
+  async function scoreBoth(metric: string, by: number, minLabels: number, rollout: RolloutRow, against: number): Promise<Verdict> {
+    const [candidate, stable] = await Promise.all([rollout.candidate, against].map((version) => on.serving.scorer(rollout.endpoint, version)));
     if (candidate === undefined || stable === undefined) throw new Error("two versions are compared");
     const scored: { candidate: number[]; stable: number[]; labels: number[] } = { candidate: [], stable: [], labels: [] };
     let failure: string | undefined;
@@ -216,7 +250,7 @@ export function createRollouts(
     const [theirs, ours] = [of(scored.candidate), of(scored.stable)];
     if (theirs === null || ours === null) return { failed: false, undecided: true, why: `${metric} can't be computed on ${labels} labels of one class.` };
     const worse = metric === "auc" ? ours - theirs : theirs - ours;
-    const why = `On ${labels} labelled predictions its ${metric} is ${theirs.toFixed(4)}, that of v${rollout.stable} ${ours.toFixed(4)}.`;
+    const why = `On ${labels} labelled predictions its ${metric} is ${theirs.toFixed(4)}, that of v${against} ${ours.toFixed(4)}.`;
     return { failed: worse > by, undecided: false, why };
   }
 

@@ -15,14 +15,23 @@ import { createRollouts } from "./rollouts.js";
 import { addCounts, addRolloutCounts, type EndpointState, listRollouts, runningRollouts, states, toRollout, writeLabels } from "./store.js";
 import { shareOf, type Traffic, watchTraffic } from "./traffic.js";
 
-/** For how long another process's decision may go unseen. */
+/** How old the state of the endpoints may be before it is asked for beside the requests, and before they wait for it. */
 const trustMs = 200;
+const staleMs = 1_000;
 const mostRows = 10_000;
+/** How often what was counted becomes a part of what all processes know. */
+const settleMs = 1_000;
 
+interface Tried {
+  requests: number;
+  errors: number;
+}
 interface Counted {
   predictions: number;
   errors: number;
-  rollouts: Map<string, { requests: number; errors: number }>;
+  rollouts: Map<string, Tried>;
+  /** What the candidate of a rollout was asked since it was counted last. */
+  tried(rollout: string): Tried;
   traffic: Traffic;
 }
 
@@ -51,6 +60,8 @@ export async function createServing(
     const [rows, running] = await Promise.all([states(db), runningRollouts(db)]);
     const next = new Map<string, EndpointState>();
     for (const [endpoint, row] of rows) next.set(endpoint, { ...row, rollout: running.find((r) => r.endpoint === endpoint) });
+    // One that began later has seen more.
+    if (began < knownAt) return;
     known = next;
     knownAt = began;
   }
@@ -62,8 +73,9 @@ export async function createServing(
   }
   /** From memory; asked again beside the requests that come meanwhile. */
   async function stateOf(endpoint: string): Promise<EndpointState | undefined> {
-    if (known === undefined) await refresh();
-    else if (performance.now() - knownAt > trustMs) void refresh().catch((error) => log.error({ error }, "the endpoints' state could not be read"));
+    const age = performance.now() - knownAt;
+    if (age > staleMs) await refresh();
+    else if (age > trustMs) void refresh().catch((error) => log.error({ error }, "the endpoints' state could not be read"));
     return known?.get(endpoint);
   }
   async function definition(name: string): Promise<Definition<"endpoint">> {
@@ -74,22 +86,48 @@ export async function createServing(
   function countOf(endpoint: string): Counted {
     let found = counted.get(endpoint);
     if (found === undefined) {
-      found = { predictions: 0, errors: 0, rollouts: new Map(), traffic: watchTraffic() };
+      const rollouts = new Map<string, Tried>();
+      const tried = (rollout: string) => {
+        const known = rollouts.get(rollout) ?? { requests: 0, errors: 0 };
+        rollouts.set(rollout, known);
+        return known;
+      };
+      found = { predictions: 0, errors: 0, rollouts, tried, traffic: watchTraffic() };
       counted.set(endpoint, found);
     }
     return found;
   }
-  async function settleCounts(): Promise<void> {
+  let settled: Promise<void> = Promise.resolve();
+  /** One after the other, so that nothing is on its way when it resolves. */
+  function settleCounts(): Promise<void> {
+    const next = settled.then(writeCounts);
+    settled = next.catch(() => {});
+    return next;
+  }
+  async function writeCounts(): Promise<void> {
     for (const [endpoint, counts] of counted) {
       const { predictions: rows, errors } = counts;
-      const rollouts = [...counts.rollouts];
-      counts.predictions = 0;
-      counts.errors = 0;
-      counts.rollouts.clear();
-      if (rows > 0 || errors > 0) await addCounts(db, endpoint, rows, errors);
-      for (const [id, { requests, errors: failed }] of rollouts) await addRolloutCounts(db, id, requests, failed);
+      if (rows > 0 || errors > 0) {
+        counts.predictions = 0;
+        counts.errors = 0;
+        await addCounts(db, endpoint, rows, errors).catch((error) => {
+          counts.predictions += rows;
+          counts.errors += errors;
+          throw error;
+        });
+      }
+      for (const [id, tried] of counts.rollouts) {
+        counts.rollouts.delete(id);
+        await addRolloutCounts(db, id, tried.requests, tried.errors).catch((error) => {
+          const since = counts.rollouts.get(id) ?? { requests: 0, errors: 0 };
+          counts.rollouts.set(id, { requests: since.requests + tried.requests, errors: since.errors + tried.errors });
+          throw error;
+        });
+      }
     }
   }
+  const settling = setInterval(() => void settleCounts().catch((error) => log.error({ error }, "counts of predictions wait for the database")), settleMs);
+  settling.unref();
 
   // ---------------------------------------------------------------------------------------- the answer
 
@@ -145,19 +183,18 @@ export async function createServing(
       }
       const rollout = state?.rollout;
       if (rollout !== undefined && shareOf(id) < rollout.weight) {
-        const tried = counts.rollouts.get(rollout.id) ?? { requests: 0, errors: 0 };
-        counts.rollouts.set(rollout.id, tried);
-        tried.requests++;
+        counts.tried(rollout.id).requests++;
         try {
           return { version: rollout.candidate, route: "candidate", probability: await run(rollout.candidate) };
         } catch (error) {
-          // Nobody who asks pays for a trial.
-          tried.errors++;
+          // Nobody who asks pays for a trial. What the stable version can't answer either is the request's fault.
+          const probability = await run(stable);
+          counts.tried(rollout.id).errors++;
           log.warn(
             { endpoint: name, version: rollout.candidate, reason: (error as Error).message },
             "the candidate failed a request; the stable version answers it",
           );
-          return { version: stable, route: "fallback", probability: await run(stable) };
+          return { version: stable, route: "fallback", probability };
         }
       }
       return { version: stable, route: "stable", probability: await run(stable) };
@@ -283,6 +320,7 @@ export async function createServing(
     },
     scorer,
     async stop() {
+      clearInterval(settling);
       await settleCounts();
       await predictionLog.close();
       await deployments.close();

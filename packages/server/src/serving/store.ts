@@ -93,6 +93,14 @@ export async function writeLabels(db: Db, endpoint: string, labels: { id: string
     on conflict (endpoint, id) do update set label = excluded.label where prediction_label.label <> excluded.label`.execute(db);
 }
 
+/** Labels that were told from a moment on. */
+export async function countLabels(db: Db, endpoint: string, from: Date): Promise<number> {
+  const { rows } = await sql<{
+    labels: number;
+  }>`select count(*)::float8 as labels from prediction_label where endpoint = ${endpoint} and at >= ${from}`.execute(db);
+  return rows[0]?.labels ?? 0;
+}
+
 export function toRollout(row: RolloutRow): Rollout {
   return {
     id: row.id,

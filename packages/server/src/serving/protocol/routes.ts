@@ -17,7 +17,8 @@ const Tensor = Type.Object({
 });
 const Wanted = Type.Object({ name: Type.String(), parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())) });
 const Request = Type.Object({
-  id: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  // With a row's number behind it, it is still an id that a label may have.
+  id: Type.Optional(Type.String({ minLength: 1, maxLength: 190 })),
   inputs: Type.Array(Tensor, { minItems: 1, maxItems: 2_000 }),
   outputs: Type.Optional(Type.Array(Wanted, { maxItems: 100 })),
   parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
