@@ -1,0 +1,125 @@
+/** Millrace's API from the browser: reads that stay fresh by the server's events, with polling as a net. */
+import type { ApiErrorBody, ClockState, Event } from "@millrace/sdk/api";
+import { type QueryClient, type UseQueryResult, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+
+export class Refused extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function request<T>(path: string, init?: RequestInit): Promise<T> {
+  const response = await fetch(path, { ...init, headers: { accept: "application/json", ...init?.headers } });
+  if (response.ok) return response.json();
+  const body: ApiErrorBody | undefined = await response.json().catch(() => undefined);
+  throw new Refused(response.status, body?.error?.message ?? `The server answered ${response.status} ${response.statusText}.`);
+}
+const base = "/api/v1";
+export const send = <T>(method: "POST" | "PUT", path: string, body: unknown = {}): Promise<T> =>
+  request(base + path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+
+export interface Listed<T> {
+  items: T[];
+  next?: string;
+}
+
+/** `path` without `/api/v1`; undefined asks nothing. */
+export function useApi<T>(path: string | undefined, everyMs = 15_000): UseQueryResult<T> {
+  return useQuery<T>({
+    queryKey: [path ?? ""],
+    enabled: path !== undefined,
+    queryFn: ({ signal }) => request<T>(base + path, { signal }),
+    refetchInterval: everyMs,
+  });
+}
+/** An address outside Millrace's own API, as MLflow's. */
+export function useOther<T>(path: string | undefined): UseQueryResult<T> {
+  return useQuery<T>({ queryKey: [path ?? ""], enabled: path !== undefined, queryFn: ({ signal }) => request<T>(path ?? "", { signal }), retry: false });
+}
+
+/** A list page by page, as far as somebody scrolls. */
+export function useList<T>(path: string, everyMs = 15_000) {
+  const pages = useInfiniteQuery({
+    queryKey: [path],
+    queryFn: ({ pageParam, signal }) =>
+      request<Listed<T>>(`${base}${path}${pageParam === "" ? "" : `${path.includes("?") ? "&" : "?"}after=${encodeURIComponent(pageParam)}`}`, { signal }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next,
+    refetchInterval: everyMs,
+  });
+  return { ...pages, rows: pages.data?.pages.flatMap((page) => page.items) ?? [] };
+}
+
+/** The platform's clock: the machine's, or a replayed one that stands still between moves. */
+export function useClock(): { now: number; kind: ClockState["kind"] | undefined } {
+  const { data, dataUpdatedAt } = useApi<ClockState>("/clock", 5_000);
+  if (data === undefined) return { now: Date.now(), kind: undefined };
+  const now = Date.parse(data.now);
+  return { now: data.kind === "system" ? now + Math.max(0, Date.now() - dataUpdatedAt) : now, kind: data.kind };
+}
+
+/** What an event of this kind may have changed, as beginnings of paths. */
+const touched: Record<string, string[]> = {
+  project: ["/"],
+  dataset: ["/datasets", "/feature-views"],
+  run: ["/runs", "/pipelines"],
+  step: ["/runs"],
+  model_version: ["/models"],
+  alias: ["/models", "/endpoints"],
+  rollout: ["/endpoints", "/models"],
+  monitor: ["/monitors"],
+  trigger: ["/triggers"],
+};
+const types = [
+  "project.applied",
+  "dataset.version_accepted",
+  "dataset.version_quarantined",
+  "run.queued",
+  "run.started",
+  "run.finished",
+  "step.changed",
+  "model_version.registered",
+  "alias.set",
+  "alias.deleted",
+  "rollout.started",
+  "rollout.advanced",
+  "rollout.promoted",
+  "rollout.rolled_back",
+  "monitor.checked",
+  "monitor.alert",
+  "trigger.fired",
+];
+
+/** Follows the server's events; what they changed is read again, at most once a second. Answers whether the stream is open. */
+export function useLive(): boolean {
+  const client: QueryClient = useQueryClient();
+  const [open, setOpen] = useState(false);
+  useEffect(() => {
+    const stream = new EventSource(`${base}/events/stream`);
+    const stale = new Set<string>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const flush = () => {
+      timer = undefined;
+      const beginnings = [...stale];
+      stale.clear();
+      void client.invalidateQueries({ predicate: ({ queryKey: [path] }) => typeof path === "string" && beginnings.some((start) => path.startsWith(start)) });
+    };
+    const heard = (message: MessageEvent<string>) => {
+      const event: Event = JSON.parse(message.data);
+      for (const path of touched[event.type.split(".")[0] ?? ""] ?? []) stale.add(path);
+      stale.add("/events").add("/clock");
+      timer ??= setTimeout(flush, 1_000);
+    };
+    for (const type of types) stream.addEventListener(type, heard);
+    stream.onopen = () => setOpen(true);
+    stream.onerror = () => setOpen(false);
+    return () => {
+      clearTimeout(timer);
+      stream.close();
+    };
+  }, [client]);
+  return open;
+}

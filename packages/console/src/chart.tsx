@@ -1,0 +1,91 @@
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { number } from "./format";
+import { useTheme } from "./theme";
+
+export interface Series {
+  name: string;
+  values: (number | null)[];
+  dashed?: boolean;
+  /** Points alone, no line. */
+  points?: boolean;
+}
+const tokens = ["--accent", "--warn", "--info", "--bad", "--ok", "--muted"];
+
+/** Lines over x: seconds since 1970 where `time`, else plain numbers. Said to a screen reader by its latest values. */
+export function Chart({
+  label,
+  x,
+  series,
+  time = false,
+  height = 180,
+  range,
+  format = number,
+}: {
+  label: string;
+  x: number[];
+  series: Series[];
+  time?: boolean;
+  height?: number;
+  range?: [number, number] | undefined;
+  format?: (value: number) => string;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  const { drawn } = useTheme();
+  const shown = JSON.stringify([x, series, range, drawn]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `shown` stands for the values, so that equal ones are not drawn again
+  useEffect(() => {
+    const element = box.current;
+    if (element === null) return;
+    const style = getComputedStyle(document.documentElement);
+    const color = (token: string) => style.getPropertyValue(token).trim();
+    const axis = {
+      stroke: color("--muted"),
+      grid: { stroke: color("--line"), width: 1 },
+      ticks: { stroke: color("--line"), width: 1 },
+      font: "11px system-ui",
+    };
+    const plot = new uPlot(
+      {
+        width: element.clientWidth,
+        height,
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
+        scales: { x: { time }, ...(range === undefined ? {} : { y: { range } }) },
+        cursor: { y: false },
+        axes: [axis, { ...axis, size: 58, values: (_plot, values) => values.map((value) => (value === null ? "" : format(value))) }],
+        series: [
+          {
+            label: time ? "time (UTC)" : "x",
+            value: (_plot, value) => (value == null ? "–" : time ? new Date(value * 1_000).toISOString().slice(0, 16).replace("T", " ") : number(value)),
+          },
+          ...series.map((one, i) => {
+            const stroke = color(tokens[i % tokens.length] ?? "--accent");
+            return {
+              label: one.name,
+              stroke,
+              width: one.points ? 0 : 1.6,
+              spanGaps: true,
+              points: { show: one.points === true || one.values.length < 40, size: one.points ? 7 : 4.5, fill: stroke },
+              value: (_plot: uPlot, value: number | null) => (value == null ? "–" : format(value)),
+              ...(one.dashed ? { dash: [5, 4] } : {}),
+            };
+          }),
+        ],
+      },
+      [x, ...series.map((one) => one.values)],
+      element,
+    );
+    const legend = plot.root.querySelector(".u-legend")?.clientHeight ?? 0;
+    plot.setSize({ width: element.clientWidth, height: height - legend });
+    const watch = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: height - legend }));
+    watch.observe(element);
+    return () => {
+      watch.disconnect();
+      plot.destroy();
+    };
+  }, [shown, height, time]);
+  const told = series.map((one) => `${one.name}: latest ${number(one.values.findLast((value) => value !== null))}`).join(", ");
+  return <div ref={box} role="img" aria-label={`${label}. ${told}`} style={{ height }} className="w-full overflow-hidden" />;
+}
+export const seconds = (at: string): number => Date.parse(at) / 1_000;

@@ -1,0 +1,156 @@
+import { Graph as Layout, layout } from "@dagrejs/dagre";
+import { useRouter } from "@tanstack/react-router";
+import { type Edge, Handle, MarkerType, type Node, type NodeProps, Position, ReactFlow } from "@xyflow/react";
+import { type ReactNode, useMemo } from "react";
+import "@xyflow/react/dist/style.css";
+import { useTheme } from "./theme";
+import { State, stateTone, type Tone } from "./ui";
+
+type Side = "left" | "right" | "top" | "bottom";
+export interface Box {
+  id: string;
+  kind: string;
+  title: string;
+  lines?: ReactNode[];
+  state?: string | undefined;
+  /** Where a click leads. */
+  href?: string | undefined;
+  selected?: boolean;
+  at?: { x: number; y: number };
+}
+export interface Line {
+  from: string;
+  to: string;
+  sides?: [Side, Side];
+  label?: string;
+  /** Something moves here now. */
+  alive?: boolean;
+}
+const sides: Record<Side, Position> = { left: Position.Left, right: Position.Right, top: Position.Top, bottom: Position.Bottom };
+const bar: Record<Tone, string> = { ok: "border-l-ok", warn: "border-l-warn", bad: "border-l-bad", info: "border-l-info", none: "border-l-line" };
+type BoxNode = Node<{ box: Box }, "box">;
+
+function BoxView({ data: { box }, width, height }: NodeProps<BoxNode>) {
+  const { history } = useRouter();
+  const look = `pointer-events-auto block h-full w-full rounded-md border border-l-[3px] bg-panel px-2.5 py-1.5 text-left text-[12px] leading-[17px] ${
+    bar[box.state === undefined ? "none" : stateTone(box.state)]
+  } ${box.selected ? "border-accent ring-2 ring-accent/30" : "border-line"} ${box.href === undefined ? "" : "hover:bg-sunken"}`;
+  const inside = (
+    <>
+      <span className="flex items-center gap-2">
+        <span className="truncate text-[11px] text-muted">{box.kind}</span>
+        {box.state !== undefined && (
+          <span className="ml-auto">
+            <State state={box.state} />
+          </span>
+        )}
+      </span>
+      <span className="block truncate text-[13px] font-semibold" title={box.title}>
+        {box.title}
+      </span>
+      {box.lines?.map((line, i) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: lines have no identity but their place
+        <span key={i} className="block truncate text-muted">
+          {line}
+        </span>
+      ))}
+    </>
+  );
+  return (
+    <div style={{ width, height }}>
+      {Object.entries(sides).flatMap(([side, position]) => [
+        <Handle key={`s${side}`} type="source" id={`s${side}`} position={position} />,
+        <Handle key={`t${side}`} type="target" id={`t${side}`} position={position} />,
+      ])}
+      {box.href === undefined ? (
+        <div className={look}>{inside}</div>
+      ) : (
+        <a
+          href={box.href}
+          className={look}
+          aria-current={box.selected ? "true" : undefined}
+          onClick={(event) => {
+            if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+            event.preventDefault();
+            history.push(box.href ?? "");
+          }}
+        >
+          {inside}
+        </a>
+      )}
+    </div>
+  );
+}
+const nodeTypes = { box: BoxView };
+
+/** Boxes and the lines between them: where they say `at`, there; else laid out from left to right. */
+export function Graph({
+  label,
+  boxes,
+  lines,
+  height,
+  size = { width: 172, height: 62 },
+}: {
+  label: string;
+  boxes: Box[];
+  lines: Line[];
+  height: number;
+  size?: { width: number; height: number };
+}) {
+  const { drawn } = useTheme();
+  const nodes = useMemo<BoxNode[]>(() => {
+    const places = new Map<string, { x: number; y: number }>();
+    if (boxes.some((box) => box.at === undefined)) {
+      const graph = new Layout();
+      graph.setGraph({ rankdir: "LR", ranksep: 40, nodesep: 18 });
+      graph.setDefaultEdgeLabel(() => ({}));
+      for (const box of boxes) graph.setNode(box.id, { ...size });
+      for (const line of lines) graph.setEdge(line.from, line.to);
+      layout(graph);
+      for (const id of graph.nodes()) {
+        const { x = 0, y = 0 } = graph.node(id);
+        places.set(id, { x: x - size.width / 2, y: y - size.height / 2 });
+      }
+    }
+    return boxes.map((box) => ({ id: box.id, type: "box", position: box.at ?? places.get(box.id) ?? { x: 0, y: 0 }, data: { box }, ...size }));
+  }, [boxes, lines, size]);
+  const edges = useMemo<Edge[]>(
+    () =>
+      lines.map((line) => ({
+        id: `${line.from}→${line.to}`,
+        source: line.from,
+        target: line.to,
+        sourceHandle: `s${line.sides?.[0] ?? "right"}`,
+        targetHandle: `t${line.sides?.[1] ?? "left"}`,
+        type: "smoothstep",
+        animated: line.alive === true,
+        ...(line.label === undefined ? {} : { label: line.label, labelStyle: { fill: "var(--muted)", fontSize: 11 }, labelBgStyle: { fill: "var(--bg)" } }),
+        style: { stroke: line.alive ? "var(--accent)" : "var(--muted)", strokeWidth: 1.4, opacity: line.alive ? 1 : 0.6 },
+        markerEnd: { type: MarkerType.ArrowClosed, color: line.alive ? "var(--accent)" : "var(--muted)", width: 16, height: 16 },
+      })),
+    [lines],
+  );
+  return (
+    <section aria-label={label} style={{ height }}>
+      <ReactFlow
+        key={`${boxes.map((box) => box.id).join()}`}
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={nodeTypes}
+        colorMode={drawn === "dark" ? "dark" : "light"}
+        style={{ background: "transparent" }}
+        fitView
+        fitViewOptions={{ padding: 0.04, maxZoom: 1 }}
+        minZoom={0.2}
+        nodesDraggable={false}
+        nodesConnectable={false}
+        nodesFocusable={false}
+        edgesFocusable={false}
+        elementsSelectable={false}
+        zoomOnScroll={false}
+        zoomOnDoubleClick={false}
+        preventScrolling={false}
+      />
+    </section>
+  );
+}

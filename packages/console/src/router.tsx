@@ -1,0 +1,105 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { Shell } from "./shell";
+import { Failure, Page } from "./ui";
+import type { Search } from "./url";
+
+const root = createRootRoute({
+  component: Shell,
+  validateSearch: (search: Record<string, unknown>): Search => Object.fromEntries(Object.entries(search).map(([key, value]) => [key, String(value)])),
+  notFoundComponent: () => (
+    <Page title="Not found">
+      <Failure message="There is no screen at this address. The loop's parts are in the menu." />
+    </Page>
+  ),
+  errorComponent: ({ error }) => (
+    <Page title="This screen failed">
+      <Failure message={error instanceof Error ? error.message : String(error)} />
+    </Page>
+  ),
+});
+const at = <P extends string>(path: P, screen: ReturnType<typeof lazyRouteComponent>) => createRoute({ getParentRoute: () => root, path, component: screen });
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    at(
+      "/",
+      lazyRouteComponent(() => import("./screens/loop"), "Loop"),
+    ),
+    at(
+      "/datasets",
+      lazyRouteComponent(() => import("./screens/datasets"), "Datasets"),
+    ),
+    at(
+      "/datasets/$name",
+      lazyRouteComponent(() => import("./screens/dataset"), "Dataset"),
+    ),
+    at(
+      "/feature-views",
+      lazyRouteComponent(() => import("./screens/feature-views"), "FeatureViews"),
+    ),
+    at(
+      "/pipelines",
+      lazyRouteComponent(() => import("./screens/pipelines"), "Pipelines"),
+    ),
+    at(
+      "/runs",
+      lazyRouteComponent(() => import("./screens/runs"), "Runs"),
+    ),
+    at(
+      "/runs/$id",
+      lazyRouteComponent(() => import("./screens/run"), "Run"),
+    ),
+    at(
+      "/models",
+      lazyRouteComponent(() => import("./screens/models"), "Models"),
+    ),
+    at(
+      "/models/$name",
+      lazyRouteComponent(() => import("./screens/model"), "Model"),
+    ),
+    at(
+      "/endpoints",
+      lazyRouteComponent(() => import("./screens/endpoints"), "Endpoints"),
+    ),
+    at(
+      "/endpoints/$name",
+      lazyRouteComponent(() => import("./screens/endpoint"), "Endpoint"),
+    ),
+    at(
+      "/predictions/$id",
+      lazyRouteComponent(() => import("./screens/prediction"), "Prediction"),
+    ),
+    at(
+      "/monitors",
+      lazyRouteComponent(() => import("./screens/monitors"), "Monitors"),
+    ),
+    at(
+      "/monitors/$name",
+      lazyRouteComponent(() => import("./screens/monitor"), "Monitor"),
+    ),
+    at(
+      "/triggers",
+      lazyRouteComponent(() => import("./screens/triggers"), "Triggers"),
+    ),
+    at(
+      "/events",
+      lazyRouteComponent(() => import("./screens/events"), "Events"),
+    ),
+  ]),
+  defaultPreload: "intent",
+  scrollRestoration: true,
+  // Plain query strings: `?state=failed&version=2`.
+  parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
+  stringifySearch(search) {
+    const text = new URLSearchParams(
+      Object.entries(search).flatMap(([key, value]) => (value == null || value === "" ? [] : [[key, String(value)]])),
+    ).toString();
+    return text === "" ? "" : `?${text}`;
+  },
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}
