@@ -3,6 +3,7 @@ import { onnxFile } from "../evaluation/index.js";
 import type { Inference, LoadedModel } from "../inference/index.js";
 import { ApiError, type ObjectStore } from "../platform/index.js";
 import type { Registry } from "../registry/index.js";
+import { batched } from "./batching.js";
 
 /** How long a model is kept open after the last time that it was needed, and how many are. */
 const keepMs = 600_000;
@@ -39,7 +40,7 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
         `${model}/${version} was trained on the features of "${registered.service}"; the endpoint gives those of "${service.name}".`,
       );
     }
-    return on.inference.openModel({ onnx: await on.objects.localPath(onnxFile(registered.files)) }, service.features);
+    return batched(await on.inference.openModel({ onnx: await on.objects.localPath(onnxFile(registered.files)) }, service.features));
   }
   return {
     open(model, version, service) {
