@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { DatasetVersion, DatasetVersionDetail, Endpoint, FeatureComparison, Run, Trigger } from "@millrace/sdk/api";
 import { type Client, openClient } from "./client.js";
-import { checkout, startPlatform } from "./platform.js";
+import { checkout, type Platform, startPlatform } from "./platform.js";
 import { summary } from "./summary.js";
 import { type InTheAir, liveAnHour, noTraffic } from "./traffic.js";
 import { openWorld, type World } from "./world.js";
@@ -45,12 +45,22 @@ const script = {
 
 async function main(): Promise<void> {
   const last = /^2013-(0[3-9]|1[0-2])$/.test(options.until) ? options.until : fail(`--until takes a month from 2013-03 to 2013-12, not "${options.until}".`);
-  const [world, platform] = await Promise.all([
-    openWorld(),
-    startPlatform({ dataDir: options["data-dir"], port: Number(options.port), from: "2013-02-28T12:00:00Z" }),
-  ]);
-  const client = openClient(platform.url);
+  const world = await openWorld();
+  const platform = await startPlatform({ dataDir: options["data-dir"], port: Number(options.port), from: "2013-02-28T12:00:00Z" });
   say(`the platform is up at ${platform.url}`);
+  try {
+    await live(world, platform, last);
+    if (options.exit) return;
+    process.stdout.write(`\nThe console is at ${platform.url} until Ctrl-C.\n`);
+    await platform.ended;
+  } finally {
+    await rm(arrivals, { recursive: true, force: true });
+    await platform.stop();
+  }
+}
+
+async function live(world: World, platform: Platform, last: string): Promise<void> {
+  const client = openClient(platform.url);
 
   await rm(arrivals, { recursive: true, force: true });
   for (const month of ["2013-01", "2013-02"]) await deliver(world, month);
@@ -75,7 +85,7 @@ async function main(): Promise<void> {
     const previous = monthOf(new Date(day.getTime() - 24 * hour));
     if (date.endsWith("-01") && previous !== "2013-02") {
       await arrive(world, client, previous);
-      comparisons.push(await compare(client, previous));
+      if (previous !== script.damaged) comparisons.push(await compare(client, previous));
       say(`${previous} is over: ${counts.predictions.toLocaleString("en")} predictions so far, ${counts.failed} requests failed`);
     }
     if (date.endsWith("-02") && previous === monthOf(day) && script.damaged === monthOf(new Date(day.getTime() - 2 * 24 * hour))) {
@@ -97,13 +107,7 @@ async function main(): Promise<void> {
   comparisons.push(await compare(client, last));
 
   await summary(client, platform, { counts, comparisons, last, seconds: (performance.now() - began) / 1000 });
-  if (options.exit) {
-    client.close();
-    await platform.stop();
-    return;
-  }
-  process.stdout.write(`\nThe console is at ${platform.url} until Ctrl-C.\n`);
-  await platform.ended;
+  client.close();
 }
 
 async function deliver(world: World, month: string): Promise<void> {

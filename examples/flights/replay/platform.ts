@@ -30,7 +30,7 @@ export async function startPlatform({ dataDir, port, from }: { dataDir: string; 
     url,
     ended,
     async stop() {
-      child.kill("SIGTERM");
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
       await ended;
     },
     cli: (args) =>
