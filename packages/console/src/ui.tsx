@@ -76,6 +76,13 @@ const stateTones: Record<string, Tone> = {
   deferred: "warn",
   superseded: "none",
   quarantined: "bad",
+  alert: "bad",
+  drift: "warn",
+  calm: "ok",
+  serving: "ok",
+  rollout: "info",
+  challenger: "info",
+  skipped: "none",
   failed: "bad",
   rolled_back: "bad",
 };

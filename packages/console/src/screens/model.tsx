@@ -1,1 +1,254 @@
-export const Model = () => null;
+import type { EvaluationReport, Metrics, ModelVersion, ModelVersionDetail } from "@millrace/sdk/api";
+import { Link, useParams } from "@tanstack/react-router";
+import { useApi, useList } from "../api";
+import { Chart, seconds } from "../chart";
+import { bytes, count, duration, number, share, words } from "../format";
+import { Badge, Choose, Empty, Facts, Failure, Loading, Page, Panel, Read, Table, Tabs, Time } from "../ui";
+import { useUrl } from "../url";
+
+export function Model() {
+  const { name = "" } = useParams({ strict: false });
+  const [search] = useUrl();
+  const versions = useList<ModelVersion>(`/models/${name}/versions?limit=200`);
+  const champion = versions.rows.find((one) => one.aliases.includes("champion")) ?? versions.rows[0];
+  const chosen = search.version ?? champion?.version.toString();
+  const detail = useApi<ModelVersionDetail>(chosen === undefined ? undefined : `/models/${name}/versions/${chosen}`, 60_000);
+  const measured = versions.rows.toReversed();
+  return (
+    <Page title={name} about="model">
+      <div className="grid grid-cols-[25rem_minmax(0,1fr)] items-start gap-3">
+        <div className="space-y-3">
+          <Panel title="Versions" flush>
+            {versions.isError ? (
+              <Failure message={versions.error.message} again={() => void versions.refetch()} />
+            ) : versions.isPending ? (
+              <Loading />
+            ) : (
+              <Table
+                label="Versions"
+                rows={versions.rows}
+                id={(one) => String(one.version)}
+                selected={chosen}
+                columns={[
+                  {
+                    head: "Version",
+                    wide: true,
+                    cell: (one) => (
+                      <span className="flex items-center gap-1.5">
+                        <Link className="link font-medium" to="." search={(old) => ({ ...old, version: String(one.version) })} replace>
+                          {one.version}
+                        </Link>
+                        {one.aliases.map((alias) => (
+                          <Badge key={alias} tone={alias === "champion" ? "ok" : "info"}>
+                            {alias}
+                          </Badge>
+                        ))}
+                      </span>
+                    ),
+                  },
+                  { head: "AUC", right: true, cell: (one) => number(one.metrics.auc) },
+                  { head: "Created", cell: (one) => <Time at={one.createdAt} /> },
+                ]}
+              />
+            )}
+          </Panel>
+          {measured.length > 1 && (
+            <Panel title="AUC of versions">
+              <Chart
+                label="AUC of versions over time"
+                time
+                x={measured.map((one) => seconds(one.createdAt))}
+                series={[{ name: "AUC at evaluation", values: measured.map((one) => one.metrics.auc ?? null) }]}
+                height={190}
+              />
+            </Panel>
+          )}
+        </div>
+        {chosen === undefined ? (
+          !versions.isPending && (
+            <Panel>
+              <Empty>No version is registered yet.</Empty>
+            </Panel>
+          )
+        ) : (
+          <Read query={detail}>{(version) => <Version of={version} />}</Read>
+        )}
+      </div>
+    </Page>
+  );
+}
+
+function Version({ of }: { of: ModelVersionDetail }) {
+  const [{ tab }] = useUrl();
+  return (
+    <div className="space-y-3">
+      <Panel
+        title={
+          <span className="flex items-center gap-2">
+            Version {of.version}{" "}
+            {of.aliases.map((alias) => (
+              <Badge key={alias} tone={alias === "champion" ? "ok" : "info"}>
+                {alias}
+              </Badge>
+            ))}
+          </span>
+        }
+        actions={<Time at={of.createdAt} />}
+      >
+        <div className="grid grid-cols-2 gap-4">
+          <Facts
+            of={[
+              [
+                "made by",
+                of.runId === null ? (
+                  "–"
+                ) : (
+                  <Link key="run" className="link" to="/runs/$id" params={{ id: of.runId }}>
+                    run {of.runId.slice(-8)}
+                  </Link>
+                ),
+              ],
+              ["feature service", of.service ?? "–"],
+              ["files", of.files.map((file) => `${file.path} ${bytes(file.size)}`).join(", ")],
+              [
+                "digest",
+                <code key="digest" className="break-all text-[12px]">
+                  {of.digest}
+                </code>,
+              ],
+            ]}
+          />
+          <ul className="space-y-1" aria-label="Gates">
+            {of.gates.map((gate) => (
+              <li key={gate.gate} className="flex items-start gap-2">
+                <Badge tone={gate.passed ? "ok" : gate.severity === "block" ? "bad" : "warn"}>
+                  {gate.passed ? "passed" : gate.severity === "block" ? "refused" : "warned"}
+                </Badge>
+                <span>
+                  <b className="font-medium">{gate.gate}</b> <span className="text-muted">{gate.message}</span>
+                </span>
+              </li>
+            ))}
+          </ul>
+        </div>
+      </Panel>
+      {of.report === null ? (
+        <Panel>
+          <Empty>This version was registered without an evaluation report.</Empty>
+        </Panel>
+      ) : (
+        <Panel>
+          <Tabs
+            param="tab"
+            of={[
+              ["report", "Evaluation"],
+              ["slices", `Slices (${of.report.slices.length})`],
+            ]}
+          />
+          <div className="pt-3">{tab === "slices" ? <Slices of={of.report} /> : <Report of={of.report} />}</div>
+        </Panel>
+      )}
+    </div>
+  );
+}
+
+const metricNames = ["auc", "log_loss", "brier", "calibration_error", "mean_prediction"] as const;
+function Report({ of }: { of: EvaluationReport }) {
+  const { candidate, champion } = of;
+  return (
+    <div className="grid grid-cols-2 gap-4">
+      <div>
+        <Table
+          label="Metrics of candidate and champion"
+          rows={[...metricNames]}
+          id={(metric) => metric}
+          columns={[
+            { head: "Metric", wide: true, cell: (metric) => words(metric) },
+            { head: "This version", right: true, cell: (metric) => number(candidate[metric]) },
+            {
+              head: champion === null ? "Champion then" : `Champion then (${of.championVersion ?? ""})`,
+              right: true,
+              cell: (metric) => number(champion?.[metric]),
+            },
+            { head: "Difference", right: true, cell: (metric) => <Difference metric={metric} candidate={candidate} champion={champion} /> },
+          ]}
+        />
+        <div className="p-3">
+          <Facts
+            of={[
+              ["test rows", `${count(candidate.rows)}, ${share(candidate.positives / Math.max(1, candidate.rows))} positive`],
+              ["one row takes", `${duration(of.latency.p50Ms)} p50, ${duration(of.latency.p99Ms)} p99`],
+              ["exported against trained", of.parity === null ? "–" : `differs by at most ${number(of.parity.maxDifference)} on ${count(of.parity.rows)} rows`],
+            ]}
+          />
+        </div>
+      </div>
+      <Calibration bins={of.calibration} />
+    </div>
+  );
+}
+
+export const Calibration = ({ bins }: { bins: EvaluationReport["calibration"] }) => {
+  const used = bins.filter((bin) => bin.rows > 0).sort((a, b) => a.predicted - b.predicted);
+  const x = [0, ...used.map((bin) => bin.predicted), 1];
+  return (
+    <div>
+      <h3 className="pb-1 font-semibold">
+        Calibration <span className="font-normal text-muted">observed share by mean prediction, ten bins</span>
+      </h3>
+      <Chart
+        label="Calibration: observed share by mean prediction"
+        x={x}
+        height={250}
+        range={[0, 1]}
+        series={[
+          { name: "observed", values: [null, ...used.map((bin) => bin.observed), null], points: false },
+          { name: "ideal", values: x, dashed: true },
+        ]}
+      />
+    </div>
+  );
+};
+
+function Difference({ metric, candidate, champion }: { metric: keyof Metrics; candidate: Metrics; champion: Metrics | null }) {
+  const [a, b] = [candidate[metric], champion?.[metric]];
+  if (a == null || b == null) return <span className="text-muted">–</span>;
+  const better = metric === "auc" ? a - b : b - a;
+  const tone = metric === "mean_prediction" || Math.abs(better) < 0.0005 ? "text-muted" : better > 0 ? "text-ok" : "text-bad";
+  return <span className={tone}>{`${a >= b ? "+" : "−"}${number(Math.abs(a - b))}`}</span>;
+}
+
+function Slices({ of }: { of: EvaluationReport }) {
+  const [{ slice }] = useUrl();
+  const columns = [...new Set(of.slices.map((one) => one.column))];
+  const rows = of.slices.filter((one) => slice === undefined || one.column === slice).sort((a, b) => b.candidate.rows - a.candidate.rows);
+  return (
+    <>
+      <Choose label="Column" param="slice" of={columns} all="all" />
+      <Table
+        label="Slices"
+        rows={rows}
+        id={(one) => `${one.column} ${one.value}`}
+        height={430}
+        columns={[
+          {
+            head: "Slice",
+            wide: true,
+            cell: (one) => (
+              <>
+                <span className="text-muted">{one.column}</span> <b className="font-medium">{one.value}</b>
+              </>
+            ),
+          },
+          { head: "Rows", right: true, cell: (one) => count(one.candidate.rows) },
+          { head: "Positive", right: true, cell: (one) => share(one.candidate.positives / Math.max(1, one.candidate.rows)) },
+          { head: "AUC", right: true, cell: (one) => number(one.candidate.auc) },
+          { head: "Champion's", right: true, cell: (one) => number(one.champion?.auc) },
+          { head: "Difference", right: true, cell: (one) => <Difference metric="auc" candidate={one.candidate} champion={one.champion} /> },
+          { head: "Log loss", right: true, cell: (one) => number(one.candidate.log_loss) },
+          { head: "Calibration error", right: true, cell: (one) => number(one.candidate.calibration_error) },
+        ]}
+      />
+    </>
+  );
+}

@@ -1,1 +1,114 @@
-export const Prediction = () => null;
+import type { Lineage, LineageNode, Prediction as PredictionBody } from "@millrace/sdk/api";
+import { Link, useParams } from "@tanstack/react-router";
+import { useMemo } from "react";
+import { useApi } from "../api";
+import { number, value, words } from "../format";
+import { type Box, Graph, type Line } from "../graph";
+import { Badge, Facts, Page, Panel, Read, Time } from "../ui";
+import { useUrl } from "../url";
+import { FeatureValues } from "./endpoint";
+
+export function Prediction() {
+  const { id = "" } = useParams({ strict: false });
+  const prediction = useApi<PredictionBody>(`/predictions/${encodeURIComponent(id)}`);
+  const lineage = useApi<Lineage>(`/lineage/prediction/${encodeURIComponent(id)}`, 60_000);
+  return (
+    <Page title={`Prediction ${id}`}>
+      <Read query={prediction}>
+        {(data) => (
+          <div className="grid grid-cols-[24rem_minmax(0,1fr)] gap-3">
+            <Panel title="Answer">
+              <p className="pb-2 text-3xl font-semibold">{number(data.prediction, 4)}</p>
+              <Facts
+                of={[
+                  [
+                    "endpoint",
+                    <Link key="endpoint" className="link" to="/endpoints/$name" params={{ name: data.endpoint }}>
+                      {data.endpoint}
+                    </Link>,
+                  ],
+                  [
+                    "model",
+                    <Link key="model" className="link" to="/models/$name" params={{ name: data.model }} search={{ version: String(data.version) }}>
+                      {data.model} {data.version}
+                    </Link>,
+                  ],
+                  [
+                    "route",
+                    <Badge key="route" tone={data.route === "fallback" ? "bad" : data.route === "candidate" ? "info" : "ok"}>
+                      {data.route}
+                    </Badge>,
+                  ],
+                  ["asked", <Time key="at" at={data.at} />],
+                  ["label", data.label === null ? "not yet known" : String(data.label)],
+                  ["labelled", <Time key="labelled" at={data.labelledAt} />],
+                ]}
+              />
+            </Panel>
+            <div className="space-y-3">
+              <Panel title="Request">
+                <FeatureValues of={data.request} />
+              </Panel>
+              <Panel title="Features at that moment">
+                <FeatureValues of={data.features} />
+              </Panel>
+            </div>
+          </div>
+        )}
+      </Read>
+      <Read query={lineage}>{(data) => <LineageView of={data} id={id} />}</Read>
+    </Page>
+  );
+}
+
+/** `kind/id` of a node as it is referred to in the lineage. */
+const screenOf = ({ kind, id }: LineageNode): string | undefined => {
+  const [name = "", version = ""] = id.split("/");
+  if (kind === "run") return `/runs/${encodeURIComponent(id)}`;
+  if (kind === "model_version") return `/models/${name}?version=${version}`;
+  if (kind === "dataset_version") return `/datasets/${name}?version=${version}`;
+  return undefined;
+};
+function LineageView({ of, id }: { of: Lineage; id: string }) {
+  const [{ node }] = useUrl();
+  const boxes = useMemo<Box[]>(
+    () =>
+      of.nodes.map((one) => ({
+        id: one.id,
+        kind: words(one.kind),
+        title: one.label,
+        lines: [facts(one)],
+        selected: one.id === node,
+        href: `/predictions/${encodeURIComponent(id)}?${new URLSearchParams({ node: one.id })}`,
+      })),
+    [of, node, id],
+  );
+  // Edges lead to what a thing was made from; they are drawn from the sources to the prediction.
+  const lines = useMemo<Line[]>(() => of.edges.map((edge) => ({ from: edge.to, to: edge.from })), [of]);
+  const chosen = of.nodes.find((one) => one.id === node);
+  const screen = chosen === undefined ? undefined : screenOf(chosen);
+  return (
+    <Panel title="Lineage" actions={<span className="text-muted">from the files and the commit on the left to this prediction on the right</span>} flush>
+      <Graph label="Lineage of the prediction" boxes={boxes} lines={lines} height={400} />
+      {chosen !== undefined && (
+        <div className="border-t border-line p-3">
+          <h3 className="pb-1 font-semibold">
+            {words(chosen.kind)} {chosen.label}{" "}
+            {screen !== undefined && (
+              <a className="link ml-2 font-normal" href={screen}>
+                open
+              </a>
+            )}
+          </h3>
+          <Facts of={Object.entries(chosen.facts).map(([name, fact]) => [words(name), value(fact)] as const)} />
+        </div>
+      )}
+    </Panel>
+  );
+}
+const facts = (node: LineageNode): string =>
+  Object.values(node.facts)
+    .filter((fact) => typeof fact !== "object")
+    .slice(0, 2)
+    .map(value)
+    .join(" · ");
