@@ -399,7 +399,7 @@ export const Prediction = Type.Object({
   model: Type.String(),
   version: Type.Integer(),
   at: Time,
-  /** `stable`, `candidate`, or `fallback`: the candidate failed and the stable version answered. */
+  /** `stable`, `candidate`, `fallback` (the candidate failed and the stable version answered), or `pinned` (the request named the version). */
   route: Type.String(),
   request: Type.Record(Type.String(), Json),
   features: Type.Record(Type.String(), Json),

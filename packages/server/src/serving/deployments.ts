@@ -17,6 +17,14 @@ export interface Deployments {
   close(): Promise<void>;
 }
 
+/** A definition is one object until it changes: its inputs as text are made once, not at every request. */
+const inputs = new WeakMap<FeatureServiceSpec, string>();
+function inputsOf(service: FeatureServiceSpec): string {
+  const known = inputs.get(service) ?? JSON.stringify(service.features);
+  inputs.set(service, known);
+  return known;
+}
+
 /** Models that are open in this process. */
 export function openDeployments(on: { registry: Registry; inference: Inference; objects: ObjectStore }): Deployments {
   const models = new Map<string, { loading: Promise<LoadedModel>; used: number }>();
@@ -44,7 +52,7 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
   }
   return {
     open(model, version, service) {
-      const key = `${model}/${version} ${JSON.stringify(service.features)}`;
+      const key = `${model}/${version} ${inputsOf(service)}`;
       const known = models.get(key);
       if (known !== undefined) {
         known.used = performance.now();

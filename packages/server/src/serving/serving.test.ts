@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import type { Endpoint, Prediction } from "@millrace/sdk/api";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { openServingServer, type ServingServer, shadeRequest } from "./testing.js";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
@@ -200,6 +200,21 @@ test("a request that is sent again gets the same ids and is logged once", async 
   expect(items.map(({ at }) => at)).toEqual(items.map(({ at }) => at).sort((a, b) => (a < b ? 1 : a > b ? -1 : 0)));
 });
 
+test("another process answers by what was decided elsewhere, and its predictions come into the same log", async () => {
+  const beside = await server.beside();
+  const ask = (id: string) => beside.infer("shade", { id, columns: { color: ["red"], x: [0] }, rows: 1, moment: server.platform.clock.now() });
+  try {
+    expect((await ask("beside-0")).version).toBe(1);
+    const version = await server.register("columns");
+    await server.registry.setAlias("shade", "champion", version);
+    await vi.waitFor(async () => expect((await ask("beside-1")).version).toBe(version), { timeout: 5_000, interval: 20 });
+  } finally {
+    await beside.stop();
+  }
+  expect(await prediction("beside-0")).toMatchObject({ version: 1, route: "stable" });
+  expect((await get<Endpoint>("/api/v1/endpoints/shade")).predictions).toBeGreaterThan(10);
+});
+
 test("the log keeps its columns when the service changes", async () => {
   const logged = await server.serving.loggedPredictions({ endpoint: "shade", sample: 100, from: undefined, to: undefined });
   expect(Object.keys(logged.request)).toEqual(["asked", "color", "x"]);
@@ -278,8 +293,10 @@ test("what was acknowledged is in the log once after a server was killed, and a 
     expect((await logged()).length).toBe(found.length);
     // Nothing is left but the folder of the one that runs.
     expect(await readdir(path.join(dataDir, "spool"))).toHaveLength(1);
+    await call<Answer>(after.url, "POST", "/v2/models/shade/infer", shadeRequest([{ color: "blue", x: 0 }], "last"));
     expect((await call<Endpoint>(after.url, "GET", "/api/v1/endpoints/shade")).body.stable).toBe(1);
   } finally {
     await after.stop();
   }
+  expect(await readdir(path.join(dataDir, "spool"))).toEqual([]);
 });

@@ -6,6 +6,7 @@ import { createDatasets } from "../datasets/index.js";
 import { createFeatures } from "../features/index.js";
 import { createInference } from "../inference/index.js";
 import { newId, openHttp, platformRoutes, type ServerConfig } from "../platform/index.js";
+import { openMetrics } from "../platform/metrics.js";
 import { openPlatform } from "../platform/open.js";
 import { createProjects } from "../projects/index.js";
 import { applyProject } from "../projects/testing.js";
@@ -21,7 +22,8 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   const registry = createRegistry(platform);
   const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
   const features = createFeatures(platform, { projects, datasets });
-  const serving = await createServing(platform, { projects, registry, features, inference: createInference(platform) });
+  const parts = { projects, registry, features, inference: createInference(platform) };
+  const serving = await createServing(platform, parts);
   servingRoutes(app, serving);
   openInferenceProtocolRoutes(app, platform, { serving, projects, features });
   await platform.events.start();
@@ -45,6 +47,12 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   return {
     ...{ url, platform, projects, registry, serving, register },
     apply: (endpoint: Partial<EndpointSpec> = {}) => applyProject(projects, shadeProject(endpoint)),
+    /** Another process beside this one: it shares what both keep, and is told nothing. */
+    beside: () =>
+      createServing(
+        { ...platform, events: { ...platform.events, subscribe: () => {} }, clock: { ...platform.clock, onTick: () => {} }, metrics: openMetrics() },
+        parts,
+      ),
     /** Sets the replayed clock and waits for what follows. */
     async advance(to: string) {
       await platform.clock.advance(new Date(to));

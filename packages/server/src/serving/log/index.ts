@@ -32,12 +32,12 @@ export interface PredictionLog {
 export async function openPredictionLog(platform: Platform): Promise<PredictionLog> {
   const folder = path.join(platform.config.dataDir, "spool");
   const { path: own, close: closeFolder } = await openSpoolFolder(folder);
-  const spools = new Map<string, { spool: Spool; schema: string }>();
+  const spools = new Map<string, { spool: Spool; service: FeatureServiceSpec; schema: string }>();
   const sealing = new Map<string, Promise<void>>();
   /** Finished files that are not in a segment yet. */
   const unsealed: SpoolFile[] = [];
 
-  for (const file of await abandoned(folder, own)) {
+  for (const file of await abandoned(folder)) {
     try {
       await seal(platform, file);
       platform.log.info({ endpoint: file.endpoint }, "predictions of a server that ended are in the log now");
@@ -46,15 +46,16 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
     }
   }
   // Their folders are empty now.
-  await abandoned(folder, own);
+  await abandoned(folder);
 
   function spoolOf(endpoint: string, service: FeatureServiceSpec): Spool {
+    const known = spools.get(endpoint);
+    if (known?.service === service) return known.spool;
     const schema = logSchema(service);
     const text = JSON.stringify(schema);
-    const known = spools.get(endpoint);
-    if (known?.schema === text) return known.spool;
-    const spool = openSpool(own, endpoint, schema);
-    spools.set(endpoint, { spool, schema: text });
+    const spool = known?.schema === text ? known.spool : openSpool(own, endpoint, schema);
+    spools.set(endpoint, { spool, service, schema: text });
+    if (known?.spool === spool) return spool;
     // Rows of the service as it was before are sealed as they are.
     if (known !== undefined) {
       void sealOne(endpoint, known.spool)
@@ -144,7 +145,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       clearInterval(timer);
       await sealAll();
       for (const { spool } of spools.values()) await spool.close();
-      closeFolder();
+      await closeFolder();
     },
   };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
 import type { LogSchema } from "./schema.js";
@@ -26,13 +26,25 @@ export interface Spool {
 const heartbeatMs = 30_000;
 const silentMs = 15 * 60_000;
 
+/** Those of this very process. */
+const mine = new Set<string>();
+
 /** A folder of this process under the folder of all. Its name says whose it is. */
-export async function openSpoolFolder(folder: string): Promise<{ path: string; close(): void }> {
+export async function openSpoolFolder(folder: string): Promise<{ path: string; close(): Promise<void> }> {
   const own = path.join(folder, `${hostname()}-${process.pid}-${(await startOf(process.pid)) ?? 0}-${randomUUID().slice(0, 8)}`);
   await mkdir(own, { recursive: true });
   const heartbeat = setInterval(() => void utimes(own, new Date(), new Date()).catch(() => {}), heartbeatMs);
   heartbeat.unref();
-  return { path: own, close: () => clearInterval(heartbeat) };
+  mine.add(own);
+  return {
+    path: own,
+    async close() {
+      clearInterval(heartbeat);
+      mine.delete(own);
+      // What could not be sealed stays for the next start.
+      await rmdir(own).catch(() => {});
+    },
+  };
 }
 
 /** A write ends when its bytes are on the disk, where the system knows that: one call, and one turn of the event loop less, than a sync after it. */
@@ -135,11 +147,11 @@ export async function removeSpoolFile(file: SpoolFile): Promise<void> {
 }
 
 /** What servers that are gone have left: whole files, and files whose last line was cut off. Folders without any are removed. */
-export async function abandoned(folder: string, own: string): Promise<SpoolFile[]> {
+export async function abandoned(folder: string): Promise<SpoolFile[]> {
   const found: SpoolFile[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const theirs = path.join(folder, name);
-    if (theirs === own || (await belongsToTheLiving(folder, name))) continue;
+    if (await belongsToTheLiving(theirs, name)) continue;
     const entries = await readdir(theirs).catch(() => []);
     let left = 0;
     for (const entry of entries) {
@@ -158,14 +170,14 @@ export async function abandoned(folder: string, own: string): Promise<SpoolFile[
   return found;
 }
 
-async function belongsToTheLiving(folder: string, name: string): Promise<boolean> {
+async function belongsToTheLiving(theirs: string, name: string): Promise<boolean> {
   const match = /^(.*)-([0-9]+)-([0-9]+)-[0-9a-f]{8}$/.exec(name);
   if (match === null) return true;
   const [, host, pid, start] = match;
-  if (host !== hostname()) return Date.now() - (await stat(path.join(folder, name))).mtimeMs < silentMs;
+  if (host !== hostname()) return Date.now() - (await stat(theirs)).mtimeMs < silentMs;
+  if (Number(pid) === process.pid) return mine.has(theirs);
   // A number that was given to another process since is not the same process.
-  const now = await startOf(Number(pid));
-  return Number(pid) !== process.pid && now !== undefined && now === Number(start);
+  return (await startOf(Number(pid))) === Number(start);
 }
 
 /** When a process of this machine began, in ticks of the kernel, or 0 where the system does not tell; undefined: there is none. */
