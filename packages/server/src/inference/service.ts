@@ -1,8 +1,8 @@
 import { open, stat } from "node:fs/promises";
 import { InferenceSession, type Tensor } from "onnxruntime-node";
 import { ApiError, type Platform } from "../platform/index.js";
-import type { Feature, Inference, LoadedModel } from "./index.js";
 import { columnTensor, isSupported, matrixTensor, probabilities, type TensorType } from "./tensors.js";
+import type { Feature, Inference, LoadedModel } from "./types.js";
 
 /** ONNX itself ends at 2 GiB in one file. */
 const largestModel = 2 * 1024 ** 3;

@@ -1,7 +1,7 @@
 import type { Columns } from "@millrace/sdk/api";
 import { Tensor } from "onnxruntime-node";
 import { invalid } from "../platform/index.js";
-import type { Feature } from "./index.js";
+import type { Feature } from "./types.js";
 
 type Value = string | number | boolean | null;
 /** Names of tensor types, as the runtime gives them. */

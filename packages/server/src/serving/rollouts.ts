@@ -7,7 +7,6 @@ import { batchRows, binaryMetrics, modelInput, streamColumns } from "../evaluati
 import { conflict, type Platform, type PlatformEvent } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
-import type { Serving } from "./index.js";
 import {
   advanceRollout,
   countLabels,
@@ -21,6 +20,7 @@ import {
   setStable,
   states,
 } from "./store.js";
+import type { Serving } from "./types.js";
 
 const challenger = "challenger";
 const champion = "champion";

@@ -2,7 +2,7 @@ import { Endpoint, LabelPush, LabelResult, Page, Prediction, Rollout } from "@mi
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Http, invalid } from "../platform/index.js";
-import type { Serving } from "./index.js";
+import type { Serving } from "./types.js";
 
 const tags = ["endpoints"];
 const ByName = Type.Object({ name: Name });

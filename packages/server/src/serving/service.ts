@@ -8,12 +8,12 @@ import { ApiError, invalid, literal, newId, notFound, type Platform } from "../p
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import { openDeployments } from "./deployments.js";
-import type { InferAnswer, InferRequest, Serving } from "./index.js";
 import { type LoggedRow, openPredictionLog } from "./log/index.js";
 import type { Sought } from "./log/segments.js";
 import { createRollouts } from "./rollouts.js";
 import { addCounts, addRolloutCounts, type EndpointState, listRollouts, runningRollouts, states, toRollout, writeLabels } from "./store.js";
 import { shareOf, type Traffic, watchTraffic } from "./traffic.js";
+import type { InferAnswer, InferRequest, Serving } from "./types.js";
 
 /** How old the state of the endpoints may be before it is asked for beside the requests, and before they wait for it. */
 const trustMs = 200;

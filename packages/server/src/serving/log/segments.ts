@@ -3,7 +3,7 @@ import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql, type Transaction } from "kysely";
 import { type Digest, literal, type Platform, parquet } from "../../platform/index.js";
-import type { Span } from "../index.js";
+import type { Span } from "../types.js";
 import { columnList } from "./schema.js";
 import { removeSpoolFile, type SpoolFile } from "./spool.js";
 

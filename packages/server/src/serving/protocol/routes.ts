@@ -4,7 +4,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Features } from "../../features/index.js";
 import { errorAnswer, type Http, invalid, type Log, notFound, type Platform, version } from "../../platform/index.js";
 import type { Projects } from "../../projects/index.js";
-import type { Serving } from "../index.js";
+import type { Serving } from "../types.js";
 import { binaryOf, datatypes, type JsonTensor, requestColumns, splitBody } from "./tensors.js";
 
 const largestBody = 16 * 1024 * 1024;
