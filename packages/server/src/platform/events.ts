@@ -1,6 +1,9 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { sql, type Transaction } from "kysely";
 import type { Clock } from "./clock.js";
 import type { Database } from "./database/index.js";
+import type { Notifications } from "./database/listen.js";
+import { underLock } from "./database/lock.js";
 import type { Log } from "./log.js";
 
 export interface PlatformEvent {
@@ -12,6 +15,11 @@ export interface PlatformEvent {
   at: Date;
 }
 type Handler = (event: PlatformEvent) => Promise<void>;
+/** A place in the order in which events are told. */
+export interface EventPosition {
+  xid: string;
+  id: string;
+}
 
 /**
  * What happened, told to whoever needs it. An event is recorded in the transaction of the fact that it tells of, and each
@@ -23,13 +31,26 @@ export interface Events {
   subscribe(subscriber: string, types: string[], handler: Handler): void;
   /** Calls when something new may be listed, in this process, until the function that it answers is called. */
   watch(watcher: () => void): () => void;
+  /** In the order in which subscribers are told; `after` is an event's id. */
   list(options: { after?: string; limit: number; types?: string[]; newestFirst?: boolean }): Promise<PlatformEvent[]>;
-  /** Resolves when every subscriber in this process has handled everything that was committed, what handlers appended too; at most half a minute. */
+  /** Where the newest event stands. */
+  position(): Promise<EventPosition>;
+  /** Whether something that a subscriber of this process wants was appended after it. */
+  wantedSince(position: EventPosition): Promise<boolean>;
+  /** Resolves when the subscribers of this process have been told everything that was committed, what handlers appended too; at most half a minute. */
   settled(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
+interface EventsParts {
+  db: Database;
+  /** Connections that do nothing but hold locks. */
+  locks: Database;
+  notifications: Notifications;
+  clock: Pick<Clock, "now">;
+  log: Log;
+}
 interface EventRow {
   id: string;
   xid: string;
@@ -38,62 +59,75 @@ interface EventRow {
   data: Record<string, unknown>;
   at: Date;
 }
+interface Subscriber {
+  name: string;
+  pattern: RegExp;
+  handler: Handler;
+  queued: boolean;
+  failed: boolean;
+  /** Another process has its events in hand; it may be killed. */
+  elsewhere: boolean;
+  idle: Promise<void>;
+}
 
-/** How often a process looks for what others appended. */
-const pollMs = 250;
+const channel = "millrace_event";
+/** How often a process looks although nothing was told: the net under notifications. */
+const pollMs = 1_000;
+/** The same while something is committed that an older transaction, still open, keeps from being told. */
+const hiddenPollMs = 20;
+const retryMs = 1_000;
+const settleMs = 30_000;
 const batch = 500;
+/**
+ * Numbers become visible out of order when transactions overlap. Reading only what is older than every transaction still open, in the order of
+ * (transaction, number), misses nothing.
+ */
+const horizon = sql`pg_snapshot_xmin(pg_current_snapshot())`;
 
-export function openEvents(db: Database, clock: Clock, log: Log): Events {
-  interface Subscriber {
-    name: string;
-    patterns: RegExp[];
-    handler: Handler;
-    queued: boolean;
-    failed: boolean;
-    idle: Promise<void>;
-  }
+export function openEvents({ db, locks, notifications, clock, log }: EventsParts): Events {
   const subscribers: Subscriber[] = [];
   const watchers = new Set<() => void>();
   let stopped = false;
+  let started = false;
   let poll: NodeJS.Timeout | undefined;
+  let looking: Promise<void> | undefined;
+  let lookAgain = false;
   let seen = "";
+  notifications.on(channel, () => started && void look());
 
-  /**
-   * Sequence numbers become visible out of order when transactions overlap. Reading only what is older than every transaction
-   * still open, in the order of (transaction, number), misses nothing.
-   */
-  async function drain({ name, patterns, handler }: Subscriber): Promise<void> {
-    await db.connection().execute(async (connection) => {
-      const lock = await sql<{ held: boolean }>`select pg_try_advisory_lock(hashtext('events'), hashtext(${name})) as held`.execute(connection);
-      if (lock.rows[0]?.held !== true) return;
+  /** Tells a subscriber what is new. */
+  async function drain(subscriber: Subscriber): Promise<void> {
+    const { name, pattern, handler } = subscriber;
+    const mine = await underLock(locks, "events", name, async (connection) => {
       const moveTo = (row: EventRow) =>
         sql`
           insert into event_position (subscriber, xid, event_id) values (${name}, ${row.xid}::xid8, ${row.id}::bigint)
           on conflict (subscriber) do update set xid = excluded.xid, event_id = excluded.event_id`.execute(connection);
-      try {
-        for (;;) {
-          const { rows } = await sql<EventRow>`
-            with position as (
-              select coalesce((select (xid::text) from event_position where subscriber = ${name}), '0')::xid8 as xid,
-                coalesce((select event_id from event_position where subscriber = ${name}), 0) as id)
-            select event.id::text, event.xid::text, type, subject, data, at from event, position
-            where event.xid < pg_snapshot_xmin(pg_current_snapshot()) and (event.xid, event.id) > (position.xid, position.id)
-            order by event.xid, event.id limit ${batch}`.execute(connection);
-          for (const row of rows) {
-            if (stopped) return;
-            if (!patterns.some((pattern) => pattern.test(row.type))) continue;
+      const { rows: positions } = await sql<EventPosition>`
+        select xid::text, event_id::text as id from event_position where subscriber = ${name}`.execute(connection);
+      let { xid, id } = positions[0] ?? { xid: "0", id: "0" };
+      for (;;) {
+        const { rows } = await sql<EventRow>`
+          select id::text, xid::text, type, subject, data, at from event
+          where event.xid < ${horizon} and (event.xid, event.id) > (${xid}::xid8, ${id}::bigint)
+          order by event.xid, event.id limit ${batch}`.execute(connection);
+        let told: EventRow | undefined;
+        for (const row of rows) {
+          if (stopped) return;
+          if (pattern.test(row.type)) {
             await handler(row);
             await moveTo(row);
+            told = row;
           }
-          const last = rows.at(-1);
-          if (last === undefined) return;
-          await moveTo(last);
-          if (rows.length < batch) return;
         }
-      } finally {
-        await sql`select pg_advisory_unlock(hashtext('events'), hashtext(${name}))`.execute(connection);
+        const last = rows.at(-1);
+        if (last === undefined) return;
+        if (last !== told) await moveTo(last);
+        ({ xid, id } = last);
+        if (rows.length < batch) return;
       }
     });
+    subscriber.elsewhere = !mine;
   }
 
   function wake(subscriber: Subscriber): void {
@@ -107,24 +141,41 @@ export function openEvents(db: Database, clock: Clock, log: Log): Events {
         subscriber.failed = false;
       } catch (error) {
         subscriber.failed = true;
+        if (stopped) return;
         log.error({ error, subscriber: subscriber.name }, "an event could not be handled; it is tried again");
-        setTimeout(() => wake(subscriber), 1_000).unref();
+        setTimeout(() => wake(subscriber), retryMs).unref();
       }
     });
   }
-  function wakeAll(): void {
-    for (const subscriber of subscribers) wake(subscriber);
-    for (const watcher of watchers) watcher();
-  }
+
   /** Wakes all when something became visible since the last look. */
-  async function look(): Promise<void> {
-    const { rows } = await sql<{ newest: string }>`
-      select concat(xid, '/', id) as newest from event where xid < pg_snapshot_xmin(pg_current_snapshot()) order by xid desc, id desc limit 1`.execute(db);
-    const newest = rows[0]?.newest ?? "";
-    if (newest === seen) return;
-    seen = newest;
-    wakeAll();
+  function look(): Promise<void> {
+    lookAgain = true;
+    looking ??= (async () => {
+      let hidden = false;
+      try {
+        while (lookAgain && !stopped) {
+          lookAgain = false;
+          const { rows } = await sql<{ newest: string | null; hidden: boolean }>`
+            select (select concat(xid, '/', id) from event where xid < ${horizon} order by xid desc, id desc limit 1) as newest,
+              exists (select 1 from event where xid >= ${horizon}) as hidden`.execute(db);
+          const newest = rows[0]?.newest ?? "";
+          hidden = rows[0]?.hidden === true;
+          for (const subscriber of subscribers) if (newest !== seen || subscriber.elsewhere) wake(subscriber);
+          if (newest !== seen) for (const watcher of watchers) watcher();
+          seen = newest;
+        }
+      } catch (error) {
+        if (!stopped) log.warn({ error }, "events could not be looked for");
+      } finally {
+        looking = undefined;
+        clearTimeout(poll);
+        if (!stopped) poll = setTimeout(() => void look(), hidden ? hiddenPollMs : pollMs).unref();
+      }
+    })();
+    return looking;
   }
+
   /** The subscribers of this process to whom something committed is still to be told. */
   async function behind(): Promise<Set<string>> {
     const { rows } = await sql<{ subscriber: string }>`
@@ -135,12 +186,12 @@ export function openEvents(db: Database, clock: Clock, log: Log): Events {
 
   return {
     async append(transaction, type, subject, data) {
-      await sql`insert into event (type, subject, data, at) values (${type}, ${subject}, ${JSON.stringify(data)}::jsonb, ${clock.now()})`.execute(transaction);
-      // In this process the transaction's end is near: look soon, and let the poll find the rest.
-      setTimeout(() => void look().catch(() => {}), 5).unref();
+      await sql`
+        insert into event (type, subject, data, at) values (${type}, ${subject}, ${JSON.stringify(data)}::jsonb, ${clock.now()})
+        returning pg_notify(${channel}, '')`.execute(transaction);
     },
     subscribe(name, types, handler) {
-      subscribers.push({ name, patterns: types.map(pattern), handler, queued: false, failed: false, idle: Promise.resolve() });
+      subscribers.push({ name, pattern: patternOf(types), handler, queued: false, failed: false, elsewhere: false, idle: Promise.resolve() });
     },
     watch(watcher) {
       watchers.add(watcher);
@@ -148,43 +199,58 @@ export function openEvents(db: Database, clock: Clock, log: Log): Events {
     },
     async list({ after, limit, types, newestFirst }) {
       const patterns = (types ?? ["*"]).map((t) => t.replaceAll(/[\\%_]/g, "\\$&").replace(/\*$/, "%"));
-      const bound = after === undefined ? sql`` : newestFirst === true ? sql`and id < ${after}::bigint` : sql`and id > ${after}::bigint`;
+      const bound = sql`(select b.xid, b.id from event b where b.id <= ${after ?? "0"}::bigint order by b.id desc limit 1)`;
+      const bounded =
+        after === undefined
+          ? sql``
+          : newestFirst === true
+            ? sql`and (event.xid, event.id) < ${bound}`
+            : sql`and coalesce((event.xid, event.id) > ${bound}, true)`;
+      const direction = newestFirst === true ? sql`desc` : sql`asc`;
       const { rows } = await sql<EventRow>`
-        select id::text, xid::text, type, subject, data, at from event
-        where xid < pg_snapshot_xmin(pg_current_snapshot()) and type like any(${patterns}) ${bound}
-        order by event.id ${newestFirst === true ? sql`desc` : sql`asc`} limit ${limit}`.execute(db);
+        select event.id::text, event.xid::text, type, subject, data, at from event
+        where event.xid < ${horizon} and type like any(${patterns}) ${bounded}
+        order by event.xid ${direction}, event.id ${direction} limit ${limit}`.execute(db);
       return rows;
     },
+    async position() {
+      const { rows } = await sql<EventPosition>`select xid::text, id::text from event order by event.xid desc, event.id desc limit 1`.execute(db);
+      return rows[0] ?? { xid: "0", id: "0" };
+    },
+    async wantedSince({ xid, id }) {
+      const { rows } = await sql<{ type: string }>`
+        select distinct type from event where (event.xid, event.id) > (${xid}::xid8, ${id}::bigint)`.execute(db);
+      return rows.some(({ type }) => subscribers.some(({ pattern }) => pattern.test(type)));
+    },
     async settled() {
-      for (const end = Date.now() + settleMs; Date.now() < end && !stopped; ) {
+      let pause = 1;
+      for (const end = performance.now() + settleMs; performance.now() < end && !stopped; pause = Math.min(2 * pause, 50)) {
         const late = await behind();
         const waiting = subscribers.filter((s) => late.has(s.name) && !s.failed);
         if (waiting.length === 0) return;
         for (const subscriber of waiting) wake(subscriber);
         await Promise.all(waiting.map((s) => s.idle));
-        if (waiting.some((s) => !s.failed)) await new Promise((resolve) => setTimeout(resolve, 2));
+        // What is still not told waits for an older transaction, or for another process.
+        if (pause > 1) await delay(pause);
       }
       if (!stopped) log.warn("events are still being handled after half a minute");
     },
     async start() {
-      const loop = () => {
-        poll = setTimeout(() => {
-          void look()
-            .catch((error) => log.error({ error }, "events could not be looked for"))
-            .finally(() => stopped || loop());
-        }, pollMs);
-      };
-      loop();
-      wakeAll();
+      started = true;
+      for (const subscriber of subscribers) wake(subscriber);
+      await look();
     },
     async stop() {
       stopped = true;
       clearTimeout(poll);
+      await looking;
       await Promise.all(subscribers.map((s) => s.idle));
     },
   };
 }
 
-const settleMs = 30_000;
 /** `run.*` → every type that begins with `run.` */
-const pattern = (type: string): RegExp => new RegExp(`^${type.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*$/, ".*")}$`);
+function patternOf(types: string[]): RegExp {
+  const one = (type: string) => type.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*$/, ".*");
+  return new RegExp(`^(?:${types.map(one).join("|")})$`);
+}

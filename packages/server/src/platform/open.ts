@@ -4,6 +4,7 @@ import { openClock } from "./clock.js";
 import type { ServerConfig } from "./config.js";
 import { startEmbedded } from "./database/embedded.js";
 import { connect } from "./database/index.js";
+import { openNotifications } from "./database/listen.js";
 import { migrate } from "./database/migrate.js";
 import { openDuckDb } from "./duckdb.js";
 import { openEvents } from "./events.js";
@@ -24,14 +25,20 @@ export async function openPlatform(config: ServerConfig): Promise<{ platform: Pl
   await migrate(database.pool, migrations);
   const objects = await openFolderStore(path.join(config.dataDir, "objects"));
   const duckdb = await openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(config.dataDir, "spill") });
-  const clock = await openClock(database.db, log, config.clock.kind, config.clock.kind === "replay" ? config.clock.from : undefined);
-  const events = openEvents(database.db, clock, log);
+  // Locks are held for as long as work takes; from the same pool, a few of them could leave the work itself without a connection.
+  const locks = connect(databaseUrl, { max: 10, name: "millrace locks" });
+  const notifications = openNotifications(databaseUrl, log);
+  const parts = { db: database.db, locks: locks.db, notifications, log };
+  const clock = await openClock(parts, config.clock.kind, config.clock.kind === "replay" ? config.clock.from : undefined);
+  const events = openEvents({ ...parts, clock });
   return {
     platform: { config, db: database.db, databaseUrl, objects, duckdb, events, clock, log, metrics: openMetrics(), address: { url: undefined } },
     async close() {
       await clock.stop();
       await events.stop();
+      await notifications.stop();
       duckdb.close();
+      await locks.close();
       await database.close();
       await embedded?.stop();
     },

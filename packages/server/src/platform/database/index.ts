@@ -11,8 +11,8 @@ export interface OpenDatabase {
   close(): Promise<void>;
 }
 
-export function connect(url: string, options: { max?: number } = {}): OpenDatabase {
-  const pool = new pg.Pool({ connectionString: url, max: options.max ?? 20, application_name: "millrace" });
+export function connect(url: string, options: { max?: number; name?: string } = {}): OpenDatabase {
+  const pool = new pg.Pool({ connectionString: url, max: options.max ?? 20, application_name: options.name ?? "millrace" });
   // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
   pool.on("error", () => {});
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
