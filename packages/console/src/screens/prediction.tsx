@@ -61,19 +61,47 @@ export function Prediction() {
   );
 }
 
-/** `kind/id` of a node as it is referred to in the lineage. */
+/** A node's id is `<kind>/<id of that kind>`. */
 const screenOf = ({ kind, id }: LineageNode): string | undefined => {
-  const [name = "", version = ""] = id.split("/");
-  if (kind === "run") return `/runs/${encodeURIComponent(id)}`;
+  const own = id.slice(kind.length + 1);
+  const [name = "", version = ""] = own.split("/");
+  if (kind === "run") return `/runs/${encodeURIComponent(own)}`;
+  if (kind === "step") return `/runs/${name}?step=${version}`;
   if (kind === "model_version") return `/models/${name}?version=${version}`;
   if (kind === "dataset_version") return `/datasets/${name}?version=${version}`;
   return undefined;
 };
+
+/** The files of one version as one node where they are many. */
+function gathered({ nodes, edges }: Lineage): Pick<Lineage, "nodes" | "edges"> {
+  const kinds = new Map(nodes.map((one) => [one.id, one.kind]));
+  const files = new Map<string, Lineage["edges"]>();
+  for (const edge of edges) if (kinds.get(edge.to) === "file") files.set(edge.from, [...(files.get(edge.from) ?? []), edge]);
+  const many = [...files].filter(([, one]) => one.length > 2);
+  const away = new Set(many.flatMap(([, one]) => one.map((edge) => edge.to)));
+  const labels = new Map(nodes.map((one) => [one.id, one.label]));
+  return {
+    nodes: [
+      ...nodes.filter((one) => !away.has(one.id)),
+      ...many.map(([from, one]) => ({
+        kind: "file",
+        id: `files of ${from}`,
+        label: `${one.length} files`,
+        facts: { first: labels.get(one[0]?.to ?? ""), last: labels.get(one.at(-1)?.to ?? ""), files: one.map((edge) => labels.get(edge.to)).join(", ") },
+      })),
+    ],
+    edges: [
+      ...edges.filter((edge) => !away.has(edge.to) && kinds.has(edge.from) && kinds.has(edge.to)),
+      ...many.map(([from]) => ({ from, to: `files of ${from}` })),
+    ],
+  };
+}
 function LineageView({ of, id }: { of: Lineage; id: string }) {
   const [{ node }] = useUrl();
+  const shown = useMemo(() => gathered(of), [of]);
   const boxes = useMemo<Box[]>(
     () =>
-      of.nodes.map((one) => ({
+      shown.nodes.map((one) => ({
         id: one.id,
         kind: words(one.kind),
         title: one.label,
@@ -81,11 +109,11 @@ function LineageView({ of, id }: { of: Lineage; id: string }) {
         selected: one.id === node,
         href: `/predictions/${encodeURIComponent(id)}?${new URLSearchParams({ node: one.id })}`,
       })),
-    [of, node, id],
+    [shown, node, id],
   );
   // Edges lead to what a thing was made from; they are drawn from the sources to the prediction.
-  const lines = useMemo<Line[]>(() => of.edges.map((edge) => ({ from: edge.to, to: edge.from })), [of]);
-  const chosen = of.nodes.find((one) => one.id === node);
+  const lines = useMemo<Line[]>(() => shown.edges.map((edge) => ({ from: edge.to, to: edge.from })), [shown]);
+  const chosen = shown.nodes.find((one) => one.id === node);
   const screen = chosen === undefined ? undefined : screenOf(chosen);
   return (
     <Panel title="Lineage" actions={<span className="text-muted">from the files and the commit on the left to this prediction on the right</span>} flush>

@@ -1,0 +1,64 @@
+// Takes the pictures of docs/images from a server that runs: node packages/console/scripts/pictures.mjs --url http://127.0.0.1:4711
+import { existsSync, mkdirSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+
+const { values } = parseArgs({ options: { url: { type: "string", default: "http://127.0.0.1:4711" }, out: { type: "string" } } });
+const url = values.url.replace(/\/$/, "");
+const folder = values.out ?? fileURLToPath(new URL("../../../docs/images", import.meta.url));
+mkdirSync(folder, { recursive: true });
+const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
+  (file) => file && existsSync(file),
+);
+if (executablePath === undefined) throw new Error("No Chromium is here: name one in CHROMIUM.");
+
+const list = async (what) => {
+  const response = await fetch(`${url}/api/v1/${what}`);
+  return response.ok ? (await response.json()).items : [];
+};
+const [runs, models, endpoints, monitors] = await Promise.all(["runs?limit=200", "models", "endpoints", "monitors"].map(list));
+// Those with most to see.
+const endpoint = endpoints.toSorted((a, b) => b.predictions - a.predictions)[0];
+const model = models.find((one) => one.name === endpoint?.model) ?? models[0];
+const monitor = monitors.toSorted((a, b) => b.checks - a.checks)[0];
+const run = runs.find((one) => one.state === "succeeded" && one.modelVersion !== null) ?? runs[0];
+const pictures = [
+  ["loop", "/"],
+  ["loop-dark", "/"],
+  ["run", run && `/runs/${run.id}?step=${encodeURIComponent(await trained(run.id))}`],
+  ["model", model && `/models/${model.name}`],
+  ["endpoint", endpoint && `/endpoints/${endpoint.name}`],
+  ["monitor", monitor && `/monitors/${monitor.name}`],
+];
+/** The step whose log says most. */
+async function trained(id) {
+  const { spec } = await (await fetch(`${url}/api/v1/runs/${id}`)).json();
+  return spec.nodes.find((node) => node.kind === "python")?.id ?? "";
+}
+
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+try {
+  for (const [name, address] of pictures) {
+    if (address === undefined) {
+      process.stdout.write(`${name}: nothing to show on this server\n`);
+      continue;
+    }
+    const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: name.endsWith("-dark") ? "dark" : "light" });
+    await page.goto(url + address);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    await page.waitForFunction(() => document.body.innerText.length > 400 && !document.body.innerText.includes("Loading…"));
+    // Graphs and charts are drawn after their data: until the picture stands still.
+    for (let last = "", i = 0; i < 20; i++) {
+      const now = (await page.screenshot()).toString("base64");
+      if (now === last) break;
+      last = now;
+    }
+    await page.screenshot({ path: path.join(folder, `${name}.png`) });
+    await page.close();
+    process.stdout.write(`${name}.png\n`);
+  }
+} finally {
+  await browser.close();
+}

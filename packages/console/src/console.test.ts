@@ -1,0 +1,168 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type FakeServer, startFakeServer } from "./testing/fake-server";
+import { runs } from "./testing/fixtures";
+
+const browserPath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
+  (file) => file !== undefined && existsSync(file),
+);
+if (browserPath === undefined) console.warn("No Chromium is here: the console's tests are skipped. Name one in CHROMIUM.");
+
+const folder = fileURLToPath(new URL("..", import.meta.url));
+const built = path.join(folder, "dist");
+
+describe.skipIf(browserPath === undefined)("the console", () => {
+  let server: FakeServer;
+  let browser: Browser;
+  let page: Page;
+  let wrong: string[];
+  const running = runs[0]?.id ?? "";
+  const failed = runs.find((run) => run.state === "failed")?.id ?? "";
+
+  beforeAll(async () => {
+    if (!existsSync(path.join(built, "index.html"))) {
+      const vite = path.join(path.dirname(createRequire(import.meta.url).resolve("vite/package.json")), "bin/vite.js");
+      const { status, stderr } = spawnSync(process.execPath, [vite, "build", "--logLevel", "warn"], { cwd: folder, encoding: "utf8" });
+      if (status !== 0) throw new Error(`The console could not be built: ${stderr}`);
+    }
+    server = await startFakeServer(built);
+    browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+  beforeEach(async () => {
+    page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
+    page.setDefaultTimeout(8_000);
+    wrong = [];
+    page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
+    page.on("pageerror", (error) => wrong.push(error.message));
+    page.on("request", (request) => !request.url().startsWith(server.url) && !request.url().startsWith("data:") && wrong.push(`asked ${request.url()}`));
+  });
+  afterEach(() => page.close());
+  const open = (address: string) => page.goto(server.url + address, { waitUntil: "domcontentloaded" });
+  const sees = (text: string | RegExp) => page.getByText(text).first().waitFor();
+
+  it.each([
+    ["/", "108,204"],
+    ["/datasets", "Scheduled flights out of three airports"],
+    ["/datasets/flights?version=7", "4,120 rows are above the largest value 1,500."],
+    ["/datasets/flights?version=8&tab=statistics", "dep_delay"],
+    ["/feature-views", "origin_late_7d"],
+    ["/pipelines?tab=steps", "split by time"],
+    ["/runs", /auc better by 0.002 did not pass/],
+    ["/runs?view=metrics", "log_loss"],
+    [`/runs/${failed}`, /y contains 1 class/],
+    ["/models", "challenger 3"],
+    ["/models/delay?version=3", /Calibration/],
+    ["/models/delay?version=3&tab=slices", "B6"],
+    ["/endpoints", "delay_features"],
+    ["/endpoints/delay", /no error in 4,120 requests/],
+    ["/endpoints/delay?tab=scores", /the last 200 predictions/],
+    ["/predictions/f-1?node=dataset_version%2Fflights%2F5", "5 files"],
+    ["/monitors", "calm"],
+    ["/monitors/delay", "minute_of_day"],
+    ["/monitors/delay?tab=months", "2013-05"],
+    ["/triggers", "auc is 0.6712 on 2,210 labelled predictions, below 0.68"],
+    ["/events", /refused flights-2013-07.parquet/],
+  ])("draws %s without an error", async (address, text) => {
+    await open(address);
+    await sees(text);
+    expect(wrong).toEqual([]);
+  });
+
+  it("shows a run's log and its training curve, and keeps the chosen step and tab in the address", async () => {
+    await open(`/runs/${running}`);
+    await sees("iteration 39: log_loss 0.5050");
+    await sees("train loss in training");
+    await page.getByRole("link", { name: /split by time/ }).click();
+    await page.getByRole("link", { name: "Outputs (1)" }).click();
+    await sees("part-0.parquet");
+    expect(new URL(page.url()).search).toBe("?step=split&tab=outputs");
+    await page.reload();
+    await sees("part-0.parquet");
+    expect(wrong).toEqual([]);
+  });
+
+  it("filters runs by state and pipeline, in the address, and draws only the rows in sight", async () => {
+    await open("/runs");
+    await page.getByLabel("State").selectOption("failed");
+    await page.getByLabel("Pipeline").selectOption("delay");
+    await page.waitForURL(/\?state=failed&pipeline=delay$/);
+    await page.reload();
+    await sees(/train.py ended with code 1/);
+    expect(await page.getByLabel("State").inputValue()).toBe("failed");
+    const table = page.getByRole("table");
+    expect(await table.getByText("succeeded").count()).toBe(0);
+    expect(Number(await table.getAttribute("aria-rowcount"))).toBe(1 + runs.filter((run) => run.state === "failed" && run.pipeline === "delay").length);
+    await open("/runs");
+    await sees("running");
+    expect(await page.getByRole("row").count()).toBeLessThan(70);
+  });
+
+  it("asks before it cancels a run", async () => {
+    await open(`/runs/${running}`);
+    await page.getByRole("button", { name: "Cancel run" }).click();
+    const dialog = page.getByRole("alertdialog");
+    await dialog.getByRole("button", { name: "Keep" }).click();
+    expect(server.posted).toEqual([]);
+    await page.getByRole("button", { name: "Cancel run" }).click();
+    await dialog.getByRole("button", { name: "Cancel run" }).click();
+    await page.getByRole("heading", { level: 1 }).locator("..").getByText("cancelled").waitFor();
+    expect(server.posted).toEqual([`POST /api/v1/runs/${running}/cancel`]);
+  });
+
+  it("pauses and resumes a trigger", async () => {
+    await open("/triggers");
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.getByRole("button", { name: "Pause" }).waitFor();
+    expect(server.posted.slice(-2)).toEqual(["POST /api/v1/triggers/retrain/pause", "POST /api/v1/triggers/retrain/resume"]);
+  });
+
+  it("is light or dark as the system is, until it is chosen", async () => {
+    const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+    await page.emulateMedia({ colorScheme: "dark" });
+    await open("/datasets");
+    await sees("quarantined");
+    expect(await theme()).toBe("dark");
+    const toggle = page.getByRole("button", { name: /^Theme/ });
+    await toggle.click();
+    expect(await theme()).toBe("light");
+    await page.reload();
+    await sees("quarantined");
+    expect(await theme()).toBe("light");
+    await toggle.click();
+    expect(await theme()).toBe("dark");
+  });
+
+  it("shows the replayed clock, and times relative to it that are exact on hover", async () => {
+    await open("/monitors");
+    await sees("replayed clock");
+    await sees("2013-08-14 06:00:00 UTC");
+    expect(await page.getByRole("table").locator("time").first().getAttribute("title")).toBe("2013-08-14 06:00:00 UTC");
+  });
+
+  it("says what is not there, and that nothing is", async () => {
+    await open("/runs/unknown");
+    await page.getByRole("alert").getByText("There is no /api/v1/runs/unknown.").waitFor();
+    await open("/nowhere");
+    await sees(/no screen at this address/);
+    await open("/datasets/planes");
+    await sees(/no file has arrived/);
+  });
+
+  it("leads by keyboard from the menu to a run", async () => {
+    await open("/");
+    await page.getByRole("link", { name: "Runs", exact: true }).press("Enter");
+    await page.getByRole("heading", { level: 1, name: "Runs" }).waitFor();
+    await page.getByRole("table").getByRole("link").first().press("Enter");
+    await page.getByRole("log").waitFor();
+  });
+});

@@ -1,0 +1,129 @@
+/** A fake: the built console over an API that answers from fixtures. For tests of the console alone. */
+import { createReadStream, existsSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import path from "node:path";
+import * as fixtures from "./fixtures";
+
+export interface FakeServer {
+  url: string;
+  /** `METHOD path` of every request that was not a read. */
+  posted: string[];
+  stop(): Promise<void>;
+}
+const types: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+
+export async function startFakeServer(built: string): Promise<FakeServer> {
+  const posted: string[] = [];
+  let paused = false;
+  const cancelled = new Set<string>();
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://fake");
+    const json = (status: number, body: unknown) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    if (request.method !== "GET") {
+      posted.push(`${request.method} ${url.pathname}`);
+      if (url.pathname.endsWith("/pause")) paused = true;
+      if (url.pathname.endsWith("/resume")) paused = false;
+      const cancel = /^\/api\/v1\/runs\/(.+)\/cancel$/.exec(url.pathname)?.[1];
+      if (cancel !== undefined) cancelled.add(cancel);
+      return json(200, {});
+    }
+    if (url.pathname === "/api/v1/events/stream") {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      return response.write(":\n\n");
+    }
+    if (url.pathname.startsWith("/api/")) {
+      const body = answer(url, { paused, cancelled });
+      return body === undefined ? json(404, { error: { code: "NOT_FOUND", message: `There is no ${url.pathname}.` } }) : json(200, body);
+    }
+    const file = path.join(built, path.normalize(url.pathname));
+    const known = path.extname(file) !== "" && existsSync(file) ? file : path.join(built, "index.html");
+    response.writeHead(200, {
+      "content-type": types[path.extname(known)] ?? "application/octet-stream",
+      // As the server sends it, so that what it forbids is seen here.
+      "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+    });
+    return createReadStream(known).pipe(response);
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    posted,
+    stop: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: Set<string> }): unknown {
+  const query = url.searchParams;
+  const parts = url.pathname.split("/").slice(3).map(decodeURIComponent);
+  const [what = "", name = "", of = "", which = "", more = ""] = parts;
+  const trigger = { ...fixtures.trigger, paused };
+  const runs = fixtures.runs.map((run) => (cancelled.has(run.id) ? { ...run, state: "cancelled" as const } : run));
+  const named = <T extends { name: string }>(list: T[]): unknown => (name === "" ? { items: list } : list.find((one) => one.name === name));
+  if (url.pathname === "/api/2.0/mlflow/runs/get") return fixtures.trackingRun;
+  if (url.pathname === "/api/2.0/mlflow/metrics/get-history") return fixtures.history;
+  switch (`${what} ${of}`) {
+    case "clock ":
+      return fixtures.clock;
+    case "events ": {
+      const wanted = query.get("types")?.split(",");
+      return { items: fixtures.events.filter((event) => wanted?.includes(event.type) ?? true) };
+    }
+    case "datasets ":
+      return named(fixtures.datasets);
+    case "datasets versions":
+      if (which !== "") return fixtures.versionDetail(Number(which));
+      return { items: name === "flights" ? fixtures.versions.filter((version) => (query.get("status") ?? version.status) === version.status) : [] };
+    case "feature-views ":
+      return named(fixtures.featureViews);
+    case "pipelines ":
+      return named(fixtures.pipelines);
+    case "runs ": {
+      if (name !== "") {
+        const run = runs.find((one) => one.id === name);
+        return run === undefined ? undefined : fixtures.runDetail(run);
+      }
+      const state = query.get("state");
+      const fits = runs.filter(
+        (run) =>
+          (state === null || run.state === state || (state === "active" && run.state === "running")) &&
+          (query.get("pipeline") ?? run.pipeline) === run.pipeline,
+      );
+      const after = fits.findIndex((run) => run.id === query.get("after")) + 1;
+      const items = fits.slice(after, after + Number(query.get("limit") ?? 100));
+      const last = items.at(-1);
+      return { items, ...(last !== undefined && after + items.length < fits.length ? { next: last.id } : {}) };
+    }
+    case "runs steps":
+      return more === "log" ? { ...fixtures.log, lines: query.get("from") === "0" ? fixtures.log.lines : [] } : undefined;
+    case "models ":
+      return named(fixtures.models);
+    case "models versions":
+      return which === "" ? { items: fixtures.modelVersions } : fixtures.modelVersion(Number(which));
+    case "endpoints ":
+      return named(fixtures.endpoints);
+    case "endpoints rollouts":
+      return { items: fixtures.rollouts };
+    case "endpoints predictions":
+      return { items: fixtures.predictions.slice(0, Number(query.get("limit"))) };
+    case "predictions ":
+      return fixtures.predictions.find((one) => one.id === name);
+    case "monitors ":
+      return named(fixtures.monitors);
+    case "monitors checks":
+      return { items: fixtures.checks.filter((check) => check.at >= (query.get("from") ?? "")) };
+    case "monitors performance":
+      return fixtures.performance;
+    case "triggers ":
+      return named([trigger]);
+    case "triggers firings":
+      return { items: fixtures.firings };
+    default:
+      return what === "lineage" ? fixtures.lineage : undefined;
+  }
+}
