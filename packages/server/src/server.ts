@@ -7,12 +7,13 @@ import { createFeatures, featuresRoutes } from "./features/index.js";
 import { createInference } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
-import { createPipelines, noTracking, pipelinesRoutes } from "./pipelines/index.js";
+import { createPipelines, pipelinesRoutes } from "./pipelines/index.js";
 import { openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
 import { createRegistry, registryRoutes } from "./registry/index.js";
 import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./serving/index.js";
+import { createTracking, trackingRoutes } from "./tracking/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
 
@@ -60,6 +61,8 @@ async function compose(platform: Platform): Promise<RunningServer> {
   const projects = createProjects(platform);
   projectsRoutes(app, projects, platform.objects);
 
+  const tracking = createTracking(platform, { access });
+  trackingRoutes(app, tracking, platform);
   const registry = createRegistry(platform);
   registryRoutes(app, registry, platform.objects);
 
@@ -80,7 +83,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
   const pipelines = createPipelines(platform, {
     projects,
     compute,
-    tracking: noTracking,
+    tracking: tracking.runTracker,
     stepKinds: [
       ...Object.values(validation.stepKinds),
       ...Object.values(datasets.stepKinds),
