@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { runProcess } from "./process.js";
+import { runProcess } from "../platform/index.js";
 import type { PythonScript } from "./types.js";
 
 /** The folder that holds the package `millrace`. */
@@ -35,6 +35,7 @@ export async function runScript(script: PythonScript): Promise<void> {
     timeoutMs: script.timeoutMs,
     signal: script.signal,
     maxLogBytes,
+    watchesServer: true,
     onLine(stream, said) {
       // Where the project's files were put is nobody's business.
       const text = said.replaceAll(`${script.folder}${path.sep}`, "");

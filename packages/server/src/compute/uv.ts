@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { access, mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { runProcess } from "./process.js";
+import { runProcess } from "../platform/index.js";
 import { stepEnvironment } from "./script.js";
 import type { Interpreter } from "./types.js";
 

@@ -11,6 +11,7 @@ export { newId } from "./ids.js";
 export { type Log, openLog } from "./log.js";
 export type { Metrics } from "./metrics.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
+export { type ProcessEnd, type ProcessOptions, runProcess } from "./process.js";
 export { platformRoutes } from "./routes.js";
 
 import type { Clock } from "./clock.js";
