@@ -4,7 +4,7 @@ import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { Counter } from "prom-client";
 import type { Features } from "../features/index.js";
 import type { Inference, LoadedModel } from "../inference/index.js";
-import { ApiError, invalid, literal, newId, notFound, type Platform } from "../platform/index.js";
+import { ApiError, identifier, invalid, literal, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import { openDeployments } from "./deployments.js";
@@ -304,9 +304,17 @@ export async function createServing(
     async loggedPredictions({ endpoint, sample, from, to }) {
       const { spec } = await definition(endpoint);
       const service = await on.features.service(spec.service);
+      // A date has no time of day.
+      const dates = [
+        ...service.request.map((column) => ({ ...column, name: `r_${column.name}` })),
+        ...service.features.map((f) => ({ ...f, name: `f_${f.name}` })),
+      ]
+        .filter(({ type }) => type === "date")
+        .map(({ name }) => `strftime(${identifier(name)}, '%Y-%m-%d') as ${identifier(name)}`)
+        .join(", ");
       return usePredictions(endpoint, { from, to }, async (connection, relation) => {
         const rows = await platform.duckdb.rows<Record<string, unknown>>(
-          `select * from (select * from ${relation}) using sample reservoir(${Math.trunc(sample)} rows) repeatable (1)`,
+          `select * ${dates === "" ? "" : `replace (${dates})`} from (select * from ${relation}) using sample reservoir(${Math.trunc(sample)} rows) repeatable (1)`,
           connection,
         );
         const columns = (prefix: string, of: { name: string }[]): Columns =>

@@ -1,5 +1,5 @@
 import path from "node:path";
-import { type DuckDBConnection, DuckDBTimestampTZValue } from "@duckdb/node-api";
+import type { DuckDBConnection } from "@duckdb/node-api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { sql } from "kysely";
 import { ApiError, identifier, type Platform, parquet } from "../../platform/index.js";
@@ -82,15 +82,16 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const timer = setInterval(() => void sealAll(), sealMs);
   timer.unref();
 
-  async function labels(endpoint: string, found: Segment[], id: string | undefined): Promise<{ id: string; label: number; at: Date }[]> {
+  /** Labels of what may lie in the segments, as JSON arrays: neither side makes an object of each on the way. */
+  async function labels(endpoint: string, found: Segment[], id: string | undefined): Promise<[ids: string, labels: string, moments: string]> {
     const oldest = found[0]?.from_at;
-    if (oldest === undefined) return [];
+    if (oldest === undefined) return ["[]", "[]", "[]"];
     // A label that came before its prediction is the exception: a day covers clocks that differ.
     const from = new Date(oldest.getTime() - 86_400_000);
-    const { rows } = await sql<{ id: string; label: number; at: Date }>`
-      select id, label, at from prediction_label
-      where endpoint = ${endpoint} and ${id === undefined ? sql`at >= ${from}` : sql`id = ${id}`}`.execute(platform.db);
-    return rows;
+    const { rows } = await sql<{ ids: string | null; labels: string | null; moments: string | null }>`
+      select json_agg(id)::text as ids, json_agg(label)::text as labels, json_agg((extract(epoch from at) * 1000000)::bigint)::text as moments
+      from prediction_label where endpoint = ${endpoint} and ${id === undefined ? sql`at >= ${from}` : sql`id = ${id}`}`.execute(platform.db);
+    return [rows[0]?.ids ?? "[]", rows[0]?.labels ?? "[]", rows[0]?.moments ?? "[]"];
   }
 
   return {
@@ -110,15 +111,11 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       const found = await segments(platform, endpoint, sought);
       const [paths, known] = await Promise.all([localPaths(platform, found), labels(endpoint, found, sought.id)]);
       return platform.duckdb.use(async (connection) => {
-        await connection.run("create temp table label (id varchar, label double, labelled_at timestamptz)");
-        const appender = await connection.createAppender("label", null, "temp");
-        for (const { id, label, at } of known) {
-          appender.appendVarchar(id);
-          appender.appendDouble(label);
-          appender.appendTimestampTZ(new DuckDBTimestampTZValue(BigInt(at.getTime()) * 1000n));
-          appender.endRow();
-        }
-        appender.closeSync();
+        await connection.run(
+          `create temp table label as select unnest(from_json($1::json, '["VARCHAR"]')) as id, unnest(from_json($2::json, '["DOUBLE"]')) as label,
+             make_timestamptz(unnest(from_json($3::json, '["BIGINT"]'))) as labelled_at`,
+          known,
+        );
         // The columns are those of the service now, whatever it was when the rows were logged.
         const schema = logSchema(service);
         await connection.run(`create temp table nothing (${columnList(schema)})`);
