@@ -11,6 +11,8 @@ export interface Series {
   /** Points alone, no line. */
   points?: boolean;
 }
+/** The height of the line that says the values under the cursor. */
+const legend = 22;
 const tokens = ["--accent", "--warn", "--info", "--bad", "--ok", "--muted"];
 
 /** Lines over x: seconds since 1970 where `time`, else plain numbers. Said to a screen reader by its latest values. */
@@ -49,7 +51,7 @@ export function Chart({
     const plot = new uPlot(
       {
         width: element.clientWidth,
-        height,
+        height: height - legend,
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
         scales: { x: { time }, ...(range === undefined ? {} : { y: { range } }) },
         cursor: { y: false },
@@ -76,8 +78,6 @@ export function Chart({
       [x, ...series.map((one) => one.values)],
       element,
     );
-    const legend = plot.root.querySelector(".u-legend")?.clientHeight ?? 0;
-    plot.setSize({ width: element.clientWidth, height: height - legend });
     const watch = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: height - legend }));
     watch.observe(element);
     return () => {

@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type FakeServer, startFakeServer } from "./testing/fake-server";
 import { runs } from "./testing/fixtures";
 
@@ -19,6 +19,7 @@ const built = path.join(folder, "dist");
 describe.skipIf(browserPath === undefined)("the console", () => {
   let server: FakeServer;
   let browser: Browser;
+  let context: BrowserContext;
   let page: Page;
   let wrong: string[];
   const running = runs[0]?.id ?? "";
@@ -32,20 +33,22 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     }
     server = await startFakeServer(built);
     browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
+    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
   });
   afterAll(async () => {
     await browser?.close();
     await server?.stop();
   });
-  beforeEach(async () => {
-    page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
-    page.setDefaultTimeout(8_000);
+  beforeEach(() => {
     wrong = [];
+  });
+  beforeAll(async () => {
+    page = await context.newPage();
+    page.setDefaultTimeout(8_000);
     page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
     page.on("pageerror", (error) => wrong.push(error.message));
     page.on("request", (request) => !request.url().startsWith(server.url) && !request.url().startsWith("data:") && wrong.push(`asked ${request.url()}`));
   });
-  afterEach(() => page.close());
   const open = (address: string) => page.goto(server.url + address, { waitUntil: "domcontentloaded" });
   const sees = (text: string | RegExp) => page.getByText(text).first().waitFor();
 
@@ -66,7 +69,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/endpoints/delay", /no error in 4,120 requests/],
     ["/endpoints/delay?tab=scores", /the last 200 predictions/],
     ["/predictions/f-1?node=dataset_version%2Fflights%2F5", "5 files"],
-    ["/monitors", "calm"],
+    ["/monitors", "1d"],
     ["/monitors/delay", "minute_of_day"],
     ["/monitors/delay?tab=months", "2013-05"],
     ["/triggers", "auc is 0.6712 on 2,210 labelled predictions, below 0.68"],
@@ -102,7 +105,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     expect(await table.getByText("succeeded").count()).toBe(0);
     expect(Number(await table.getAttribute("aria-rowcount"))).toBe(1 + runs.filter((run) => run.state === "failed" && run.pipeline === "delay").length);
     await open("/runs");
-    await sees("running");
+    await table.getByText("running").waitFor();
     expect(await page.getByRole("row").count()).toBeLessThan(70);
   });
 
@@ -140,6 +143,8 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     expect(await theme()).toBe("light");
     await toggle.click();
     expect(await theme()).toBe("dark");
+    await page.evaluate(() => localStorage.clear());
+    await page.emulateMedia({ colorScheme: "light" });
   });
 
   it("shows the replayed clock, and times relative to it that are exact on hover", async () => {

@@ -1,6 +1,6 @@
 import { Graph as Layout, layout } from "@dagrejs/dagre";
 import { useRouter } from "@tanstack/react-router";
-import { type Edge, Handle, MarkerType, type Node, type NodeProps, Position, ReactFlow } from "@xyflow/react";
+import { BaseEdge, type Edge, type EdgeProps, Handle, MarkerType, type Node, type NodeProps, Position, ReactFlow } from "@xyflow/react";
 import { type ReactNode, useMemo } from "react";
 import "@xyflow/react/dist/style.css";
 import { useTheme } from "./theme";
@@ -22,7 +22,6 @@ export interface Line {
   from: string;
   to: string;
   sides?: [Side, Side];
-  label?: string;
   /** Something moves here now. */
   alive?: boolean;
 }
@@ -35,23 +34,28 @@ function BoxView({ data: { box }, width, height }: NodeProps<BoxNode>) {
   const look = `pointer-events-auto block h-full w-full rounded-md border border-l-[3px] bg-panel px-2.5 py-1.5 text-left text-[12px] leading-[17px] ${
     bar[box.state === undefined ? "none" : stateTone(box.state)]
   } ${box.selected ? "border-accent ring-2 ring-accent/30" : "border-line"} ${box.href === undefined ? "" : "hover:bg-sunken"}`;
+  const state =
+    box.state === undefined ? null : (
+      <span className="ml-auto">
+        <State state={box.state} />
+      </span>
+    );
+  // Where there is only one line under the title, the state stands in it and leaves the kind its room.
+  const low = box.lines?.length === 1;
   const inside = (
     <>
       <span className="flex items-center gap-2">
         <span className="truncate text-[11px] text-muted">{box.kind}</span>
-        {box.state !== undefined && (
-          <span className="ml-auto">
-            <State state={box.state} />
-          </span>
-        )}
+        {!low && state}
       </span>
       <span className="block truncate text-[13px] font-semibold" title={box.title}>
         {box.title}
       </span>
       {box.lines?.map((line, i) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: lines have no identity but their place
-        <span key={i} className="block truncate text-muted">
-          {line}
+        <span key={i} className="flex items-center gap-2 text-muted">
+          <span className="truncate">{line}</span>
+          {low && state}
         </span>
       ))}
     </>
@@ -81,7 +85,28 @@ function BoxView({ data: { box }, width, height }: NodeProps<BoxNode>) {
     </div>
   );
 }
+const small = { width: 176, height: 66 };
 const nodeTypes = { box: BoxView };
+
+interface Point {
+  x: number;
+  y: number;
+}
+type RouteEdge = Edge<{ points: Point[] }, "route">;
+/** A line along the points that the layout gave it, around the boxes between, with its corners rounded. */
+function RouteView({ data, style, markerEnd }: EdgeProps<RouteEdge>) {
+  const [first, ...rest] = data?.points ?? [];
+  const last = rest.pop();
+  if (first === undefined || last === undefined) return null;
+  const path = rest.map((point, i) => {
+    const next = rest[i + 1] ?? last;
+    return `Q ${point.x} ${point.y} ${(point.x + next.x) / 2} ${(point.y + next.y) / 2}`;
+  });
+  return (
+    <BaseEdge path={`M ${first.x} ${first.y} ${path.join(" ")} L ${last.x} ${last.y}`} {...(style ? { style } : {})} {...(markerEnd ? { markerEnd } : {})} />
+  );
+}
+const edgeTypes = { route: RouteView };
 
 /** Boxes and the lines between them: where they say `at`, there; else laid out from left to right. */
 export function Graph({
@@ -89,7 +114,7 @@ export function Graph({
   boxes,
   lines,
   height,
-  size = { width: 172, height: 62 },
+  size = small,
 }: {
   label: string;
   boxes: Box[];
@@ -98,11 +123,12 @@ export function Graph({
   size?: { width: number; height: number };
 }) {
   const { drawn } = useTheme();
-  const nodes = useMemo<BoxNode[]>(() => {
-    const places = new Map<string, { x: number; y: number }>();
+  const { nodes, routes } = useMemo(() => {
+    const places = new Map<string, Point>();
+    const routes = new Map<string, Point[]>();
     if (boxes.some((box) => box.at === undefined)) {
       const graph = new Layout();
-      graph.setGraph({ rankdir: "LR", ranksep: 40, nodesep: 18 });
+      graph.setGraph({ rankdir: "LR", ranksep: 44, nodesep: 22, edgesep: 26 });
       graph.setDefaultEdgeLabel(() => ({}));
       for (const box of boxes) graph.setNode(box.id, { ...size });
       for (const line of lines) graph.setEdge(line.from, line.to);
@@ -111,24 +137,29 @@ export function Graph({
         const { x = 0, y = 0 } = graph.node(id);
         places.set(id, { x: x - size.width / 2, y: y - size.height / 2 });
       }
+      for (const edge of graph.edges()) routes.set(`${edge.v}→${edge.w}`, graph.edge(edge).points ?? []);
     }
-    return boxes.map((box) => ({ id: box.id, type: "box", position: box.at ?? places.get(box.id) ?? { x: 0, y: 0 }, data: { box }, ...size }));
+    const nodes = boxes.map((box): BoxNode => ({ id: box.id, type: "box", position: box.at ?? places.get(box.id) ?? { x: 0, y: 0 }, data: { box }, ...size }));
+    return { nodes, routes };
   }, [boxes, lines, size]);
   const edges = useMemo<Edge[]>(
     () =>
-      lines.map((line) => ({
-        id: `${line.from}→${line.to}`,
-        source: line.from,
-        target: line.to,
-        sourceHandle: `s${line.sides?.[0] ?? "right"}`,
-        targetHandle: `t${line.sides?.[1] ?? "left"}`,
-        type: "smoothstep",
-        animated: line.alive === true,
-        ...(line.label === undefined ? {} : { label: line.label, labelStyle: { fill: "var(--muted)", fontSize: 11 }, labelBgStyle: { fill: "var(--bg)" } }),
-        style: { stroke: line.alive ? "var(--accent)" : "var(--muted)", strokeWidth: 1.4, opacity: line.alive ? 1 : 0.6 },
-        markerEnd: { type: MarkerType.ArrowClosed, color: line.alive ? "var(--accent)" : "var(--muted)", width: 16, height: 16 },
-      })),
-    [lines],
+      lines.map((line) => {
+        const id = `${line.from}→${line.to}`;
+        const points = routes.get(id);
+        return {
+          id,
+          source: line.from,
+          target: line.to,
+          sourceHandle: `s${line.sides?.[0] ?? "right"}`,
+          targetHandle: `t${line.sides?.[1] ?? "left"}`,
+          ...(points === undefined ? { type: "smoothstep" } : { type: "route", data: { points } }),
+          animated: line.alive === true,
+          style: { stroke: line.alive ? "var(--accent)" : "var(--muted)", strokeWidth: 1.4, opacity: line.alive ? 1 : 0.6 },
+          markerEnd: { type: MarkerType.ArrowClosed, color: line.alive ? "var(--accent)" : "var(--muted)", width: 16, height: 16 },
+        };
+      }),
+    [lines, routes],
   );
   return (
     <section aria-label={label} style={{ height }}>
@@ -137,6 +168,7 @@ export function Graph({
         nodes={nodes}
         edges={edges}
         nodeTypes={nodeTypes}
+        edgeTypes={edgeTypes}
         colorMode={drawn === "dark" ? "dark" : "light"}
         style={{ background: "transparent" }}
         fitView

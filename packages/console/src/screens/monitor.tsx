@@ -36,7 +36,9 @@ export function Monitor() {
       }
       actions={<Choose label="Range" param="range" of={Object.keys(ranges)} all="all time" />}
     >
-      <Read query={monitor}>{({ last, checks: all }) => <Figures last={last} checks={all} />}</Read>
+      <Read query={monitor}>
+        {({ last, checks: all }) => <Figures last={last} labelled={checks.data?.items.findLast((check) => check.metrics.auc != null) ?? last} checks={all} />}
+      </Read>
       <Tabs
         param="tab"
         of={[
@@ -65,16 +67,16 @@ export function Monitor() {
   );
 }
 
-const Figures = ({ last, checks }: { last: MonitorCheck | null; checks: number }) => (
+const Figures = ({ last, labelled, checks }: { last: MonitorCheck | null; labelled: MonitorCheck | null; checks: number }) => (
   <div className="grid grid-cols-5 gap-3">
     <Figure name="Drift" value={share(last?.driftShare, 0)} note="of features over the threshold" {...(last?.drifted ? { tone: "warn" as const } : {})} />
     <Figure name="PSI of predictions" value={number(last?.predictionPsi, 3)} note="against the training rows" />
     <Figure
       name="AUC"
-      value={number(last?.metrics.auc)}
-      note={last === null ? "no check yet" : `on ${count(last.labelled)} labels of ${count(last.rows)} rows`}
+      value={number(labelled?.metrics.auc)}
+      note={labelled === null ? "no check yet" : `${count(labelled.labelled)} labels, to ${day(labelled.to)}`}
     />
-    <Figure name="Calibration error" value={number(last?.metrics.calibration_error)} note={`log loss ${number(last?.metrics.log_loss)}`} />
+    <Figure name="Calibration error" value={number(labelled?.metrics.calibration_error)} note={`log loss ${number(labelled?.metrics.log_loss)}`} />
     <Figure name="Checks" value={count(checks)} note={last?.version == null ? "" : `version ${last.version} answered`} />
   </div>
 );
@@ -85,7 +87,7 @@ function Drift({ of }: { of: MonitorCheck[] }) {
   const names = [...new Set(of.flatMap((check) => Object.keys(check.metrics)))].filter((name) => of.some((check) => check.metrics[name] != null));
   const alerts = of.filter((check) => check.alert !== null).reverse();
   return (
-    <div className="grid grid-cols-2 gap-3">
+    <div className="grid grid-cols-2 items-start gap-3">
       <Panel title="Features that drifted">
         <Chart
           label="Share of features that drifted"

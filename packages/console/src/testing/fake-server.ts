@@ -40,6 +40,7 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
     const known = path.extname(file) !== "" && existsSync(file) ? file : path.join(built, "index.html");
     response.writeHead(200, {
       "content-type": types[path.extname(known)] ?? "application/octet-stream",
+      "cache-control": known.includes(`${path.sep}assets${path.sep}`) ? "public, max-age=31536000, immutable" : "no-cache",
       // As the server sends it, so that what it forbids is seen here.
       "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
     });
