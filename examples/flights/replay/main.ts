@@ -13,7 +13,7 @@ import type { DatasetVersion, DatasetVersionDetail, Endpoint, FeatureComparison,
 import { type Client, openClient } from "./client.js";
 import { checkout, type Platform, startPlatform } from "./platform.js";
 import { summary } from "./summary.js";
-import { type InTheAir, liveAnHour, noTraffic } from "./traffic.js";
+import { type InTheAir, liveHours, noTraffic } from "./traffic.js";
 import { openWorld, type World } from "./world.js";
 
 const { values: options } = parseArgs({
@@ -96,9 +96,10 @@ async function live(world: World, platform: Platform, last: string): Promise<voi
       await client.post("/api/v1/pipelines/delay/runs", { params: { fault: "shuffled_labels" } });
       await runsFinished(client);
     }
-    for (let h = 0; h < 24; h++) {
-      await liveAnHour(world, client, new Date(day.getTime() + h * hour), pending, counts);
-      if (h % 6 === 5) await advance(client, new Date(day.getTime() + (h + 1) * hour).toISOString());
+    for (let h = 0; h < 24; h += 6) {
+      const to = new Date(day.getTime() + (h + 6) * hour);
+      await liveHours(world, client, new Date(day.getTime() + h * hour), to, pending, counts);
+      await advance(client, to.toISOString());
     }
     await runsFinished(client);
     await resumeAfterRollback(client);

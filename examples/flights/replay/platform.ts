@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export const checkout = fileURLToPath(new URL("../../../", import.meta.url));
-const command = path.join(checkout, "bin", "millrace");
+const command = process.env.MILLRACE_COMMAND ?? path.join(checkout, "bin", "millrace");
 
 export interface Platform {
   url: string;

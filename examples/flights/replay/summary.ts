@@ -48,7 +48,7 @@ export async function summary(client: Client, platform: Platform, { counts, comp
     print(
       [
         month,
-        String(checked.reduce((sum, c) => sum + c.rows, 0)).padStart(9),
+        String(counts.months.get(month) ?? 0).padStart(9),
         String(performance?.rows ?? 0).padStart(9),
         String(anomalies).padStart(10),
         (before === champion || before === "–" ? champion : `${before}→${champion}`).padStart(9),

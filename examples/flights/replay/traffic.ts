@@ -3,7 +3,8 @@ import type { Client } from "./client.js";
 import type { Flight, Rows, World } from "./world.js";
 
 const hour = 3_600_000;
-const atOnce = 8;
+/** Requests under way at once. */
+const atOnce = 16;
 
 export interface TrafficCounts {
   predictions: number;
@@ -13,24 +14,34 @@ export interface TrafficCounts {
   firstFailure: string | null;
   labels: number;
   versions: Map<number, number>;
+  /** Predictions of each month. */
+  months: Map<string, number>;
 }
-export const noTraffic = (): TrafficCounts => ({ predictions: 0, requests: 0, failed: 0, firstFailure: null, labels: 0, versions: new Map() });
+export const noTraffic = (): TrafficCounts => ({
+  predictions: 0,
+  requests: 0,
+  failed: 0,
+  firstFailure: null,
+  labels: 0,
+  versions: new Map(),
+  months: new Map(),
+});
 
 interface Inference {
   parameters?: { version?: number };
   outputs: { name: string; data: unknown[] }[];
 }
 
-/** Flights that were predicted and are in the air, by the hour in which their outcome becomes known. */
+/** Labels that become known, by the hour in which they do. */
 export type InTheAir = Map<number, { id: string; label: boolean }[]>;
 
-/** An hour of the world, in the order in which it happens. */
-export async function liveAnHour(world: World, client: Client, from: Date, pending: InTheAir, counts: TrafficCounts): Promise<void> {
-  const to = new Date(from.getTime() + hour);
+/**
+ * Some hours of the world. What becomes known in them is sent at once: a value carries the moment from which it holds, and a prediction
+ * sees only what holds at its own.
+ */
+export async function liveHours(world: World, client: Client, from: Date, to: Date, pending: InTheAir, counts: TrafficCounts): Promise<void> {
   const [weather, landings, departures] = await Promise.all([world.weather(from, to), world.landings(from, to), world.departures(from, to)]);
-  // A value carries the moment from which it holds: what comes in together is still seen by each prediction only from that moment on.
-  await push(client, "weather", weather, from);
-  await Promise.all([push(client, "origin_delays", landings, to), push(client, "carrier_delays", landings, to)]);
+  await Promise.all([push(client, "weather", weather, from), push(client, "origin_delays", landings, to), push(client, "carrier_delays", landings, to)]);
 
   const slots = new Map<string, Flight[]>();
   for (const flight of departures) {
@@ -45,12 +56,14 @@ export async function liveAnHour(world: World, client: Client, from: Date, pendi
     }),
   );
 
-  const known = pending.get(from.getTime());
-  pending.delete(from.getTime());
-  if (known !== undefined) {
-    await client.post("/api/v1/endpoints/delay/labels", { labels: known }, to.toISOString());
-    counts.labels += known.length;
+  const known: { id: string; label: boolean }[] = [];
+  for (const [at, labels] of pending) {
+    if (at >= to.getTime()) continue;
+    known.push(...labels);
+    pending.delete(at);
   }
+  if (known.length > 0) await client.post("/api/v1/endpoints/delay/labels", { labels: known }, to.toISOString());
+  counts.labels += known.length;
 }
 
 async function push(client: Client, view: string, rows: Rows, at: Date): Promise<void> {
@@ -91,6 +104,8 @@ async function predict(client: Client, moment: string, flights: Flight[], pendin
     return;
   }
   counts.predictions += flights.length;
+  const month = moment.slice(0, 7);
+  counts.months.set(month, (counts.months.get(month) ?? 0) + flights.length);
   const version = Number(body.parameters?.version);
   counts.versions.set(version, (counts.versions.get(version) ?? 0) + flights.length);
   flights.forEach((flight, i) => {
