@@ -23,6 +23,7 @@ export function Chart({
   time = false,
   height = 180,
   range,
+  plain = false,
   format = number,
 }: {
   label: string;
@@ -31,6 +32,8 @@ export function Chart({
   time?: boolean;
   height?: number;
   range?: [number, number] | undefined;
+  /** Without a mark at each value. */
+  plain?: boolean;
   format?: (value: number) => string;
 }) {
   const box = useRef<HTMLDivElement>(null);
@@ -55,7 +58,17 @@ export function Chart({
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
         scales: { x: { time }, ...(range === undefined ? {} : { y: { range } }) },
         cursor: { y: false },
-        axes: [axis, { ...axis, size: 58, values: (_plot, values) => values.map((value) => (value === null ? "" : format(value))) }],
+        padding: [8, 12, 0, 0],
+        axes: [
+          {
+            ...axis,
+            size: 28,
+            ...(time
+              ? { space: 64, values: (_plot: uPlot, values: number[], _axis: number, _space: number, step: number) => values.map((at) => moment(at, step)) }
+              : {}),
+          },
+          { ...axis, size: 58, values: (_plot, values) => values.map((value) => (value === null ? "" : format(value))) },
+        ],
         series: [
           {
             label: time ? "time (UTC)" : "x",
@@ -68,7 +81,7 @@ export function Chart({
               stroke,
               width: one.points ? 0 : 1.6,
               spanGaps: true,
-              points: { show: one.points === true || one.values.length < 40, size: one.points ? 7 : 4.5, fill: stroke },
+              points: { show: one.points === true || (!plain && one.values.length < 40), size: one.points ? 7 : 4.5, fill: stroke },
               value: (_plot: uPlot, value: number | null) => (value == null ? "–" : format(value)),
               ...(one.dashed ? { dash: [5, 4] } : {}),
             };
@@ -84,8 +97,13 @@ export function Chart({
       watch.disconnect();
       plot.destroy();
     };
-  }, [shown, height, time]);
+  }, [shown, height, time, plain]);
   const told = series.map((one) => `${one.name}: latest ${number(one.values.findLast((value) => value !== null))}`).join(", ");
   return <div ref={box} role="img" aria-label={`${label}. ${told}`} style={{ height }} className="w-full overflow-hidden" />;
 }
+/** A day, or an hour and minute where the ticks are closer. */
+const moment = (at: number, step: number): string => {
+  const iso = new Date(at * 1_000).toISOString();
+  return step >= 86_400 ? iso.slice(0, 10) : iso.slice(11, step < 60 ? 19 : 16);
+};
 export const seconds = (at: string): number => Date.parse(at) / 1_000;

@@ -24,7 +24,7 @@ export function bytes(value: number | null | undefined): string {
 
 export function duration(ms: number | null | undefined): string {
   if (ms == null) return "–";
-  if (ms < 1) return `${ms.toPrecision(2)} ms`;
+  if (ms < 20) return `${Number(ms.toPrecision(2))} ms`;
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
   if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;

@@ -1,9 +1,9 @@
 import type { Endpoint as EndpointBody, Prediction, Rollout } from "@millrace/sdk/api";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { Fragment, useEffect, useState } from "react";
+import { Fragment } from "react";
 import { type Listed, send, useApi } from "../api";
-import { Chart } from "../chart";
+import { Chart, seconds } from "../chart";
 import { count, duration, number, share, value } from "../format";
 import { Ask, Badge, Empty, Facts, Figure, Page, Panel, Read, State, Table, Tabs, Time } from "../ui";
 import { useUrl } from "../url";
@@ -71,10 +71,9 @@ const Figures = ({ of }: { of: EndpointBody }) => (
   </div>
 );
 
-/** How the traffic is split now, and its rate since the screen was opened. */
+/** How the traffic is split now, and who answered the last predictions. */
 function Traffic({ of }: { of: EndpointBody }) {
-  const [seen, setSeen] = useState<{ at: number; rate: number; p99: number | null }[]>([]);
-  useEffect(() => setSeen((old) => [...old, { at: Date.now() / 1_000, rate: of.requestsPerSecond, p99: of.latency.p99Ms }].slice(-400)), [of]);
+  const recent = useApi<Listed<Prediction>>(`/endpoints/${of.name}/predictions?limit=1000`, 30_000);
   const weight = of.candidate === null ? 0 : of.weight;
   return (
     <Panel title="Traffic">
@@ -87,21 +86,43 @@ function Traffic({ of }: { of: EndpointBody }) {
           {of.stable === null ? "nothing is deployed" : `version ${of.stable}: ${share(1 - weight, 0)}`}
         </div>
         {weight > 0 && (
-          <div className="overflow-hidden whitespace-nowrap bg-info px-1" style={{ width: `${weight * 100}%` }}>{`${of.candidate}: ${share(weight, 0)}`}</div>
+          <div className="overflow-hidden whitespace-nowrap bg-warn text-center" style={{ width: `${weight * 100}%` }}>
+            {`${of.candidate}: ${share(weight, 0)}`}
+          </div>
         )}
       </div>
-      {seen.some((one) => one.rate > 0) && (
-        <div className="pt-2">
-          <Chart
-            label="Requests per second"
-            time
-            x={seen.map((one) => one.at)}
-            series={[{ name: "requests/s", values: seen.map((one) => one.rate) }]}
-            height={130}
-          />
-        </div>
-      )}
+      {recent.data !== undefined && recent.data.items.length > 1 && <Answered of={recent.data.items} />}
     </Panel>
+  );
+}
+
+/** The last predictions by the version that answered, in forty equal parts of their time. */
+function Answered({ of }: { of: Prediction[] }) {
+  const times = of.map((one) => seconds(one.at));
+  const [from, to] = [Math.min(...times), Math.max(...times)];
+  const width = (to - from) / 40;
+  if (width === 0) return null;
+  const versions = [...new Set(of.map((one) => one.version))].sort((a, b) => a - b);
+  const counts = versions.map(() => Array.from({ length: 40 }, () => 0));
+  of.forEach((one, i) => {
+    const bins = counts[versions.indexOf(one.version)] ?? [];
+    const bin = Math.min(39, Math.floor(((times[i] ?? from) - from) / width));
+    bins[bin] = (bins[bin] ?? 0) + 1;
+  });
+  return (
+    <div className="pt-2">
+      <p className="text-[12px] text-muted">
+        the last {count(of.length)} predictions, in each {duration(width * 1_000)} of the platform's time
+      </p>
+      <Chart
+        label="Predictions by version"
+        time
+        x={Array.from({ length: 40 }, (_, i) => from + (i + 0.5) * width)}
+        series={versions.map((version, i) => ({ name: `version ${version}`, values: counts[i] ?? [], points: false }))}
+        height={150}
+        plain
+      />
+    </div>
   );
 }
 
@@ -176,12 +197,19 @@ function Predictions({ endpoint, scores }: { endpoint: string; scores: boolean }
                     </>
                   ),
                 },
-                { head: "Score", right: true, cell: (one) => <b className="font-medium">{number(one.prediction, 3)}</b> },
+                { head: "Score", right: true, cell: (one) => <b className="font-medium">{one.prediction.toFixed(3)}</b> },
                 { head: "Label", right: true, cell: (one) => (one.label === null ? <span className="text-muted">–</span> : one.label) },
                 {
                   head: "Request",
                   wide: true,
-                  cell: (one) => <span className="line-clamp-1 text-muted">{Object.values(one.request).map(value).join(" · ")}</span>,
+                  cell: (one) => (
+                    <span className="line-clamp-1 text-muted">
+                      {Object.values(one.request)
+                        .filter((part) => !isMoment(part))
+                        .map(value)
+                        .join(" · ")}
+                    </span>
+                  ),
                 },
                 {
                   head: "Features",
@@ -221,6 +249,8 @@ export const FeatureValues = ({ of }: { of: Record<string, unknown> }) => (
     ))}
   </dl>
 );
+
+const isMoment = (part: unknown): boolean => typeof part === "string" && /^\d{4}-\d\d-\d\dT/.test(part);
 
 /** How the last predictions spread over 0 to 1, and how many of each bin turned out positive. */
 function Scores({ of }: { of: Prediction[] }) {

@@ -1,7 +1,7 @@
-import type { Dataset, Endpoint, Event, FeatureView, Model, Monitor, Pipeline, Run, Trigger } from "@millrace/sdk/api";
+import type { Dataset, Endpoint, Event, FeatureView, Model, Monitor, MonitorCheck, Pipeline, Run, Trigger } from "@millrace/sdk/api";
 import { useMemo } from "react";
 import { type Listed, useApi, useClock } from "../api";
-import { count, counted, number, relative, share } from "../format";
+import { count, counted, day, number, relative, share } from "../format";
 import { type Box, Graph, type Line } from "../graph";
 import { eventColumns } from "../told";
 import { Choose, Empty, Figure, Page, Panel, Read, Table } from "../ui";
@@ -55,7 +55,12 @@ export function Loop() {
   const { boxes, lines, height } = useMemo(() => draw(parts, minute), [parts, minute]);
 
   const predictions = parts.endpoints.reduce((sum, one) => sum + one.predictions, 0);
-  const last = parts.monitors.map((one) => one.last).find((one) => one !== null);
+  const watched = parts.monitors.find((one) => one.last !== null);
+  const last = watched?.last;
+  // Labels come later than predictions: the newest check that had some says how good the service is.
+  const since = last == null ? "" : new Date(Date.parse(last.at) - 14 * 86_400_000).toISOString();
+  const checks = useApi<Listed<MonitorCheck>>(watched === undefined ? undefined : `/monitors/${watched.name}/checks?from=${since}`);
+  const labelled = checks.data?.items.toSorted((a, b) => b.at.localeCompare(a.at)).find((check) => check.metrics.auc != null);
   const quarantined = parts.datasets.reduce((sum, one) => sum + one.quarantined, 0);
   const active = parts.pipelines.filter((one) => one.lastRun?.state === "running" || one.lastRun?.state === "queued").length;
   return (
@@ -87,8 +92,8 @@ export function Loop() {
         />
         <Figure
           name="AUC when labelled"
-          value={number(last?.metrics.auc)}
-          note={last === undefined ? "no check yet" : `${count(last.labelled)} labels, ${relative(Date.parse(last.at), minute)}`}
+          value={number(labelled?.metrics.auc)}
+          note={labelled === undefined ? "no check with labels yet" : `${count(labelled.labelled)} labels, to ${day(labelled.to)}`}
         />
         <Figure
           name="Drift"
@@ -146,7 +151,10 @@ function draw(parts: Parts, now: number): { boxes: Box[]; lines: Line[]; height:
       title: one.name,
       state: one.quarantined > 0 ? "quarantined" : one.latest === null ? "empty" : "accepted",
       href: `/datasets/${one.name}`,
-      lines: one.latest === null ? ["waits for its first file"] : [`version ${one.latest.version} · ${count(one.latest.rows)} rows`, one.latest.added.file],
+      lines:
+        one.latest === null
+          ? ["waits for its first file", one.mode]
+          : [`version ${one.latest.version} · ${count(one.latest.rows)} rows`, one.latest.added.file],
     });
   });
   pipelines.forEach((one, i) => {

@@ -156,17 +156,17 @@ const metricNames = ["auc", "log_loss", "brier", "calibration_error", "mean_pred
 function Report({ of }: { of: EvaluationReport }) {
   const { candidate, champion } = of;
   return (
-    <div className="grid grid-cols-2 gap-4">
+    <div className="grid grid-cols-[minmax(0,5fr)_minmax(0,4fr)] gap-4">
       <div>
         <Table
           label="Metrics of candidate and champion"
           rows={[...metricNames]}
           id={(metric) => metric}
           columns={[
-            { head: "Metric", wide: true, cell: (metric) => words(metric) },
+            { head: "Metric", wide: true, cell: (metric) => <span className="whitespace-nowrap">{words(metric)}</span> },
             { head: "This version", right: true, cell: (metric) => number(candidate[metric]) },
             {
-              head: champion === null ? "Champion then" : `Champion then (${of.championVersion ?? ""})`,
+              head: of.championVersion === null ? "Champion then" : `Against ${of.championVersion.replace("/", " ")}`,
               right: true,
               cell: (metric) => number(champion?.[metric]),
             },

@@ -88,28 +88,33 @@ function Drift({ of }: { of: MonitorCheck[] }) {
   const alerts = of.filter((check) => check.alert !== null).reverse();
   return (
     <div className="grid grid-cols-2 items-start gap-3">
-      <Panel title="Features that drifted">
-        <Chart
-          label="Share of features that drifted"
-          time
-          x={x}
-          range={[0, 1]}
-          format={(one) => share(one, 0)}
-          series={[{ name: "share of features", values: of.map((check) => check.driftShare) }]}
-          height={170}
-        />
-      </Panel>
-      <Panel title="AUC as labels came">
-        <Chart label="AUC over time" time x={x} series={[{ name: "AUC", values: metric("auc") }]} height={170} />
-      </Panel>
-      <Heat of={of} />
       <div className="space-y-3">
+        <Panel title="Features that drifted">
+          <Chart
+            label="Share of features that drifted"
+            time
+            x={x}
+            range={[0, 1]}
+            series={[
+              { name: "share of features", values: of.map((check) => check.driftShare) },
+              { name: "PSI of predictions", values: of.map((check) => check.predictionPsi), dashed: true },
+            ]}
+            height={160}
+            plain
+          />
+        </Panel>
+        <Heat of={of} />
+      </div>
+      <div className="space-y-3">
+        <Panel title="AUC as labels came">
+          <Chart label="AUC over time" time x={x} series={[{ name: "AUC", values: metric("auc") }]} height={160} plain />
+        </Panel>
         {names
           .filter((name) => name !== "auc" && name !== "mean_prediction")
           .slice(0, 2)
           .map((name) => (
             <Panel key={name} title={words(name)}>
-              <Chart label={`${words(name)} over time`} time x={x} series={[{ name: words(name), values: metric(name) }]} height={130} />
+              <Chart label={`${words(name)} over time`} time x={x} series={[{ name: words(name), values: metric(name) }]} height={120} plain />
             </Panel>
           ))}
         <Panel title={`Alerts (${alerts.length})`}>

@@ -72,6 +72,14 @@ const screenOf = ({ kind, id }: LineageNode): string | undefined => {
   return undefined;
 };
 
+/** Without the steps: what they read and made is their run's. */
+function withoutSteps({ root, nodes, edges }: Lineage): Lineage {
+  const steps = new Set(nodes.flatMap((one) => (one.kind === "step" ? [one.id] : [])));
+  const own = (id: string): string => (steps.has(id) ? `run/${id.split("/")[1]}` : id);
+  const pairs = new Map(edges.map((edge) => [`${own(edge.from)} ${own(edge.to)}`, { from: own(edge.from), to: own(edge.to) }]));
+  return { root, nodes: nodes.filter((one) => !steps.has(one.id)), edges: [...pairs.values()].filter((edge) => edge.from !== edge.to) };
+}
+
 /** The files of one version as one node where they are many. */
 function gathered({ nodes, edges }: Lineage): Pick<Lineage, "nodes" | "edges"> {
   const kinds = new Map(nodes.map((one) => [one.id, one.kind]));
@@ -97,27 +105,38 @@ function gathered({ nodes, edges }: Lineage): Pick<Lineage, "nodes" | "edges"> {
   };
 }
 function LineageView({ of, id }: { of: Lineage; id: string }) {
-  const [{ node }] = useUrl();
-  const shown = useMemo(() => gathered(of), [of]);
+  const [{ node, steps }, change] = useUrl();
+  const shown = useMemo(() => gathered(steps === "shown" ? of : withoutSteps(of)), [of, steps]);
   const boxes = useMemo<Box[]>(
     () =>
       shown.nodes.map((one) => ({
         id: one.id,
         kind: words(one.kind),
-        title: one.label,
+        title: one.kind === "run" ? one.label.replace(/\b[0-9a-f]{24}([0-9a-f]{8})\b/, "$1") : one.label,
         lines: [facts(one)],
         selected: one.id === node,
-        href: `/predictions/${encodeURIComponent(id)}?${new URLSearchParams({ node: one.id })}`,
+        href: `/predictions/${encodeURIComponent(id)}?${new URLSearchParams({ ...(steps === undefined ? {} : { steps }), node: one.id })}`,
       })),
-    [shown, node, id],
+    [shown, node, id, steps],
   );
   // Edges lead to what a thing was made from; they are drawn from the sources to the prediction.
   const lines = useMemo<Line[]>(() => shown.edges.map((edge) => ({ from: edge.to, to: edge.from })), [shown]);
   const chosen = shown.nodes.find((one) => one.id === node);
   const screen = chosen === undefined ? undefined : screenOf(chosen);
   return (
-    <Panel title="Lineage" actions={<span className="text-muted">from the files and the commit on the left to this prediction on the right</span>} flush>
-      <Graph label="Lineage of the prediction" boxes={boxes} lines={lines} height={400} />
+    <Panel
+      title="Lineage"
+      actions={
+        <>
+          <span className="text-muted">from files and commit, on the left, to this prediction</span>
+          <button type="button" className="button" onClick={() => change({ steps: steps === "shown" ? undefined : "shown" })}>
+            {steps === "shown" ? "Without steps" : "With steps"}
+          </button>
+        </>
+      }
+      flush
+    >
+      <Graph label="Lineage of the prediction" boxes={boxes} lines={lines} height={330} />
       {chosen !== undefined && (
         <div className="border-t border-line p-3">
           <h3 className="pb-1 font-semibold">
@@ -134,9 +153,20 @@ function LineageView({ of, id }: { of: Lineage; id: string }) {
     </Panel>
   );
 }
-const facts = (node: LineageNode): string =>
-  Object.values(node.facts)
-    .filter((fact) => typeof fact !== "object")
-    .slice(0, 2)
-    .map(value)
-    .join(" · ");
+/** The fact that tells most of a node of this kind. */
+const telling: Record<string, string> = {
+  prediction: "probability",
+  model_version: "auc",
+  run: "state",
+  step: "kind",
+  dataset_version: "rows",
+  file: "rows",
+  project_version: "by",
+  commit: "dirty",
+};
+function facts({ kind, facts: of }: LineageNode): string {
+  const name = telling[kind] ?? "";
+  const fact = of[name];
+  if (kind === "commit") return fact === true ? "with changes not committed" : "as committed";
+  return fact === undefined ? "" : typeof fact === "number" ? `${words(name)} ${number(fact)}` : value(fact);
+}
