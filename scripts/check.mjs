@@ -1,4 +1,4 @@
-// What a machine can see without running anything: types, format and lint, direction of dependencies.
+// What a machine can see without running anything: types, format and lint, direction of dependencies, dead code.
 import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,6 +13,7 @@ const checks = [
     "depcruise",
     ["--config", ".dependency-cruiser.cjs", "packages/sdk/src", "packages/server/src", "packages/cli/src", "packages/console/src"],
   ],
+  ["dead code", "knip", ["--no-progress"]],
 ];
 let failed = 0;
 for (const [what, tool, args] of checks) {

@@ -2,7 +2,7 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypt
 import type { IncomingMessage } from "node:http";
 import { sql } from "kysely";
 import { ApiError, conflict, invalid, type Permission, type Platform, type Principal } from "../platform/index.js";
-import type { Access, Role } from "./index.js";
+import type { Access, Role } from "./types.js";
 
 /** What each role may do. Viewers read; editors change; admins also say who else may. */
 const allowed: Record<Role, (permission: Permission) => boolean> = {

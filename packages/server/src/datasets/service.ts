@@ -3,10 +3,10 @@ import type { Dataset, DatasetVersion, DatasetVersionDetail } from "@millrace/sd
 import { ApiError, type Digest, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Validation } from "../validation/index.js";
-import type { Datasets } from "./index.js";
 import { detailOf, ingest } from "./ingest.js";
 import { readDatasetStep, splitByTimeStep } from "./steps.js";
 import * as store from "./store.js";
+import type { Datasets } from "./types.js";
 import { lookIntoFolders } from "./watch.js";
 
 const gigabyte = 1024 ** 3;

@@ -4,7 +4,7 @@ export { onnxFile } from "./artifacts.js";
 export { batchRows, modelInput, streamColumns } from "./columns.js";
 export { judgeGates } from "./gates.js";
 export { binaryMetrics, calibrationBins } from "./metrics.js";
-export type { RegisteredVersion, Scorer, ScorerSource, VersionRegistry } from "./ports.js";
+export type { RegisteredVersion, ScorerSource, VersionRegistry } from "./ports.js";
 
 import type { StepKind } from "../pipelines/step.js";
 import type { Platform } from "../platform/index.js";

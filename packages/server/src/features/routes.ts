@@ -2,7 +2,7 @@ import { FeatureComparison, FeaturePush, FeatureView, OnlineFeatures, OnlineRead
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Http, invalid } from "../platform/index.js";
-import type { Features } from "./index.js";
+import type { Features } from "./types.js";
 
 const tags = ["features"];
 const ByName = Type.Object({ name: Name });

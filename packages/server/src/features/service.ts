@@ -4,13 +4,13 @@ import { ApiError, invalid, type Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { openCache } from "./cache.js";
 import { compareWithOffline } from "./check.js";
-import type { Features, LoggedPredictions } from "./index.js";
 import { materialize } from "./materialize.js";
 import { readOnline } from "./online.js";
 import { readPush } from "./push.js";
 import { historicalFeaturesStep } from "./step.js";
 import * as store from "./store.js";
 import { formatTime } from "./times.js";
+import type { Features, LoggedPredictions } from "./types.js";
 import { openViews, type View } from "./views.js";
 
 const deadlock = "40P01";

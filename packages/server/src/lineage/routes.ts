@@ -1,7 +1,7 @@
 import { Lineage } from "@millrace/sdk/api";
 import { Type } from "@sinclair/typebox";
 import type { Http } from "../platform/index.js";
-import type { LineageService } from "./index.js";
+import type { LineageService } from "./types.js";
 
 export function lineageRoutes(app: Http, lineage: LineageService): void {
   app.get(

@@ -5,7 +5,7 @@ import { invalid, notFound } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
-import type { LineageService } from "./index.js";
+import type { LineageService } from "./types.js";
 
 interface On {
   projects: Pick<Projects, "version">;

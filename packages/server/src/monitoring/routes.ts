@@ -2,7 +2,7 @@ import { Monitor, MonitorCheck, Page, PageQuery, Performance, PerformanceQuery }
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Http, invalid } from "../platform/index.js";
-import type { Monitoring } from "./index.js";
+import type { Monitoring } from "./types.js";
 
 const tags = ["monitors"];
 const ByName = Type.Object({ name: Name });

@@ -8,8 +8,8 @@ import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
 import { countInto, populationStability } from "./distribution.js";
-import type { Monitoring } from "./index.js";
 import { type Reference, referenceOf } from "./reference.js";
+import type { Monitoring } from "./types.js";
 
 /** After a pause, so many missed checks are made up for; older ones are not. */
 const mostMissed = 62;

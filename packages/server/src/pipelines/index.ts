@@ -2,5 +2,5 @@
 export { pipelinesRoutes } from "./routes.js";
 export { createPipelines } from "./service.js";
 export type { StepKind } from "./step.js";
-export { noTracking, type RunTracker } from "./tracker.js";
+export type { RunTracker } from "./tracker.js";
 export type { Pipelines } from "./types.js";

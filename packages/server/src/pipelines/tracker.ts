@@ -1,5 +1,3 @@
-import { newId } from "../platform/index.js";
-
 /** What pipelines need of the tracking: each run of a pipeline is a tracked run, which its Python steps log to. */
 export interface RunTracker {
   begin(run: { experiment: string; runName: string; tags: Record<string, string> }): Promise<{ runId: string }>;
@@ -10,12 +8,3 @@ export interface RunTracker {
   /** Environment variables by which a Python step logs to the run: MLFLOW_TRACKING_URI, MLFLOW_RUN_ID and what else the client reads. */
   environment(runId: string): Record<string, string>;
 }
-
-/** Keeps nothing. */
-export const noTracking: RunTracker = {
-  begin: async () => ({ runId: newId() }),
-  end: async () => {},
-  logParams: async () => {},
-  logMetrics: async () => {},
-  environment: () => ({}),
-};

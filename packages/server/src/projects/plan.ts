@@ -1,6 +1,6 @@
 import type { Change } from "@millrace/sdk/api";
 import type { ProjectSpec } from "@millrace/sdk/spec";
-import type { DefinitionKind } from "./index.js";
+import type { DefinitionKind } from "./types.js";
 
 export interface NamedSpec {
   kind: DefinitionKind;

@@ -4,7 +4,7 @@ import { Page, Plan, ProjectVersion } from "@millrace/sdk/api";
 import { Digest as DigestText, Name, ProjectSpec } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Digest, type Http, invalid, notFound, type ObjectStore } from "../platform/index.js";
-import type { Projects } from "./index.js";
+import type { Projects } from "./types.js";
 
 const gigabyte = 1024 ** 3;
 const largestObject = 2 * gigabyte;

@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import type { Plan, ProjectVersion } from "@millrace/sdk/api";
 import type { ProjectSpec } from "@millrace/sdk/spec";
 import { ApiError, conflict, type Digest, invalid, notFound, type Platform } from "../platform/index.js";
-import type { Definition, DefinitionKind, ProjectSource, Projects } from "./index.js";
 import { canonical, changes, definitionsOf } from "./plan.js";
 import {
   allDefinitions,
@@ -16,6 +15,7 @@ import {
   type VersionRow,
   writeDefinition,
 } from "./store.js";
+import type { Definition, DefinitionKind, ProjectSource, Projects } from "./types.js";
 
 /** For how long `get` answers from memory without asking whether another process applied something. */
 const trustMs = 100;

@@ -1,7 +1,7 @@
 import type { ProjectSpec } from "@millrace/sdk/spec";
 import { type Kysely, sql, type Transaction } from "kysely";
-import type { DefinitionKind } from "./index.js";
 import type { NamedSpec } from "./plan.js";
+import type { DefinitionKind } from "./types.js";
 
 type Db = Kysely<unknown>;
 

@@ -1,7 +1,7 @@
 /** For tests: a project's definitions without the document around them. */
 import type { Plan, ProjectVersion } from "@millrace/sdk/api";
 import type { ProjectSpec } from "@millrace/sdk/spec";
-import type { Projects } from "./index.js";
+import type { Projects } from "./types.js";
 
 /** A whole document from what a test cares for. */
 export function projectSpec(part: Partial<ProjectSpec>): ProjectSpec {

@@ -1,7 +1,7 @@
 import { Model, ModelVersion, ModelVersionDetail, Page, PageQuery } from "@millrace/sdk/api";
 import { Type } from "@sinclair/typebox";
 import { type Digest, type Http, notFound, type ObjectStore } from "../platform/index.js";
-import type { Registry } from "./index.js";
+import type { Registry } from "./types.js";
 
 export function registryRoutes(app: Http, registry: Registry, objects: ObjectStore): void {
   const read = { config: { permission: "models:read" as const } };

@@ -1,7 +1,6 @@
 import type { Model, ModelVersion } from "@millrace/sdk/api";
 import type { RegisteredVersion } from "../evaluation/index.js";
 import { invalid, notFound, type Platform } from "../platform/index.js";
-import type { Registry } from "./index.js";
 import {
   findByAlias,
   findByDigest,
@@ -16,6 +15,7 @@ import {
   type VersionRow,
   writeAlias,
 } from "./store.js";
+import type { Registry } from "./types.js";
 
 export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock">): Registry {
   const { db, events, clock } = platform;

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { errorAnswer, type Http, type Permission, type Platform } from "../platform/index.js";
 import { createArtifacts } from "./artifacts.js";
 import { codeFor, invalidValue } from "./errors.js";
-import type { Experiment, KeyValue, Metric, Search, TrackedRun, Tracking, View } from "./index.js";
+import type { Experiment, KeyValue, Metric, Search, TrackedRun, Tracking, View } from "./types.js";
 
 const largestBody = 32 * 1024 * 1024;
 const prefixes = ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow"];

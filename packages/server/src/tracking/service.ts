@@ -3,9 +3,9 @@ import { type RawBuilder, sql, type Transaction } from "kysely";
 import type { Access } from "../access/index.js";
 import type { Platform } from "../platform/index.js";
 import { exists, invalidValue, missing, wrongState } from "./errors.js";
-import type { KeyValue, Metric, Search, TrackedRun, Tracking, View } from "./index.js";
 import { order, where } from "./search.js";
 import { experimentSearch, findExperiments, findRuns, insertMetrics, insertParams, readHistory, runSearch, upsertTags } from "./store.js";
+import type { KeyValue, Metric, TrackedRun, Tracking, View } from "./types.js";
 
 const largest = { key: 250, param: 6_000, tag: 8_000, metrics: 1_000, params: 100, tags: 100 };
 /** A pipeline's step has this long to log to its run. */
@@ -204,5 +204,3 @@ function checkKeyValues(list: KeyValue[], most: number, what: string): void {
     if (value.length > most) throw invalidValue(`The value of the ${what} '${key}' has ${value.length} characters; at most ${most} are kept.`);
   }
 }
-
-export type { Search };

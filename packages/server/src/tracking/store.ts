@@ -1,7 +1,7 @@
 import { type RawBuilder, sql, type Transaction } from "kysely";
 import type { Database } from "../platform/index.js";
-import type { Experiment, KeyValue, Metric, TrackedRun } from "./index.js";
 import type { Searchable } from "./search.js";
+import type { Experiment, KeyValue, Metric, TrackedRun } from "./types.js";
 
 type Db = Database | Transaction<unknown>;
 type Sql = RawBuilder<unknown>;

@@ -1,15 +1,4 @@
 /** Triggers: what starts a run by itself. */
-import type { Firing, Trigger } from "@millrace/sdk/api";
-
 export { triggersRoutes } from "./routes.js";
 export { createTriggers } from "./service.js";
-
-export interface Triggers {
-  triggers(): Promise<Trigger[]>;
-  /** Throws a 404 where there is none. */
-  trigger(name: string): Promise<Trigger>;
-  /** Newest first. */
-  firings(name: string, limit: number): Promise<Firing[]>;
-  /** A paused trigger starts nothing; cron moments that pass are gone, and what still holds at the end of the pause counts then. */
-  setPaused(name: string, paused: boolean): Promise<Trigger>;
-}
+export type { Triggers } from "./types.js";

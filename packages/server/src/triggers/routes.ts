@@ -2,7 +2,7 @@ import { Firing, Page, Trigger } from "@millrace/sdk/api";
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import type { Http } from "../platform/index.js";
-import type { Triggers } from "./index.js";
+import type { Triggers } from "./types.js";
 
 const tags = ["triggers"];
 const ByName = Type.Object({ name: Name });

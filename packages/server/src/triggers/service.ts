@@ -6,7 +6,6 @@ import type { Pipelines } from "../pipelines/index.js";
 import { ApiError, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import { describe, type Found, look, nextMoment } from "./conditions.js";
-import type { Triggers } from "./index.js";
 import {
   type FiringRow,
   insertFiring,
@@ -20,6 +19,7 @@ import {
   unasked,
   writeState,
 } from "./store.js";
+import type { Triggers } from "./types.js";
 
 export function createTriggers(
   platform: Pick<Platform, "db" | "events" | "clock" | "log">,

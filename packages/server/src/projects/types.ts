@@ -1,0 +1,62 @@
+import type { Plan, ProjectVersion } from "@millrace/sdk/api";
+import type {
+  DatasetSpec,
+  EndpointSpec,
+  EntitySpec,
+  FeatureServiceSpec,
+  FeatureViewSpec,
+  MonitorSpec,
+  PipelineSpec,
+  ProjectSpec,
+  SchemaSpec,
+  TriggerSpec,
+} from "@millrace/sdk/spec";
+
+export interface DefinitionKinds {
+  dataset: DatasetSpec;
+  schema: SchemaSpec;
+  entity: EntitySpec;
+  feature_view: FeatureViewSpec;
+  feature_service: FeatureServiceSpec;
+  pipeline: PipelineSpec;
+  endpoint: EndpointSpec;
+  monitor: MonitorSpec;
+  trigger: TriggerSpec;
+}
+export type DefinitionKind = keyof DefinitionKinds;
+export interface Definition<K extends DefinitionKind> {
+  kind: K;
+  name: string;
+  spec: DefinitionKinds[K];
+  project: string;
+  /** The project version that last changed it. */
+  projectVersion: number;
+}
+
+/** A version of a project: its code's files, its folder on the client's machine, its commit. */
+export interface ProjectSource {
+  version: number;
+  files: { path: string; digest: string; size: number }[];
+  folder: string;
+  commit: string | null;
+  dirty: boolean;
+}
+
+export interface Projects {
+  /** The definition as applied last, from memory; another process's change is seen within a tenth of a second. */
+  get<K extends DefinitionKind>(kind: K, name: string): Promise<Definition<K> | undefined>;
+  /** As `get`, and a 404 where there is none. */
+  require<K extends DefinitionKind>(kind: K, name: string): Promise<Definition<K>>;
+  /** All definitions of a kind by name. Never older than what was committed before the call. */
+  list<K extends DefinitionKind>(kind: K): Promise<Definition<K>[]>;
+  /** The newest version of a project. */
+  current(project: string): Promise<ProjectSource>;
+  /** One version of a project: what a run that began with it goes on with. */
+  version(project: string, version: number): Promise<ProjectSource & ProjectVersion>;
+  /** The newest version of every project. */
+  projects(): Promise<ProjectVersion[]>;
+  /** What `apply` would change. */
+  plan(spec: ProjectSpec): Promise<Plan>;
+  /** Makes the document the project's newest version, whole or not at all; what is applied already makes no version. */
+  apply(spec: ProjectSpec, by: string): Promise<Plan & ProjectVersion>;
+}
