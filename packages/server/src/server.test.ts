@@ -3,6 +3,8 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { startServerProcess } from "./pipelines/testing.js";
+import { openPlatform } from "./platform/open.js";
 import { type RunningServer, startServer } from "./server.js";
 
 let folder: string;
@@ -50,6 +52,16 @@ test("a data folder has one server at a time", async () => {
   await expect(startServer({ host: "127.0.0.1", port: 0, dataDir: folder, clock: { kind: "system" }, logLevel: "silent" })).rejects.toThrow(
     new RegExp(`in use by .*${process.pid}`),
   );
+});
+
+test("after a server is killed the next one takes its data over within 3 s", async () => {
+  const dataDir = path.join(folder, "killed");
+  const killed = await startServerProcess(dataDir);
+  await killed.kill();
+  const began = performance.now();
+  const { close } = await openPlatform({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "silent" });
+  expect(performance.now() - began).toBeLessThan(3_000);
+  await close();
 });
 
 test("the API describes itself as OpenAPI 3.1", async () => {

@@ -15,3 +15,31 @@ export class ApiError extends Error {
 export const invalid = (message: string, details?: unknown): ApiError => new ApiError(400, "INVALID", message, details);
 export const notFound = (what: string, name: string): ApiError => new ApiError(404, "NOT_FOUND", `There is no ${what} "${name}".`);
 export const conflict = (message: string, details?: unknown): ApiError => new ApiError(409, "CONFLICT", message, details);
+
+/** Why the server can't start, for whoever starts it: the message says what to do. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+/** The operating system's refusal to write to the data folder, told as one; any other error as it is. */
+export function dataFolderError(error: unknown, folder: string): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const choose = "Choose another with --data-dir.";
+  switch (code) {
+    case "EACCES":
+    case "EPERM":
+      return new StartError(`The data folder ${folder} can't be written: this user may not. ${choose}`);
+    case "EROFS":
+      return new StartError(`The data folder ${folder} can't be written: its file system is read-only. ${choose}`);
+    case "ENOSPC":
+    case "EDQUOT":
+      return new StartError(`There is no space left for the data folder ${folder}. Free some, then start again.`);
+    case "ENOTDIR":
+    case "EEXIST":
+      return new StartError(`The data folder ${folder} is no folder. ${choose}`);
+    case "ENOENT":
+      return new StartError(`The data folder ${folder} can't be made there. ${choose}`);
+    default:
+      return error;
+  }
+}

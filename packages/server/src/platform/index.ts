@@ -12,28 +12,4 @@ export type { Metrics } from "./metrics.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
 export { runProcess } from "./process.js";
 export { platformRoutes } from "./routes.js";
-
-import type { Clock } from "./clock.js";
-import type { ServerConfig } from "./config.js";
-import type { Database } from "./database/index.js";
-import type { DuckDb } from "./duckdb.js";
-import type { Events } from "./events.js";
-import type { Log } from "./log.js";
-import type { Metrics } from "./metrics.js";
-import type { ObjectStore } from "./objects/index.js";
-
-/** The one argument that every capability takes; what it needs of other capabilities is passed beside it. */
-export interface Platform {
-  config: ServerConfig;
-  db: Database;
-  /** For what pools of other libraries need. */
-  databaseUrl: string;
-  objects: ObjectStore;
-  duckdb: DuckDb;
-  events: Events;
-  clock: Clock;
-  log: Log;
-  metrics: Metrics;
-  /** The server's own address, once it listens. */
-  address: { url: string | undefined };
-}
+export type { Platform } from "./types.js";

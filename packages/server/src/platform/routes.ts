@@ -2,9 +2,11 @@
 import type { ServerResponse } from "node:http";
 import { ClockAdvance, ClockState, Event, Page, PageQuery } from "@millrace/sdk/api";
 import { Type } from "@sinclair/typebox";
+import { version } from "./config.js";
 import type { PlatformEvent } from "./events.js";
-import { type Http, type Platform, version } from "./index.js";
+import type { Http } from "./http/types.js";
 import { metricsContentType } from "./metrics.js";
+import type { Platform } from "./types.js";
 
 const types = Type.Optional(Type.String({ maxLength: 1_000, description: "Comma-separated; each may end in `.*`." }));
 const heartbeatMs = 15_000;

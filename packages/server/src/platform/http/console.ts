@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import fastifyStatic from "@fastify/static";
-import type { Http } from "./index.js";
+import type { Http } from "./types.js";
 
 const notBuilt = `<!doctype html><meta charset="utf-8"><title>Millrace</title><p>The console is not built. In the checkout: <code>npm run build</code>, then start the server again.</p>`;
 

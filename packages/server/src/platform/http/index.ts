@@ -1,37 +1,17 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import ajvCompiler, { type BuildCompilerFromPool } from "@fastify/ajv-compiler";
 import fastifySwagger from "@fastify/swagger";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger } from "fastify";
-import Fastify, { type FastifyInstance, LogController, type RawServerDefault } from "fastify";
+import Fastify, { LogController } from "fastify";
 import { version } from "../config.js";
 import { ApiError } from "../errors.js";
-import type { Platform } from "../index.js";
 import type { Log } from "../log.js";
+import type { Platform } from "../types.js";
 import { isScreen, serveConsole } from "./console.js";
 import { decorateMoment } from "./moment.js";
+import type { Authorize, Http, Principal } from "./types.js";
 
-/** `<what>:<read or write or admin>`; `public` needs none. */
-export type Permission = "public" | `${string}:${"read" | "write" | "admin"}`;
-
-declare module "fastify" {
-  interface FastifyContextConfig {
-    /** What a caller must be allowed to do. A route without it can't be registered. */
-    permission?: Permission;
-  }
-  interface FastifyRequest {
-    /** Who asks; set before any handler runs. */
-    principal: Principal;
-  }
-}
-export interface Principal {
-  name: string;
-}
-
-export type Http = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
-
-/** Decides whether a request may go on. Throws an ApiError where not. */
-export type Authorize = (request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }) => Promise<Principal>;
+export type { Authorize, Http, Permission, Principal } from "./types.js";
 
 const kilobyte = 1024;
 const buildAjv = ajvCompiler();

@@ -1,17 +1,24 @@
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ApiError, invalid, notFound } from "../errors.js";
 import type { Digest, ObjectStore, StoredObject } from "./store.js";
 
+const abandonedMs = 24 * 3_600_000;
+
 /** A store in a folder: `<first two hex digits>/<the rest>`, written to `tmp/` first and renamed when whole and synced. */
 export async function openFolderStore(folder: string): Promise<ObjectStore> {
   const temporary = path.join(folder, "tmp");
-  await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true });
+  // What was never finished. Another server may be at the newer ones.
+  for (const name of await readdir(temporary)) {
+    const left = path.join(temporary, name);
+    const { mtimeMs } = await stat(left).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > abandonedMs) await rm(left, { force: true });
+  }
 
   function place(digest: Digest): string {
     const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];

@@ -1,0 +1,25 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
+
+/** `<what>:<read or write or admin>`; `public` needs none. */
+export type Permission = "public" | `${string}:${"read" | "write" | "admin"}`;
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** What a caller must be allowed to do. A route without it can't be registered. */
+    permission?: Permission;
+  }
+  interface FastifyRequest {
+    /** Who asks; set before any handler runs. */
+    principal: Principal;
+  }
+}
+export interface Principal {
+  name: string;
+}
+
+export type Http = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+/** Decides whether a request may go on. Throws an ApiError where not. */
+export type Authorize = (request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }) => Promise<Principal>;
