@@ -31,7 +31,7 @@ export function Chart({
   series: Series[];
   time?: boolean;
   height?: number;
-  range?: [number, number] | undefined;
+  range?: [number, number] | "from zero" | undefined;
   /** Without a mark at each value. */
   plain?: boolean;
   format?: (value: number) => string;
@@ -56,7 +56,12 @@ export function Chart({
         width: element.clientWidth,
         height: height - legend,
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
-        scales: { x: { time }, ...(range === undefined ? {} : { y: { range } }) },
+        scales: {
+          x: { time },
+          ...(range === undefined
+            ? {}
+            : { y: { range: range === "from zero" ? (_plot: uPlot, _min: number, max: number): [number, number] => [0, Math.max(0.1, max * 1.1)] : range } }),
+        },
         cursor: { y: false },
         padding: [8, 12, 0, 0],
         axes: [
@@ -64,10 +69,14 @@ export function Chart({
             ...axis,
             size: 28,
             ...(time
-              ? { space: 64, values: (_plot: uPlot, values: number[], _axis: number, _space: number, step: number) => values.map((at) => moment(at, step)) }
+              ? { space: 80, values: (_plot: uPlot, values: number[], _axis: number, _space: number, step: number) => values.map((at) => moment(at, step)) }
               : {}),
           },
-          { ...axis, size: 58, values: (_plot, values) => values.map((value) => (value === null ? "" : format(value))) },
+          {
+            ...axis,
+            size: 58,
+            values: (_plot, values) => values.map((value) => (value === null ? "" : format === number ? String(Number(value.toPrecision(4))) : format(value))),
+          },
         ],
         series: [
           {

@@ -33,7 +33,7 @@ export function Endpoint() {
       }
     >
       <Read query={endpoint}>{(data) => <Figures of={data} />}</Read>
-      <div className="grid grid-cols-[minmax(0,1fr)_30rem] items-start gap-3">
+      <div className="grid grid-cols-[minmax(0,1fr)_27rem] items-start gap-3">
         <Panel>
           <Tabs
             param="tab"

@@ -3,7 +3,7 @@ import { Link, useParams } from "@tanstack/react-router";
 import { useApi, useList } from "../api";
 import { Chart, seconds } from "../chart";
 import { bytes, count, duration, number, share, words } from "../format";
-import { Badge, Choose, Empty, Facts, Failure, Loading, Page, Panel, Read, Table, Tabs, Time } from "../ui";
+import { Badge, Choose, Empty, Facts, Failure, Loading, Page, Panel, Read, Table, Time } from "../ui";
 import { useUrl } from "../url";
 
 export function Model() {
@@ -79,7 +79,6 @@ export function Model() {
 }
 
 function Version({ of }: { of: ModelVersionDetail }) {
-  const [{ tab }] = useUrl();
   return (
     <div className="space-y-3">
       <Panel
@@ -137,16 +136,18 @@ function Version({ of }: { of: ModelVersionDetail }) {
           <Empty>This version was registered without an evaluation report.</Empty>
         </Panel>
       ) : (
-        <Panel>
-          <Tabs
-            param="tab"
-            of={[
-              ["report", "Evaluation"],
-              ["slices", `Slices (${of.report.slices.length})`],
-            ]}
-          />
-          <div className="pt-3">{tab === "slices" ? <Slices of={of.report} /> : <Report of={of.report} />}</div>
-        </Panel>
+        <>
+          <Panel title="Evaluation">
+            <Report of={of.report} />
+          </Panel>
+          <Panel
+            title={`Slices (${of.report.slices.length})`}
+            actions={<Choose label="Column" param="slice" of={[...new Set(of.report.slices.map((one) => one.column))]} all="all" />}
+            flush
+          >
+            <Slices of={of.report} />
+          </Panel>
+        </>
       )}
     </div>
   );
@@ -220,35 +221,31 @@ function Difference({ metric, candidate, champion }: { metric: keyof Metrics; ca
 
 function Slices({ of }: { of: EvaluationReport }) {
   const [{ slice }] = useUrl();
-  const columns = [...new Set(of.slices.map((one) => one.column))];
   const rows = of.slices.filter((one) => slice === undefined || one.column === slice).sort((a, b) => b.candidate.rows - a.candidate.rows);
   return (
-    <>
-      <Choose label="Column" param="slice" of={columns} all="all" />
-      <Table
-        label="Slices"
-        rows={rows}
-        id={(one) => `${one.column} ${one.value}`}
-        height={430}
-        columns={[
-          {
-            head: "Slice",
-            wide: true,
-            cell: (one) => (
-              <>
-                <span className="text-muted">{one.column}</span> <b className="font-medium">{one.value}</b>
-              </>
-            ),
-          },
-          { head: "Rows", right: true, cell: (one) => count(one.candidate.rows) },
-          { head: "Positive", right: true, cell: (one) => share(one.candidate.positives / Math.max(1, one.candidate.rows)) },
-          { head: "AUC", right: true, cell: (one) => number(one.candidate.auc) },
-          { head: "Champion's", right: true, cell: (one) => number(one.champion?.auc) },
-          { head: "Difference", right: true, cell: (one) => <Difference metric="auc" candidate={one.candidate} champion={one.champion} /> },
-          { head: "Log loss", right: true, cell: (one) => number(one.candidate.log_loss) },
-          { head: "Calibration error", right: true, cell: (one) => number(one.candidate.calibration_error) },
-        ]}
-      />
-    </>
+    <Table
+      label="Slices"
+      rows={rows}
+      id={(one) => `${one.column} ${one.value}`}
+      height={430}
+      columns={[
+        {
+          head: "Slice",
+          wide: true,
+          cell: (one) => (
+            <>
+              <span className="text-muted">{one.column}</span> <b className="font-medium">{one.value}</b>
+            </>
+          ),
+        },
+        { head: "Rows", right: true, cell: (one) => count(one.candidate.rows) },
+        { head: "Positive", right: true, cell: (one) => share(one.candidate.positives / Math.max(1, one.candidate.rows)) },
+        { head: "AUC", right: true, cell: (one) => number(one.candidate.auc) },
+        { head: "Champion's", right: true, cell: (one) => number(one.champion?.auc) },
+        { head: "Difference", right: true, cell: (one) => <Difference metric="auc" candidate={one.candidate} champion={one.champion} /> },
+        { head: "Log loss", right: true, cell: (one) => number(one.candidate.log_loss) },
+        { head: "Calibration error", right: true, cell: (one) => number(one.candidate.calibration_error) },
+      ]}
+    />
   );
 }

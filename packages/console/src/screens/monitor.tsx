@@ -94,7 +94,7 @@ function Drift({ of }: { of: MonitorCheck[] }) {
             label="Share of features that drifted"
             time
             x={x}
-            range={[0, 1]}
+            range="from zero"
             series={[
               { name: "share of features", values: of.map((check) => check.driftShare) },
               { name: "PSI of predictions", values: of.map((check) => check.predictionPsi), dashed: true },
@@ -109,14 +109,16 @@ function Drift({ of }: { of: MonitorCheck[] }) {
         <Panel title="AUC as labels came">
           <Chart label="AUC over time" time x={x} series={[{ name: "AUC", values: metric("auc") }]} height={160} plain />
         </Panel>
-        {names
-          .filter((name) => name !== "auc" && name !== "mean_prediction")
-          .slice(0, 2)
-          .map((name) => (
-            <Panel key={name} title={words(name)}>
-              <Chart label={`${words(name)} over time`} time x={x} series={[{ name: words(name), values: metric(name) }]} height={120} plain />
-            </Panel>
-          ))}
+        <div className="grid grid-cols-2 gap-3">
+          {names
+            .filter((name) => name !== "auc" && name !== "mean_prediction")
+            .slice(0, 4)
+            .map((name) => (
+              <Panel key={name} title={words(name)}>
+                <Chart label={`${words(name)} over time`} time x={x} series={[{ name: words(name), values: metric(name) }]} height={130} plain />
+              </Panel>
+            ))}
+        </div>
         <Panel title={`Alerts (${alerts.length})`}>
           {alerts.length === 0 ? (
             <Empty>No alert in this range.</Empty>
