@@ -1,4 +1,3 @@
 /** Lineage: from anything back to what it was made from. */
 export { lineageRoutes } from "./routes.js";
 export { createLineage } from "./service.js";
-export type { LineageService } from "./types.js";

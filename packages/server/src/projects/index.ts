@@ -1,4 +1,4 @@
 /** Projects: what users define, version by version. Every other capability reads its definitions here. */
 export { projectsRoutes } from "./routes.js";
 export { createProjects } from "./service.js";
-export type { Definition, DefinitionKind, DefinitionKinds, ProjectSource, Projects } from "./types.js";
+export type { Definition, DefinitionKind, ProjectSource, Projects } from "./types.js";

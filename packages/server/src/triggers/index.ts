@@ -1,4 +1,3 @@
 /** Triggers: what starts a run by itself. */
 export { triggersRoutes } from "./routes.js";
 export { createTriggers } from "./service.js";
-export type { Triggers } from "./types.js";
