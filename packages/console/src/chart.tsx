@@ -63,7 +63,7 @@ export function Chart({
             : { y: { range: range === "from zero" ? (_plot: uPlot, _min: number, max: number): [number, number] => [0, Math.max(0.1, max * 1.1)] : range } }),
         },
         cursor: { y: false },
-        padding: [8, 12, 0, 0],
+        padding: [8, 34, 0, 0],
         axes: [
           {
             ...axis,

@@ -83,7 +83,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
   it("shows a run's log and its training curve, and keeps the chosen step and tab in the address", async () => {
     await open(`/runs/${running}`);
     await sees("iteration 39: log_loss 0.5050");
-    await sees("train loss in training");
+    await page.getByRole("heading", { name: "train loss by step of training" }).waitFor();
     await page.getByRole("link", { name: /split by time/ }).click();
     await page.getByRole("link", { name: "Outputs (1)" }).click();
     await sees("part-0.parquet");

@@ -223,7 +223,7 @@ export function Table<T>({
 }
 
 export const Facts = ({ of }: { of: (readonly [string, ReactNode])[] }) => (
-  <dl className="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-4 gap-y-1">
+  <dl className="grid grid-cols-[max-content_minmax(0,1fr)] content-start gap-x-4 gap-y-1">
     {of.map(([name, fact]) => (
       <div key={name} className="contents">
         <dt className="text-muted">{name}</dt>

@@ -18,7 +18,7 @@ export function Dataset() {
       about={dataset.data?.description ?? "dataset"}
       actions={<Choose label="Versions" param="status" of={["accepted", "quarantined"]} all="all" />}
     >
-      <div className="grid grid-cols-[27rem_minmax(0,1fr)] items-start gap-3">
+      <div className="grid grid-cols-[24rem_minmax(0,1fr)] items-start gap-3">
         <Panel title="Versions" flush>
           {versions.isError ? (
             <Failure message={versions.error.message} again={() => void versions.refetch()} />
@@ -175,7 +175,7 @@ const Statistics = ({ of }: { of: ColumnStatistics[] }) => (
     ]}
   />
 );
-const Short = ({ of }: { of: unknown }) => <span title={value(of)}>{value(of).slice(0, 16)}</span>;
+const Short = ({ of }: { of: unknown }) => <span title={value(of)}>{value(of).slice(0, 10)}</span>;
 
 /** A histogram, or the most frequent values, in the height of a row. */
 function Shape({ of }: { of: ColumnStatistics }) {
@@ -184,7 +184,7 @@ function Shape({ of }: { of: ColumnStatistics }) {
     const most = Math.max(1, ...counts);
     const told = `histogram of ${counts.length} bins from ${value(of.min)} to ${value(of.max)}`;
     return (
-      <svg viewBox={`0 0 ${counts.length} 20`} preserveAspectRatio="none" role="img" aria-label={told} className="h-5 w-40 text-accent">
+      <svg viewBox={`0 0 ${counts.length} 20`} preserveAspectRatio="none" role="img" aria-label={told} className="h-5 w-32 text-accent">
         {counts.map((one, i) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: a bin is its place
           <rect key={i} x={i + 0.06} width={0.88} y={20 - (19 * one) / most} height={(19 * one) / most} fill="currentColor" opacity={0.75} />
@@ -194,7 +194,7 @@ function Shape({ of }: { of: ColumnStatistics }) {
   }
   if (of.top === undefined || of.top.length === 0) return null;
   return (
-    <span className="line-clamp-1 text-[12px] text-muted">
+    <span className="line-clamp-1 max-w-56 text-[12px] text-muted">
       {of.top
         .slice(0, 6)
         .map((one) => `${value(one.value)} ${share(one.count / Math.max(1, of.count), 0)}`)

@@ -128,6 +128,8 @@ const lastRunNote = (pipelines: Pipeline[], now: number): string => {
 };
 const registers = ({ spec }: Pipeline): string[] => spec.nodes.flatMap((node) => (node.kind === "register" ? [node.config.model] : []));
 const reads = ({ spec }: Pipeline): string[] => spec.nodes.flatMap((node) => (node.kind === "read_dataset" ? [node.config.dataset] : []));
+/** Versions are numbered as they arrive, quarantined ones too. */
+const newestRefused = ({ latest, versions, quarantined }: Dataset): boolean => quarantined > 0 && (latest?.version ?? 0) < versions + quarantined;
 const says = (text: string, name: string): boolean => text.split(/[^\w-]+/).includes(name);
 
 const size = { width: 212, height: 84 };
@@ -149,7 +151,7 @@ function draw(parts: Parts, now: number): { boxes: Box[]; lines: Line[]; height:
       id: `d ${one.name}`,
       kind: "dataset",
       title: one.name,
-      state: one.quarantined > 0 ? "quarantined" : one.latest === null ? "empty" : "accepted",
+      state: newestRefused(one) ? "quarantined" : one.latest === null ? "empty" : "accepted",
       href: `/datasets/${one.name}`,
       lines:
         one.latest === null

@@ -94,7 +94,7 @@ function Version({ of }: { of: ModelVersionDetail }) {
         }
         actions={<Time at={of.createdAt} />}
       >
-        <div className="grid grid-cols-2 gap-4">
+        <div className="grid grid-cols-[minmax(0,2fr)_minmax(0,3fr)] gap-4">
           <Facts
             of={[
               [
@@ -111,8 +111,8 @@ function Version({ of }: { of: ModelVersionDetail }) {
               ["files", of.files.map((file) => `${file.path} ${bytes(file.size)}`).join(", ")],
               [
                 "digest",
-                <code key="digest" className="break-all text-[12px]">
-                  {of.digest}
+                <code key="digest" title={of.digest} className="text-[12px]">
+                  {of.digest.slice(0, 19)}…
                 </code>,
               ],
             ]}
@@ -195,7 +195,7 @@ export const Calibration = ({ bins }: { bins: EvaluationReport["calibration"] })
   return (
     <div>
       <h3 className="pb-1 font-semibold">
-        Calibration <span className="font-normal text-muted">observed share by mean prediction, ten bins</span>
+        Calibration <span className="font-normal text-muted">observed by predicted share</span>
       </h3>
       <Chart
         label="Calibration: observed share by mean prediction"

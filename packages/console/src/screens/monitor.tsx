@@ -140,8 +140,9 @@ function Drift({ of }: { of: MonitorCheck[] }) {
   );
 }
 
-/** PSI up to 0.1 is calm, from 0.25 on the field speaks of a large shift. */
-const heat = (psi: number): string => `color-mix(in srgb, var(--bad) ${Math.round(Math.min(1, Math.max(0, psi) / 0.4) * 100)}%, var(--sunken))`;
+/** Up to 0.1 is calm, from 0.25 on the field speaks of a large shift, and single features go far beyond: on a logarithmic scale to 4. */
+const heat = (psi: number): string =>
+  `color-mix(in srgb, var(--bad) ${Math.round(Math.min(1, Math.log1p(Math.max(0, psi) / 0.1) / Math.log1p(40)) * 100)}%, var(--sunken))`;
 
 /** A strip of PSI over time for each feature, the most drifted first. */
 function Heat({ of }: { of: MonitorCheck[] }) {

@@ -69,13 +69,21 @@ function RunView({ run }: { run: RunDetail }) {
       <Panel flush>
         <Graph label="Steps of the run" boxes={boxes} lines={lines} height={Math.min(360, 130 + 50 * widest(run))} />
       </Panel>
-      <div className="grid grid-cols-[minmax(0,1fr)_21rem] gap-3">
-        {selected === undefined ? <Empty>No step has begun.</Empty> : <StepView run={run} step={selected} />}
+      <div className="grid grid-cols-[minmax(0,1fr)_21rem] items-start gap-3">
+        <div className="space-y-3">
+          {selected === undefined ? <Empty>No step has begun.</Empty> : <StepView run={run} step={selected} />}
+          {run.trackingRunId !== null && <Curves runId={run.trackingRunId} />}
+        </div>
         <div className="space-y-3">
           <Panel title="Run">
             <Facts
               of={[
-                ["id", <code key="id">{run.id}</code>],
+                [
+                  "id",
+                  <code key="id" className="text-[12px]">
+                    {run.id}
+                  </code>,
+                ],
                 [
                   "cause",
                   <span key="cause">
@@ -106,7 +114,6 @@ function RunView({ run }: { run: RunDetail }) {
               <Facts of={Object.entries(run.metrics).map(([name, metric]) => [words(name), number(metric, 5)] as const)} />
             </Panel>
           )}
-          {run.trackingRunId !== null && <Curves runId={run.trackingRunId} />}
         </div>
       </div>
     </Page>
@@ -312,19 +319,32 @@ interface History {
 function Curves({ runId }: { runId: string }) {
   const tracked = useOther<TrackingRun>(`/api/2.0/mlflow/runs/get?run_id=${encodeURIComponent(runId)}`);
   const keys = tracked.data?.run.data.metrics?.map((metric) => metric.key) ?? [];
-  return keys.slice(0, 12).map((key) => <Curve key={key} runId={runId} metric={key} />);
+  return (
+    <div className="grid grid-cols-2 gap-3">
+      {keys.slice(0, 24).map((key) => (
+        <Curve key={key} runId={runId} metric={key} />
+      ))}
+    </div>
+  );
 }
 function Curve({ runId, metric }: { runId: string; metric: string }) {
   const history = useOther<History>(`/api/2.0/mlflow/metrics/get-history?run_id=${encodeURIComponent(runId)}&metric_key=${encodeURIComponent(metric)}`);
   const points = history.data?.metrics ?? [];
   if (points.length < 2) return null;
   return (
-    <Panel title={`${words(metric)} in training`}>
+    <Panel
+      title={
+        <>
+          {words(metric)} <span className="font-normal text-muted">by step of training</span>
+        </>
+      }
+    >
       <Chart
         label={`${metric} by step of training`}
         x={points.map((point) => Number(point.step))}
         series={[{ name: metric, values: points.map((point) => point.value) }]}
-        height={160}
+        height={190}
+        plain
       />
     </Panel>
   );
