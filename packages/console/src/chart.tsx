@@ -24,6 +24,7 @@ export function Chart({
   height = 180,
   range,
   plain = false,
+  along = "x",
   format = number,
 }: {
   label: string;
@@ -32,6 +33,8 @@ export function Chart({
   time?: boolean;
   height?: number;
   range?: [number, number] | "from zero" | undefined;
+  /** What x is, where it is not time. */
+  along?: string;
   /** Without a mark at each value. */
   plain?: boolean;
   format?: (value: number) => string;
@@ -80,7 +83,7 @@ export function Chart({
         ],
         series: [
           {
-            label: time ? "time (UTC)" : "x",
+            label: time ? "time (UTC)" : along,
             value: (_plot, value) => (value == null ? "–" : time ? new Date(value * 1_000).toISOString().slice(0, 16).replace("T", " ") : number(value)),
           },
           ...series.map((one, i) => {
@@ -106,7 +109,7 @@ export function Chart({
       watch.disconnect();
       plot.destroy();
     };
-  }, [shown, height, time, plain]);
+  }, [shown, height, time, plain, along]);
   const told = series.map((one) => `${one.name}: latest ${number(one.values.findLast((value) => value !== null))}`).join(", ");
   return <div ref={box} role="img" aria-label={`${label}. ${told}`} style={{ height }} className="w-full overflow-hidden" />;
 }

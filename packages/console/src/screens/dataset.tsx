@@ -18,7 +18,7 @@ export function Dataset() {
       about={dataset.data?.description ?? "dataset"}
       actions={<Choose label="Versions" param="status" of={["accepted", "quarantined"]} all="all" />}
     >
-      <div className="grid grid-cols-[24rem_minmax(0,1fr)] items-start gap-3">
+      <div className="grid grid-cols-[25.5rem_minmax(0,1fr)] items-start gap-3">
         <Panel title="Versions" flush>
           {versions.isError ? (
             <Failure message={versions.error.message} again={() => void versions.refetch()} />
@@ -38,7 +38,13 @@ export function Dataset() {
                   head: "Version",
                   wide: true,
                   cell: (one) => (
-                    <Link className="link font-medium" to="." search={(old) => ({ ...old, version: String(one.version) })} replace title={one.added.file}>
+                    <Link
+                      className="link line-clamp-1 font-medium"
+                      to="."
+                      search={(old) => ({ ...old, version: String(one.version) })}
+                      replace
+                      title={one.added.file}
+                    >
                       {one.version} <span className="font-normal text-muted">{one.added.file}</span>
                     </Link>
                   ),
@@ -159,8 +165,14 @@ const Statistics = ({ of }: { of: ColumnStatistics[] }) => (
     id={(column) => column.name}
     height={560}
     columns={[
-      { head: "Column", cell: (column) => <b className="font-medium">{column.name}</b> },
-      { head: "Type", cell: (column) => <span className="text-muted">{column.type}</span> },
+      {
+        head: "Column",
+        cell: (column) => (
+          <>
+            <b className="font-medium">{column.name}</b> <span className="text-[12px] text-muted">{column.type}</span>
+          </>
+        ),
+      },
       { head: "Distribution", wide: true, cell: (column) => <Shape of={column} /> },
       {
         head: "Nulls",

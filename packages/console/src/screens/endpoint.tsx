@@ -268,10 +268,11 @@ function Scores({ of }: { of: Prediction[] }) {
   return (
     <div className="pt-2">
       <Facts of={[["of", `the last ${count(of.length)} predictions, ${count(of.filter((one) => one.label !== null).length)} of them labelled`]]} />
-      <Chart label="Predictions by score" x={x} height={220} series={[{ name: "predictions", values: bins.map((bin) => bin.rows) }]} />
+      <Chart label="Predictions by score" along="score" x={x} height={220} series={[{ name: "predictions", values: bins.map((bin) => bin.rows) }]} />
       {of.some((one) => one.label !== null) && (
         <Chart
           label="Observed share by score"
+          along="score"
           x={x}
           height={220}
           range={[0, 1]}

@@ -202,6 +202,7 @@ export const Calibration = ({ bins }: { bins: EvaluationReport["calibration"] })
         x={x}
         height={250}
         range={[0, 1]}
+        along="predicted"
         series={[
           { name: "observed", values: [null, ...used.map((bin) => bin.observed), null], points: false },
           { name: "ideal", values: x, dashed: true },

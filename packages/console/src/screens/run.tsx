@@ -344,6 +344,7 @@ function Curve({ runId, metric }: { runId: string; metric: string }) {
         x={points.map((point) => Number(point.step))}
         series={[{ name: metric, values: points.map((point) => point.value) }]}
         height={190}
+        along="step"
         plain
       />
     </Panel>
