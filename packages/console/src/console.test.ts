@@ -56,6 +56,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/", "108,204"],
     ["/datasets", "Scheduled flights out of three airports"],
     ["/datasets/flights?version=7", "4,120 rows are above the largest value 1,500."],
+    ["/datasets/flights?version=7", "ZZ × 12"],
     ["/datasets/flights?version=8&tab=statistics", "dep_delay"],
     ["/feature-views", "origin_late_7d"],
     ["/pipelines?tab=steps", "split by time"],

@@ -44,6 +44,15 @@ export function relative(at: number, now: number): string {
 export const exact = (at: string | number | Date): string => `${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 export const day = (at: string | number | Date): string => new Date(at).toISOString().slice(0, 10);
 
+/** An example of something wrong: a value and how often it came, or a row's columns. */
+export function example(of: unknown): string {
+  if (typeof of !== "object" || of === null) return value(of);
+  const facts: [string, unknown][] = Object.entries(of);
+  const one = new Map(facts);
+  if (facts.length === 2 && one.has("value") && typeof one.get("count") === "number") return `${value(one.get("value"))} × ${value(one.get("count"))}`;
+  return facts.map(([name, fact]) => `${name} ${value(fact)}`).join(", ");
+}
+
 /** Any JSON value in one line. */
 export function value(of: unknown): string {
   if (of === null || of === undefined) return "–";

@@ -1,7 +1,7 @@
 import type { Anomaly, ColumnStatistics, Dataset as DatasetBody, DatasetVersion, DatasetVersionDetail } from "@millrace/sdk/api";
 import { Link, useParams } from "@tanstack/react-router";
 import { useApi, useList } from "../api";
-import { bytes, count, day, number, share, value, words } from "../format";
+import { bytes, count, day, example, number, share, value, words } from "../format";
 import { Badge, Choose, Empty, Facts, Failure, Loading, Page, Panel, Read, State, Table, Tabs, Time } from "../ui";
 import { useUrl } from "../url";
 
@@ -147,9 +147,9 @@ const AnomalyView = ({ of }: { of: Anomaly }) => (
     {of.examples.length > 0 && (
       <p className="pt-1 text-muted">
         for example{" "}
-        {of.examples.slice(0, 8).map((example) => (
-          <code key={value(example)} className="mr-1.5 rounded bg-sunken px-1">
-            {value(example)}
+        {of.examples.slice(0, 8).map((one) => (
+          <code key={example(one)} className="mr-1.5 rounded bg-sunken px-1">
+            {example(one)}
           </code>
         ))}
       </p>

@@ -24,7 +24,7 @@ export function Loop() {
   const [search] = useUrl();
   const { now } = useClock();
   const events = useApi<Listed<Event>>(`/events?newest=true&limit=60&types=${shownTypes}`, 10_000);
-  const runs = useApi<Listed<Run>>("/runs?limit=1&state=active", 5_000);
+  const runs = useApi<Listed<Run>>("/runs?limit=200&state=active", 5_000);
   const datasets = useApi<Listed<Dataset>>("/datasets");
   const views = useApi<Listed<FeatureView>>("/feature-views");
   const pipelines = useApi<Listed<Pipeline>>("/pipelines");
@@ -62,7 +62,6 @@ export function Loop() {
   const checks = useApi<Listed<MonitorCheck>>(watched === undefined ? undefined : `/monitors/${watched.name}/checks?from=${since}`);
   const labelled = checks.data?.items.toSorted((a, b) => b.at.localeCompare(a.at)).find((check) => check.metrics.auc != null);
   const quarantined = parts.datasets.reduce((sum, one) => sum + one.quarantined, 0);
-  const active = parts.pipelines.filter((one) => one.lastRun?.state === "running" || one.lastRun?.state === "queued").length;
   return (
     <Page
       title="Loop"
@@ -70,11 +69,7 @@ export function Loop() {
       actions={projects.length > 1 && <Choose label="Project" param="project" of={projects} all={busiest ?? projects[0] ?? ""} />}
     >
       <div className="grid grid-cols-5 gap-3">
-        <Figure
-          name="Runs at work"
-          value={count(runs.data?.items.length === 0 ? 0 : Math.max(active, runs.data?.items.length ?? 0))}
-          note={lastRunNote(parts.pipelines, minute)}
-        />
+        <Figure name="Runs at work" value={count(runs.data?.items.length)} note={lastRunNote(parts.pipelines, minute)} />
         <Figure
           name="Answering"
           value={parts.endpoints.map((one) => (one.stable === null ? "nothing yet" : `${one.model} ${one.stable}`)).join(", ") || "–"}

@@ -85,7 +85,16 @@ export const versionDetail = (version: number): DatasetVersionDetail => {
                 examples: [86_400, 91_020, 120_000],
                 rule: "schemas.ts:21",
               },
-              { kind: "domain", severity: "warn", column: "carrier", message: "Unknown values: ZZ.", count: 12, share: 0.0004, examples: ["ZZ"], rule: null },
+              {
+                kind: "domain",
+                severity: "warn",
+                column: "carrier",
+                message: "Unknown values: ZZ.",
+                count: 12,
+                share: 0.0004,
+                examples: [{ value: "ZZ", count: 12 }],
+                rule: null,
+              },
             ],
       statistics: [
         {
