@@ -11,7 +11,7 @@ export const delayEndpoint = endpoint({
   rollout: canary({
     steps: ["10%", "100%"],
     each: "4d",
-    judge: [errorRate.below("1%", { minRequests: 50 }), metric("auc").notWorse({ by: 0.05, minLabels: 200 })],
+    judge: [errorRate.below("2%", { minRequests: 100 }), metric("auc").notWorse({ by: 0.05, minLabels: 200 })],
   }),
   log: { retain: "400d" },
 });
@@ -22,7 +22,7 @@ export const delayMonitor = monitor({
   every: "1d",
   window: "7d",
   reference: "champion",
-  drift: { method: "psi", threshold: 0.2, share: 0.3 },
+  drift: { method: "psi", threshold: 0.2, share: 0.5 },
   performance: { metrics: ["auc", "log_loss", "calibration_error"], minLabels: 500 },
 });
 

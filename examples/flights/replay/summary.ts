@@ -15,7 +15,7 @@ export async function summary(client: Client, platform: Platform, { counts, comp
   const [loop, first, events, checks] = await Promise.all([
     client.get<Performance[]>("/api/v1/monitors/delay/performance?by=month"),
     client.get<Performance[]>("/api/v1/monitors/delay/performance?by=month&version=1"),
-    all<Event>(client, "/api/v1/events?types=dataset.*,run.finished,rollout.*,alias.set,trigger.fired"),
+    all<Event>(client, "/api/v1/events?types=dataset.*,run.finished,model_version.*,rollout.*"),
     all<MonitorCheck>(client, "/api/v1/monitors/delay/checks"),
   ]);
   const print = (text: string) => process.stdout.write(`${text}\n`);
@@ -38,7 +38,7 @@ export async function summary(client: Client, platform: Platform, { counts, comp
     const count = (n: number, what: string) => (n === 0 ? [] : [`${n} ${what}`]);
     const happened = [
       ...count(of("dataset.version_quarantined").length, "file refused"),
-      ...count(runs.filter((e) => e.data.state === "succeeded").length, "trained"),
+      ...count(of("model_version.registered").length, "trained"),
       ...count(runs.filter((e) => e.data.state === "refused").length, "refused"),
       ...count(runs.filter((e) => e.data.state === "failed").length, "failed"),
       ...promoted.map((e) => `v${String(e.data.candidate)} promoted`),

@@ -178,6 +178,8 @@ export function createTracking(platform: Pick<Platform, "db" | "clock" | "addres
         return {
           MLFLOW_TRACKING_URI: url,
           MLFLOW_RUN_ID: runId,
+          // The addresses that it would print are those of MLflow's own pages.
+          MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT: "true",
           MLFLOW_TRACKING_TOKEN: access.issueToken(`run ${runId}`, ["tracking:*", "models:*"], tokenMs),
         };
       },
