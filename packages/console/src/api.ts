@@ -93,14 +93,16 @@ const types = [
   "trigger.fired",
 ];
 
-/** Follows the server's events; what they changed is read again, at most once a second. Answers whether the stream is open. */
+/** Follows the server's events; what they changed is read again, at most every two seconds. Answers whether the stream is open. */
 export function useLive(): boolean {
   const client: QueryClient = useQueryClient();
   const [open, setOpen] = useState(false);
+  const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     const stream = new EventSource(`${base}/events/stream`);
     const stale = new Set<string>();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let again: ReturnType<typeof setTimeout> | undefined;
     const flush = () => {
       timer = undefined;
       const beginnings = [...stale];
@@ -111,15 +113,20 @@ export function useLive(): boolean {
       const event: Event = JSON.parse(message.data);
       for (const path of touched[event.type.split(".")[0] ?? ""] ?? []) stale.add(path);
       stale.add("/events").add("/clock");
-      timer ??= setTimeout(flush, 1_000);
+      timer ??= setTimeout(flush, 2_000);
     };
     for (const type of types) stream.addEventListener(type, heard);
     stream.onopen = () => setOpen(true);
-    stream.onerror = () => setOpen(false);
+    stream.onerror = () => {
+      setOpen(false);
+      // The browser tries again by itself, except after an answer that was no stream.
+      if (stream.readyState === EventSource.CLOSED) again = setTimeout(() => setAttempt(attempt + 1), 5_000);
+    };
     return () => {
       clearTimeout(timer);
+      clearTimeout(again);
       stream.close();
     };
-  }, [client]);
+  }, [client, attempt]);
   return open;
 }

@@ -122,6 +122,14 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     expect(server.posted).toEqual([`POST /api/v1/runs/${running}/cancel`]);
   });
 
+  it("shows what happened elsewhere when the server tells it", async () => {
+    await open("/runs?state=cancelled&pipeline=shop");
+    await sees("No run fits these filters.");
+    await page.getByRole("status").getByText("live").waitFor();
+    server.cancelElsewhere(runs[4]?.id ?? "");
+    await page.getByRole("table").getByText("cancelled").waitFor();
+  });
+
   it("pauses and resumes a trigger", async () => {
     await open("/triggers");
     await page.getByRole("button", { name: "Pause" }).click();

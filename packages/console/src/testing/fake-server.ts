@@ -1,6 +1,6 @@
 /** A fake: the built console over an API that answers from fixtures. For tests of the console alone. */
 import { createReadStream, existsSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import * as fixtures from "./fixtures";
@@ -9,6 +9,8 @@ export interface FakeServer {
   url: string;
   /** `METHOD path` of every request that was not a read. */
   posted: string[];
+  /** Cancels a run as somebody else would: the server tells it as an event. */
+  cancelElsewhere(run: string): void;
   stop(): Promise<void>;
 }
 const types: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -17,6 +19,7 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
   const posted: string[] = [];
   let paused = false;
   const cancelled = new Set<string>();
+  const streams = new Set<ServerResponse>();
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://fake");
     const json = (status: number, body: unknown) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
@@ -30,6 +33,8 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
     }
     if (url.pathname === "/api/v1/events/stream") {
       response.writeHead(200, { "content-type": "text/event-stream" });
+      streams.add(response);
+      response.on("close", () => streams.delete(response));
       return response.write(":\n\n");
     }
     if (url.pathname.startsWith("/api/")) {
@@ -51,6 +56,11 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
   return {
     url: `http://127.0.0.1:${port}`,
     posted,
+    cancelElsewhere(run) {
+      cancelled.add(run);
+      const event = { id: "1000", type: "run.finished", subject: run, data: { pipeline: "shop", state: "cancelled" }, at: fixtures.clock.now };
+      for (const stream of streams) stream.write(`id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+    },
     stop: () =>
       new Promise((done) => {
         server.close(() => done());
