@@ -11,7 +11,7 @@ export const delayEndpoint = endpoint({
   rollout: canary({
     steps: ["10%", "100%"],
     each: "4d",
-    judge: [errorRate.below("2%", { minRequests: 100 }), metric("auc").notWorse({ by: 0.05, minLabels: 200 })],
+    judge: [errorRate.below("5%", { minRequests: 30 }), metric("auc").notWorse({ by: 0.05, minLabels: 200 })],
   }),
   log: { retain: "400d" },
 });

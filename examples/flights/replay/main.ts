@@ -96,8 +96,8 @@ async function live(world: World, platform: Platform, last: string): Promise<voi
       await client.post("/api/v1/pipelines/delay/runs", { params: { fault: "shuffled_labels" } });
       await runsFinished(client);
     }
-    for (let h = 0; h < 24; h += 6) {
-      const to = new Date(day.getTime() + (h + 6) * hour);
+    for (let h = 0; h < 24; h += 12) {
+      const to = new Date(day.getTime() + (h + 12) * hour);
       await liveHours(world, client, new Date(day.getTime() + h * hour), to, pending, counts);
       await advance(client, to.toISOString());
     }

@@ -3,6 +3,8 @@ import type { Client } from "./client.js";
 import type { Flight, Rows, World } from "./world.js";
 
 const hour = 3_600_000;
+/** A client asks so often, for the flights that were to leave since it asked last. */
+const interval = 600_000;
 /** Requests under way at once. */
 const atOnce = 16;
 
@@ -45,8 +47,9 @@ export async function liveHours(world: World, client: Client, from: Date, to: Da
 
   const slots = new Map<string, Flight[]>();
   for (const flight of departures) {
-    const slot = slots.get(flight.sched_dep);
-    if (slot === undefined) slots.set(flight.sched_dep, [flight]);
+    const asked = new Date(Math.floor(Date.parse(flight.sched_dep) / interval) * interval + interval).toISOString();
+    const slot = slots.get(asked);
+    if (slot === undefined) slots.set(asked, [flight]);
     else slot.push(flight);
   }
   const queue = [...slots.entries()];
@@ -72,6 +75,7 @@ async function push(client: Client, view: string, rows: Rows, at: Date): Promise
   await client.post(`/api/v1/feature-views/${view}/push`, { columns: rows }, at.toISOString());
 }
 
+/** Each flight as of its own scheduled departure, which the service takes for the moment of its features. */
 async function predict(client: Client, moment: string, flights: Flight[], pending: InTheAir, counts: TrafficCounts): Promise<void> {
   const text = (name: "sched_dep" | "carrier" | "origin" | "dest" | "tailnum") => ({
     name,
