@@ -84,10 +84,12 @@ describe("the flights project", () => {
     if (run === undefined) throw new Error("New data started no run.");
 
     await until("training runs", async () => {
-      const { steps, state, message } = await get<RunDetail>(`/api/v1/runs/${run.id}`);
+      const { state, message, trackingRunId } = await get<Run>(`/api/v1/runs/${run.id}`);
       if (state === "failed") throw new Error(message ?? "failed");
-      const log = await get<{ lines: { text: string }[] }>(`/api/v1/runs/${run.id}/steps/train/log`);
-      return steps.some((s) => s.id === "train" && s.state === "running") && log.lines.length > 0 ? true : undefined;
+      if (trackingRunId === null) return undefined;
+      // The script says with how many rounds it trains, then trains.
+      const tracked = await get<{ run: { data: { params: { key: string }[] } } }>(`/api/2.0/mlflow/runs/get?run_id=${trackingRunId}`);
+      return tracked.run.data.params.some(({ key }) => key === "rounds") ? true : undefined;
     });
     await ended("SIGKILL");
     const killed = performance.now();
