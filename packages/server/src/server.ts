@@ -8,7 +8,7 @@ import { createInference } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
 import { createPipelines, pipelinesRoutes } from "./pipelines/index.js";
-import { openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
+import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
 import { createRegistry, registryRoutes } from "./registry/index.js";
@@ -21,15 +21,17 @@ export { type Role, roles } from "./access/index.js";
 export type { ServerConfig } from "./platform/index.js";
 export interface RunningServer {
   url: string;
+  /** Every route, and what it asks for. */
+  routes: readonly DeclaredRoute[];
   stop(): Promise<void>;
 }
 
 export async function startServer(config: ServerConfig): Promise<RunningServer> {
   const { platform, close } = await openPlatform(config);
   try {
-    const { url, stop } = await compose(platform);
+    const { stop, ...running } = await compose(platform);
     return {
-      url,
+      ...running,
       async stop() {
         await stop();
         await close();
@@ -100,17 +102,21 @@ async function compose(platform: Platform): Promise<RunningServer> {
   lineageRoutes(app, createLineage({ projects, datasets, pipelines, registry, serving }));
 
   await platform.events.start();
-  const url = await app.listen({ host: config.host, port: config.port });
+  const url = await listen(app, config);
   // Steps speak to the server's own address.
   platform.address.url = url;
   await pipelines.launch();
   platform.clock.start();
   return {
     url,
+    routes: app.declaredRoutes,
     async stop() {
-      await app.close();
-      await pipelines.stop();
-      await serving.stop();
+      const end = (what: string, work: () => unknown) => endWithin(platform.log, 10_000, what, work);
+      await end("HTTP", () => app.close());
+      await end("work that was due", () => platform.clock.stop());
+      await end("the handling of events", () => platform.events.stop());
+      await end("pipelines", () => pipelines.stop());
+      await end("serving", () => serving.stop());
     },
   };
 }

@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { sql } from "kysely";
-import { ApiError, conflict, invalid, type Permission, type Platform, type Principal } from "../platform/index.js";
+import { ApiError, conflict, invalid, type Permission, type Platform, type Principal, StartError } from "../platform/index.js";
 import type { Access, Role } from "./types.js";
 
 /** What each role may do. Viewers read; editors change; admins also say who else may. */
@@ -22,12 +22,21 @@ export async function createAccess(platform: Pick<Platform, "db" | "config" | "c
   const exposed = !isLoopback(config.host);
   const known = new Map<string, { principal: (Principal & { role: Role }) | undefined; at: number }>();
   let users: { any: boolean; at: number } | undefined;
+  let asking: Promise<boolean> | undefined;
 
-  async function anyPrincipal(): Promise<boolean> {
+  /** Whoever asks at once shares a question, and most ask none. */
+  function anyPrincipal(): boolean | Promise<boolean> {
     if (users !== undefined && (users.any || performance.now() - users.at < trustMs)) return users.any;
-    const found = await sql`select 1 from principal limit 1`.execute(db);
-    users = { any: found.rows.length > 0, at: performance.now() };
-    return users.any;
+    asking ??= sql`select 1 from principal limit 1`
+      .execute(db)
+      .then(({ rows: found }) => {
+        users = { any: found.length > 0, at: performance.now() };
+        return users.any;
+      })
+      .finally(() => {
+        asking = undefined;
+      });
+    return asking;
   }
 
   async function byToken(token: string): Promise<(Principal & { role: Role }) | undefined> {
@@ -51,28 +60,35 @@ export async function createAccess(platform: Pick<Platform, "db" | "config" | "c
     return until > Date.now() ? { name, permissions } : undefined;
   }
 
+  async function byHeaders(headers: IncomingMessage["headers"], permission: Permission): Promise<Principal> {
+    const token = tokenOf(headers);
+    if (token === undefined) throw new ApiError(401, "UNAUTHENTICATED", "Send a token: Authorization: Bearer <token>, or as the password of Basic.");
+    const issued = byIssued(token);
+    if (issued !== undefined) {
+      if (!issued.permissions.some((one) => one === permission || (one.endsWith(":*") && permission.startsWith(one.slice(0, -1)))))
+        throw forbidden(issued.name, permission);
+      return { name: issued.name };
+    }
+    const principal = await byToken(token);
+    if (principal === undefined) throw new ApiError(401, "UNAUTHENTICATED", "The token is not known, or has ended.");
+    if (!allowed[principal.role](permission)) throw forbidden(principal.name, permission);
+    return { name: principal.name };
+  }
+
   return {
-    async authorize({ headers, method, permission }) {
+    authorize({ headers, method, permission }) {
       checkOrigin(headers, method);
       if (!exposed) checkHost(headers);
       if (permission === "public") return singleUser;
-      if (!exposed && !(await anyPrincipal())) return singleUser;
-      const token = tokenOf(headers);
-      if (token === undefined) throw new ApiError(401, "UNAUTHENTICATED", "Send a token: Authorization: Bearer <token>, or as the password of Basic.");
-      const issued = byIssued(token);
-      if (issued !== undefined) {
-        if (!issued.permissions.some((one) => one === permission || (one.endsWith(":*") && permission.startsWith(one.slice(0, -1)))))
-          throw forbidden(issued.name, permission);
-        return { name: issued.name };
-      }
-      const principal = await byToken(token);
-      if (principal === undefined) throw new ApiError(401, "UNAUTHENTICATED", "The token is not known, or has ended.");
-      if (!allowed[principal.role](permission)) throw forbidden(principal.name, permission);
-      return { name: principal.name };
+      if (exposed) return byHeaders(headers, permission);
+      const any = anyPrincipal();
+      if (any === false) return singleUser;
+      if (any === true) return byHeaders(headers, permission);
+      return any.then((some) => (some ? byHeaders(headers, permission) : singleUser));
     },
     async checkExposure() {
       if (exposed && !(await anyPrincipal())) {
-        throw new Error(
+        throw new StartError(
           `Bound to ${config.host}, everyone who reaches it could use it: no user is set up. Add one with \`millrace user add <name> --role admin\`, or bind to 127.0.0.1.`,
         );
       }
@@ -102,7 +118,10 @@ export function isLoopback(host: string): boolean {
 }
 const hostName = (authority: string): string => authority.replace(/:[0-9]+$/, "").toLowerCase();
 
-/** A page of another site that resolves its own name to this machine sends its own name: that is refused. */
+/**
+ * A page of another site that resolves its own name to this machine sends its own name: that is refused. The port may be another one
+ * than ours, as where ours is forwarded: what a page on another port of this machine asks is told by its origin.
+ */
 function checkHost(headers: IncomingMessage["headers"]): void {
   const host = headers.host;
   if (host === undefined || !isLoopback(hostName(host))) {

@@ -6,7 +6,7 @@ export type Role = (typeof roles)[number];
 
 export interface Access {
   /** Throws a 401 where nobody known asks, a 403 where somebody may not. */
-  authorize(request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }): Promise<Principal>;
+  authorize(request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }): Principal | Promise<Principal>;
   /** Throws where nobody could be kept out: bound to other than loopback, and no principals. */
   checkExposure(): Promise<void>;
   /** Answers the token, which is kept nowhere. */

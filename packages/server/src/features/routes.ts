@@ -4,6 +4,7 @@ import { Type } from "@sinclair/typebox";
 import { type Http, invalid } from "../platform/index.js";
 import type { Features } from "./types.js";
 
+const largestBody = 32 * 1024 * 1024;
 const tags = ["features"];
 const ByName = Type.Object({ name: Name });
 const Check = Type.Object({
@@ -20,7 +21,7 @@ export function featuresRoutes(app: Http, features: Features): void {
   const write = { permission: "features:write" as const };
   app.post(
     "/api/v1/feature-views/:name/push",
-    { config: write, schema: { tags, params: ByName, body: FeaturePush, response: { 200: PushResult } } },
+    { config: write, bodyLimit: largestBody, schema: { tags, params: ByName, body: FeaturePush, response: { 200: PushResult } } },
     async (request) => features.push(request.params.name, request.body.columns),
   );
   app.post("/api/v1/feature-views/:name/materialize", { config: write, schema: { tags, params: ByName, response: { 200: PushResult } } }, async (request) =>
@@ -28,7 +29,7 @@ export function featuresRoutes(app: Http, features: Features): void {
   );
   app.post(
     "/api/v1/feature-services/:name/online",
-    { config: { permission: "features:read" }, schema: { tags, params: ByName, body: OnlineRead, response: { 200: OnlineFeatures } } },
+    { config: { permission: "features:read" }, bodyLimit: largestBody, schema: { tags, params: ByName, body: OnlineRead, response: { 200: OnlineFeatures } } },
     async (request) => {
       const columns = request.body.request;
       const { moment } = request;

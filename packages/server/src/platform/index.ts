@@ -2,12 +2,13 @@
 export { type ServerConfig, version } from "./config.js";
 export type { Database } from "./database/index.js";
 export { type DuckDb, identifier, literal, openDuckDb, parquet } from "./duckdb.js";
-export { ApiError, conflict, invalid, notFound } from "./errors.js";
+export { ApiError, conflict, invalid, notFound, StartError } from "./errors.js";
 export type { PlatformEvent } from "./events.js";
-export { errorAnswer, type Http, openHttp, type Permission, type Principal } from "./http/index.js";
+export { type DeclaredRoute, errorAnswer, type Http, listen, openHttp, type Permission, type Principal } from "./http/index.js";
 export { newId } from "./ids.js";
 export { type Log, openLog } from "./log.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
 export { runProcess } from "./process.js";
 export { platformRoutes } from "./routes.js";
+export { endWithin } from "./stop.js";
 export type { Platform } from "./types.js";

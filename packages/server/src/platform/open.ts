@@ -11,52 +11,53 @@ import { openDuckDb } from "./duckdb.js";
 import { dataFolderError } from "./errors.js";
 import { openEvents } from "./events.js";
 import type { Platform } from "./index.js";
-import { openLog } from "./log.js";
+import { type Log, openLog } from "./log.js";
 import { openMetrics } from "./metrics.js";
 import { openFolderStore } from "./objects/index.js";
+import { endWithin } from "./stop.js";
 
 const migrations = new URL("../../migrations/", import.meta.url);
 
 /** Opens everything under the capabilities; `close` closes it in the opposite order. Throws a StartError that says what to do. */
 export async function openPlatform(config: ServerConfig): Promise<{ platform: Platform; close: () => Promise<void> }> {
-  const opened: (() => unknown)[] = [];
+  const log = openLog(config.logLevel);
+  const opened: [what: string, close: () => unknown][] = [];
   async function close(): Promise<void> {
-    for (const closeOne of opened.splice(0).reverse()) await closeOne();
+    for (const [what, closeOne] of opened.splice(0).reverse()) await endWithin(log, what === "PostgreSQL" ? 60_000 : 5_000, what, closeOne);
   }
   try {
-    return { platform: await open(config, (closeOne) => opened.push(closeOne)), close };
+    return { platform: await open(config, log, (what, closeOne) => opened.push([what, closeOne])), close };
   } catch (error) {
     await close();
     throw dataFolderError(error, config.dataDir);
   }
 }
 
-async function open(config: ServerConfig, closeLater: (close: () => unknown) => void): Promise<Platform> {
-  const log = openLog(config.logLevel);
+async function open(config: ServerConfig, log: Log, closeLater: (what: string, close: () => unknown) => void): Promise<Platform> {
   await mkdir(config.dataDir, { recursive: true });
   const databaseUrl = config.databaseUrl ?? (await embedded());
   async function embedded(): Promise<string> {
     const postgres = await startEmbedded(path.join(config.dataDir, "postgres"), log);
-    closeLater(postgres.stop);
+    closeLater("PostgreSQL", postgres.stop);
     return postgres.url;
   }
   if (config.databaseUrl !== undefined) await checkDatabase(config.databaseUrl);
   const { db, pool, close: closeDatabase } = connect(databaseUrl);
-  closeLater(closeDatabase);
+  closeLater("the connections to PostgreSQL", closeDatabase);
   await migrate(pool, migrations);
 
   // Locks are held for as long as work takes; from the same pool, a few of them could leave the work itself without a connection.
   const locks = connect(databaseUrl, { max: 10, name: "millrace locks" });
-  closeLater(locks.close);
+  closeLater("the connections that hold locks", locks.close);
   const objects = await openFolderStore(path.join(config.dataDir, "objects"));
   const duckdb = await openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(config.dataDir, "spill") });
-  closeLater(duckdb.close);
+  closeLater("DuckDB", duckdb.close);
   const notifications = openNotifications(databaseUrl, log);
-  closeLater(notifications.stop);
+  closeLater("the connection for notifications", notifications.stop);
   const parts = { db, locks: locks.db, notifications, log };
   const clock = await openClock(parts, config.clock.kind, config.clock.kind === "replay" ? config.clock.from : undefined);
   const events = openEvents({ ...parts, clock });
-  closeLater(events.stop);
-  closeLater(clock.stop);
+  closeLater("the handling of events", events.stop);
+  closeLater("work that was due", clock.stop);
   return { config, db, databaseUrl, objects, duckdb, events, clock, log, metrics: openMetrics(), address: { url: undefined } };
 }

@@ -76,6 +76,8 @@ export function platformRoutes(app: Http, platform: Platform): void {
       after ??= (await events.list({ limit: 1, newestFirst: true }))[0]?.id ?? "0";
       reply.hijack();
       const socket = reply.raw;
+      // Heartbeats are written all the time: who takes none is let go.
+      request.raw.socket.setTimeout(4 * heartbeatMs);
       socket.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" });
       socket.write(":\n\n");
       streams.add(socket);

@@ -7,6 +7,8 @@ import { type Digest, type Http, invalid, notFound, type ObjectStore } from "../
 import type { Projects } from "./types.js";
 
 const gigabyte = 1024 ** 3;
+/** Of a project: its definitions and the names of its files. */
+const largestDocument = 16 * 1024 ** 2;
 const largestObject = 2 * gigabyte;
 
 export function projectsRoutes(app: Http, projects: Projects, objects: ObjectStore): void {
@@ -21,13 +23,18 @@ export function projectsRoutes(app: Http, projects: Projects, objects: ObjectSto
   const Params = Type.Object({ name: Name });
   app.post(
     "/api/v1/projects/:name/plan",
-    { config: { permission: "projects:write" }, schema: { tags: ["projects"], params: Params, body: ProjectSpec, response: { 200: Plan } } },
+    {
+      config: { permission: "projects:write" },
+      bodyLimit: largestDocument,
+      schema: { tags: ["projects"], params: Params, body: ProjectSpec, response: { 200: Plan } },
+    },
     async (request) => projects.plan(named(request.params.name, request.body as ProjectSpec)),
   );
   app.put(
     "/api/v1/projects/:name",
     {
       config: { permission: "projects:write" },
+      bodyLimit: largestDocument,
       schema: { tags: ["projects"], params: Params, body: ProjectSpec, response: { 200: Type.Composite([Plan, ProjectVersion]) } },
     },
     async (request) => projects.apply(named(request.params.name, request.body as ProjectSpec), request.principal.name),

@@ -3,17 +3,18 @@ import fastifySwagger from "@fastify/swagger";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger } from "fastify";
 import Fastify, { LogController } from "fastify";
-import { version } from "../config.js";
-import { ApiError } from "../errors.js";
+import { type ServerConfig, version } from "../config.js";
+import { ApiError, StartError } from "../errors.js";
 import type { Log } from "../log.js";
 import type { Platform } from "../types.js";
 import { isScreen, serveConsole } from "./console.js";
+import { limitSlowClients } from "./limits.js";
 import { decorateMoment } from "./moment.js";
-import type { Authorize, Http, Principal } from "./types.js";
+import type { Authorize, DeclaredRoute, Http, Principal } from "./types.js";
 
-export type { Authorize, Http, Permission, Principal } from "./types.js";
+export type { Authorize, DeclaredRoute, Http, Permission, Principal } from "./types.js";
 
-const kilobyte = 1024;
+const megabyte = 1024 * 1024;
 const buildAjv = ajvCompiler();
 const ajvOptions = { removeAdditional: false, allErrors: false } as const;
 
@@ -22,30 +23,46 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: 8 * kilobyte * kilobyte,
-    forceCloseConnections: true,
-    requestTimeout: 0,
-    connectionTimeout: 0,
-    keepAliveTimeout: 72_000,
+    // Routes that take more say so.
+    bodyLimit: megabyte,
+    forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 1_000 },
     schemaController: { compilersFactory: { buildValidator } },
   }).withTypeProvider<TypeBoxTypeProvider>();
-  // A client has this long to send its headers, and a socket may stay silent for this long.
-  app.server.headersTimeout = 20_000;
-  app.server.requestTimeout = 0;
-  app.server.setTimeout(120_000);
+  limitSlowClients(app);
 
-  app.decorateRequest("principal", null as unknown as Principal);
-  app.addHook("onRoute", (route) => {
-    if (route.config?.permission === undefined) throw new Error(`The route ${route.method} ${route.url} declares no permission.`);
+  const declared: DeclaredRoute[] = [];
+  app.decorate("declaredRoutes", declared);
+  app.addHook("onRoute", ({ config, method, url }) => {
+    const permission = config?.permission;
+    if (permission === undefined) throw new Error(`The route ${method} ${url} declares no permission.`);
+    for (const one of [method].flat()) declared.push({ method: one, url, permission });
   });
-  app.addHook("onRequest", async (request) => {
-    const permission = request.routeOptions.config.permission ?? "public";
-    request.principal = await authorize({ headers: request.headers, method: request.method, permission });
+  app.decorateRequest("principal");
+  app.addHook("onRequest", (request, reply, done) => {
+    const refuse = (error: unknown) => {
+      // A browser then asks its user for a name and a token.
+      if (error instanceof ApiError && error.status === 401) reply.header("www-authenticate", 'Basic realm="Millrace", charset="UTF-8"');
+      done(error instanceof Error ? error : new Error(String(error)));
+    };
+    const permit = (principal: Principal) => {
+      request.principal = principal;
+      done();
+    };
+    try {
+      const { headers, method, routeOptions } = request;
+      const principal = authorize({ headers, method, permission: routeOptions.config.permission ?? "public" });
+      // Not waited for where the answer is there: most requests are of a single user.
+      if (principal instanceof Promise) principal.then(permit, refuse);
+      else permit(principal);
+    } catch (error) {
+      refuse(error);
+    }
   });
   decorateMoment(app, platform.clock);
-  app.addHook("onResponse", async (request, reply) => {
+  app.addHook("onResponse", (request, reply, done) => {
     metrics.observeRequest(request.method, request.routeOptions.url ?? "none", reply.statusCode, reply.elapsedTime / 1000);
+    done();
   });
   app.setErrorHandler((error, request, reply) => {
     const answer = errorAnswer(error, log, request.url);
@@ -69,6 +86,19 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
   });
   hasConsole = await serveConsole(app, platform.config.consoleFolder);
   return app;
+}
+
+/** Answers the address at which it is reached. */
+export async function listen(app: Http, { host, port }: ServerConfig): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "EADDRINUSE") throw new StartError(`The port ${port} of ${host} is in use. Choose another with --port, or 0 for any that is free.`);
+    if (code === "EACCES") throw new StartError(`There is no permission to listen on port ${port}. Choose one above 1023 with --port.`);
+    if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") throw new StartError(`"${host}" is no address of this machine. Choose another with --host.`);
+    throw error;
+  }
 }
 
 /** What stands in an address is text and becomes what its schema says. A body is JSON, in which 1 and "1" are not the same. */

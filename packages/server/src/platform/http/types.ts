@@ -10,10 +10,18 @@ declare module "fastify" {
     /** What a caller must be allowed to do. A route without it can't be registered. */
     permission?: Permission;
   }
+  interface FastifyInstance {
+    readonly declaredRoutes: readonly DeclaredRoute[];
+  }
   interface FastifyRequest {
     /** Who asks; set before any handler runs. */
     principal: Principal;
   }
+}
+export interface DeclaredRoute {
+  method: string;
+  url: string;
+  permission: Permission;
 }
 export interface Principal {
   name: string;
@@ -22,4 +30,4 @@ export interface Principal {
 export type Http = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
 
 /** Decides whether a request may go on. Throws an ApiError where not. */
-export type Authorize = (request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }) => Promise<Principal>;
+export type Authorize = (request: { headers: IncomingMessage["headers"]; method: string; permission: Permission }) => Principal | Promise<Principal>;
