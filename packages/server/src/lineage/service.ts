@@ -20,7 +20,7 @@ export function createLineage(on: On): LineageService {
     async lineage(kind, id) {
       const graph = newGraph();
       const root = await start(graph, kind, id);
-      return { root, nodes: [...graph.nodes.values()], edges: graph.edges };
+      return { root, nodes: [...graph.nodes.values()], edges: [...graph.edges.values()] };
     },
   };
 
@@ -61,6 +61,8 @@ export function createLineage(on: On): LineageService {
   }
 
   async function run(graph: Graph, id: string): Promise<string> {
+    const known = graph.find("run", id);
+    if (known !== undefined) return known;
     const found = await on.pipelines.get(id);
     const node = graph.add("run", id, `${found.pipeline} ${id}`, {
       state: found.state,
@@ -68,7 +70,6 @@ export function createLineage(on: On): LineageService {
       cause: found.cause.reason ?? found.cause.kind,
       trackingRun: found.trackingRunId,
     });
-    if (graph.seen(node)) return node;
     await projectVersion(graph, node, found);
     for (const step of found.steps) {
       const made = graph.add("step", `${id}/${step.id}`, step.id, { kind: step.kind, state: step.state, cachedFrom: step.cachedFrom });
@@ -91,18 +92,20 @@ export function createLineage(on: On): LineageService {
   async function readFrom(graph: Graph, node: string, kind: string, { meta }: Artifact): Promise<void> {
     const read = kind === "read_dataset" ? [meta] : kind === "historical_features" && Array.isArray(meta.datasets) ? meta.datasets : [];
     for (const { dataset, version } of read) {
-      if (typeof dataset === "string" && typeof version === "number") graph.link(node, await datasetVersion(graph, dataset, version));
+      // A dataset that had no version yet is told as version 0.
+      if (typeof dataset === "string" && typeof version === "number" && version > 0) graph.link(node, await datasetVersion(graph, dataset, version));
     }
   }
 
   async function datasetVersion(graph: Graph, dataset: string, version: number): Promise<string> {
+    const known = graph.find("dataset_version", `${dataset}/${version}`);
+    if (known !== undefined) return known;
     const found = await on.datasets.version(dataset, version);
     const node = graph.add("dataset_version", `${dataset}/${version}`, `${dataset} v${version}`, {
       rows: found.rows,
       created: found.createdAt,
       digest: found.digest,
     });
-    if (graph.seen(node)) return node;
     for (const part of found.parts) {
       graph.link(node, graph.add("file", part.digest, part.file, { rows: part.rows, bytes: part.bytes, digest: part.digest }));
     }
@@ -123,33 +126,28 @@ export function createLineage(on: On): LineageService {
 
 interface Graph {
   nodes: Map<string, LineageNode>;
-  edges: Lineage["edges"];
+  /** By both ends. */
+  edges: Map<string, Lineage["edges"][number]>;
   /** Answers the node's id in the graph. */
   add(kind: string, id: string, label: string, facts: Record<string, unknown>): string;
   link(from: string, to: string): void;
-  /** Whether it was asked before; what it was made from is there then. */
-  seen(node: string): boolean;
+  /** The node's id in the graph where it is there already, with what it was made from. */
+  find(kind: string, id: string): string | undefined;
 }
 function newGraph(): Graph {
   const nodes = new Map<string, LineageNode>();
-  const edges: Lineage["edges"] = [];
-  const asked = new Set<string>();
+  const edges = new Map<string, Lineage["edges"][number]>();
+  const key = (kind: string, id: string) => `${kind}/${id}`;
   return {
     nodes,
     edges,
     add(kind, id, label, facts) {
-      const key = `${kind}/${id}`;
-      if (!nodes.has(key)) nodes.set(key, { kind, id: key, label, facts });
-      return key;
+      const node = key(kind, id);
+      if (!nodes.has(node)) nodes.set(node, { kind, id: node, label, facts });
+      return node;
     },
-    link(from, to) {
-      if (!edges.some((edge) => edge.from === from && edge.to === to)) edges.push({ from, to });
-    },
-    seen(node) {
-      if (asked.has(node)) return true;
-      asked.add(node);
-      return false;
-    },
+    link: (from, to) => void edges.set(`${from} ${to}`, { from, to }),
+    find: (kind, id) => (nodes.has(key(kind, id)) ? key(kind, id) : undefined),
   };
 }
 

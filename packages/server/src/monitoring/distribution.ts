@@ -23,10 +23,9 @@ const sizeOf = (bins: Bins): number => (bins.kind === "numbers" ? bins.edges.len
 /** Bins of equal share of the reference for numbers; its most frequent values for the rest. */
 export function binsOf(feature: Feature, values: Value[]): Bins {
   if (isNumber(feature.type)) {
-    const numbers = Float64Array.from(values.filter((value) => typeof value === "number" && !Number.isNaN(value)) as number[]).sort();
-    const edges = new Set<number>();
-    for (let i = 1; i < numberBins && numbers.length > 0; i++) edges.add(numbers[Math.floor((i * numbers.length) / numberBins)] as number);
-    return { kind: "numbers", edges: [...edges] };
+    const numbers = Float64Array.from(values.flatMap((value) => (typeof value === "number" && !Number.isNaN(value) ? [value] : []))).sort();
+    const edges = Array.from({ length: numberBins - 1 }, (_, i) => numbers.at(Math.floor(((i + 1) * numbers.length) / numberBins)) ?? Number.NaN);
+    return { kind: "numbers", edges: numbers.length === 0 ? [] : [...new Set(edges)] };
   }
   const counts = new Map<string, number>();
   for (const value of values) if (value !== null) counts.set(String(value), (counts.get(String(value)) ?? 0) + 1);
@@ -47,9 +46,8 @@ export function countInto(bins: Bins): { counts: number[]; add(values: Value[]):
       for (const value of values) {
         if (value === null || (typeof value === "number" && Number.isNaN(value))) bump(missing);
         else if (bins.kind === "numbers") {
-          let at = 0;
-          while (at < bins.edges.length && Number(value) >= (bins.edges[at] as number)) at++;
-          bump(at);
+          const over = bins.edges.findIndex((edge) => Number(value) < edge);
+          bump(over === -1 ? bins.edges.length : over);
         } else bump(index?.get(String(value)) ?? missing - 1);
       }
     },

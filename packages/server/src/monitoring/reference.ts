@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import type { Artifact, Columns, RunDetail } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
 import { sql } from "kysely";
-import { modelInput, streamColumns } from "../evaluation/index.js";
-import { type Digest, type Platform, parquet } from "../platform/index.js";
+import { localPaths, modelInput, streamColumns } from "../evaluation/index.js";
+import { identifier, type Platform, parquet } from "../platform/index.js";
 import { type Distribution, distributions } from "./distribution.js";
 
 /** Rows of the training table that the distributions are taken from. */
@@ -35,15 +35,18 @@ export async function referenceOf(
 
   const table = trainingTable(await run(version.runId));
   if (table === undefined) return undefined;
-  const paths = await Promise.all(table.files.map((file) => objects.localPath(file.digest as Digest)));
+  const paths = await localPaths(objects, table);
   const all: Columns = Object.fromEntries(scorer.features.map(({ name }) => [name, []]));
   const predicted: number[] = [];
   await duckdb.use(async (connection) => {
-    const columns = scorer.features.map((feature) => `${modelInput(feature)} as "${feature.name}"`).join(", ");
+    const columns = scorer.features.map((feature) => `${modelInput(feature)} as ${identifier(feature.name)}`).join(", ");
     const sampled = `select ${columns} from (select * from ${parquet(paths)}) using sample reservoir(${sampledRows} rows) repeatable (1)`;
     for await (const batch of streamColumns(connection, sampled)) {
-      for (const [name, values] of Object.entries(batch.columns)) all[name]?.push(...values);
-      predicted.push(...(await scorer.predict(batch.columns, batch.rows)));
+      for (const [name, values] of Object.entries(batch.columns)) {
+        const into = all[name];
+        for (const value of values) into?.push(value);
+      }
+      for (const probability of await scorer.predict(batch.columns, batch.rows)) predicted.push(probability);
     }
   });
   const reference: Reference = {

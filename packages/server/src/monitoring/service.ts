@@ -7,6 +7,7 @@ import { ApiError, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
+import { alertOf, type Bound } from "./alert.js";
 import { countInto, populationStability } from "./distribution.js";
 import { type Reference, referenceOf } from "./reference.js";
 import type { Monitoring } from "./types.js";
@@ -25,11 +26,15 @@ export function createMonitoring(
     if (found === undefined) throw notFound("monitor", name);
     return found;
   }
-  async function latest(name: string): Promise<MonitorCheck | undefined> {
-    const { rows } = await sql<{ found: MonitorCheck }>`select found from monitor_check where monitor = ${name} order by at desc limit 1`.execute(db);
+  async function latest(name: string, metric?: string): Promise<MonitorCheck | undefined> {
+    const { rows } = await sql<{ found: MonitorCheck }>`
+      select found from monitor_check where monitor = ${name} ${metric === undefined ? sql`` : sql`and found -> 'metrics' ->> ${metric} is not null`}
+      order by at desc limit 1`.execute(db);
     return rows[0]?.found;
   }
 
+  /** Monitor → the moment of a check that found nothing, before the first prediction: it is not looked at again at every tick. */
+  const nothingAt = new Map<string, number>();
   clock.onTick("monitoring", async (now) => {
     for (const monitor of await on.projects.list("monitor")) {
       try {
@@ -45,13 +50,13 @@ export function createMonitoring(
     const every = durationMs(spec.every);
     const newest = Math.floor(now.getTime() / every) * every;
     const last = await latest(name);
-    if (last !== undefined && Date.parse(last.at) >= newest) return;
+    if (last === undefined ? nothingAt.get(name) === newest : Date.parse(last.at) >= newest) return;
     const first = last === undefined ? newest : Math.max(Date.parse(last.at) + every, newest - (mostMissed - 1) * every);
     for (let at = first; at <= newest; at += every) {
       const found = await check(name, spec, new Date(at));
       // Before the first prediction there is nothing to look at, and no check.
-      if (found.rows === 0 && last === undefined) continue;
-      await record(found, await latest(name));
+      if (found.rows === 0 && last === undefined) nothingAt.set(name, at);
+      else await record(found, await latest(name));
     }
   }
 
@@ -104,8 +109,13 @@ export function createMonitoring(
       predictionPsi: seen.predictionPsi,
       features,
       metrics,
-      alert: drifted ? driftAlert(features, spec.drift.threshold) : null,
+      alert: alertOf({ features, drifted, metrics, labelled }, spec.drift.threshold, await boundsOf(name)),
     };
+  }
+  /** The bounds below which triggers take a metric of the monitor for bad. */
+  async function boundsOf(monitor: string): Promise<Bound[]> {
+    const triggers = await on.projects.list("trigger");
+    return triggers.flatMap(({ spec }) => spec.when.flatMap((one) => (one.kind === "below" && one.monitor === monitor ? [one] : [])));
   }
 
   async function look(endpoint: string, from: Date, to: Date, reference: Reference | undefined) {
@@ -195,10 +205,4 @@ async function score(scorer: Awaited<ReturnType<Serving["scorer"]>>, columns: Co
   return scorer.predict(inputs, rows).catch((error: Error) => {
     throw new ApiError(422, "MODEL_FAILED", `The version can't be run on what was logged: ${error.message}`);
   });
-}
-
-function driftAlert(features: { feature: string; psi: number; drifted: boolean }[], threshold: number): string {
-  const drifted = features.filter((f) => f.drifted).sort((a, b) => b.psi - a.psi);
-  const most = drifted.slice(0, 5).map(({ feature, psi }) => `${feature} ${psi.toFixed(2)}`);
-  return `${drifted.length} of ${features.length} features have a PSI over ${threshold}: ${most.join(", ")}${drifted.length > 5 ? " and others" : ""}.`;
 }

@@ -1,5 +1,5 @@
 /** Whether what a trigger waits for is the case. */
-import type { RunDetail } from "@millrace/sdk/api";
+import type { DatasetVersionDetail, MonitorCheck, RunDetail } from "@millrace/sdk/api";
 import type { ConditionSpec } from "@millrace/sdk/spec";
 import { Cron } from "croner";
 import type { Datasets } from "../datasets/index.js";
@@ -29,34 +29,38 @@ export function nextMoment({ expression, zone }: Extract<ConditionSpec, { kind: 
   return new Cron(expression, { timezone: zone, paused: true }).nextRun(after);
 }
 
-/**
- * What holds at `now`. `lookedAt` is when this was asked last: cron moments since then count. `lastStart` is when the trigger last started a
- * run: a monitor's check counts when its whole window lies after that, so that what led to the last run does not lead to another one.
- */
-export async function look(
-  condition: ConditionSpec,
-  at: { now: Date; lookedAt: Date | null; lastStart: Date | undefined; lastRun: RunDetail | undefined },
-  on: { datasets: Pick<Datasets, "latest">; monitoring: Pick<Monitoring, "latest"> },
-): Promise<Found | undefined> {
+export interface Seen {
+  now: Date;
+  /** When this was asked last: cron moments since then count. */
+  lookedAt: Date | null;
+  /** The newest firing that was to start a run: `started`, or `skipped` where that was impossible. */
+  attempt: { at: Date; outcome: string } | undefined;
+  /** The newest run of the pipeline, whoever started it. */
+  lastRun: RunDetail | undefined;
+}
+interface On {
+  datasets: Pick<Datasets, "latest">;
+  monitoring: Pick<Monitoring, "latest">;
+}
+
+/** What holds at `now`. */
+export async function look(condition: ConditionSpec, seen: Seen, on: On): Promise<Found | undefined> {
   const text = describe(condition);
   switch (condition.kind) {
     case "cron": {
-      if (at.lookedAt === null) return undefined;
-      const moment = nextMoment(condition, at.lookedAt);
-      return moment !== null && moment <= at.now ? { kind: "edge", condition: text, reason: `${moment.toISOString()} has come` } : undefined;
+      if (seen.lookedAt === null) return undefined;
+      const moment = nextMoment(condition, seen.lookedAt);
+      return moment !== null && moment <= seen.now ? { kind: "edge", condition: text, reason: `${moment.toISOString()} has come` } : undefined;
     }
     case "new_data": {
       const latest = await on.datasets.latest(condition.dataset);
-      if (latest === undefined) return undefined;
-      const read = at.lastRun === undefined ? 0 : versionRead(at.lastRun, condition.dataset);
-      if (latest.version <= read) return undefined;
+      if (latest === undefined || !isNew(latest, seen)) return undefined;
       return { kind: "level", condition: text, reason: `${condition.dataset} is at version ${latest.version} (${latest.added.file})` };
     }
     case "below": {
-      const check = await on.monitoring.latest(condition.monitor);
+      const check = await on.monitoring.latest(condition.monitor, condition.metric);
       const value = check?.metrics[condition.metric] ?? null;
-      if (check === undefined || value === null || value >= condition.bound || (at.lastStart !== undefined && new Date(check.from) < at.lastStart))
-        return undefined;
+      if (check === undefined || value === null || value >= condition.bound || isOld(check, seen)) return undefined;
       return {
         kind: "level",
         condition: text,
@@ -65,16 +69,39 @@ export async function look(
     }
     case "drift": {
       const check = await on.monitoring.latest(condition.monitor);
-      if (check === undefined || !check.drifted || (at.lastStart !== undefined && new Date(check.from) < at.lastStart)) return undefined;
+      if (check === undefined || !check.drifted || isOld(check, seen)) return undefined;
       return { kind: "level", condition: text, reason: check.alert ?? "the inputs drifted" };
     }
   }
 }
 
-/** The version of a dataset that a run read; 0 where it read none. */
-function versionRead({ steps }: RunDetail, dataset: string): number {
-  const versions = steps.flatMap((step) =>
-    Object.values(step.outputs).flatMap(({ meta }) => (step.kind === "read_dataset" && meta.dataset === dataset ? [Number(meta.version)] : [])),
-  );
-  return Math.max(0, ...versions);
+/** A check counts when its whole window lies after the last attempt, so that what led to one run does not lead to another. */
+const isOld = (check: MonitorCheck, { attempt }: Seen): boolean => attempt !== undefined && new Date(check.from) < attempt.at;
+
+/**
+ * Whether the newest run has not read this version. A run under way that has read none yet is going to read it; one that ended without
+ * reading had its chance at what was there when it was asked for, so that a run that can't read is not asked for at every tick.
+ */
+function isNew({ dataset, version, createdAt }: DatasetVersionDetail, { attempt, lastRun }: Seen): boolean {
+  if (attempt?.outcome === "skipped" && new Date(createdAt) <= attempt.at) return false;
+  if (lastRun === undefined) return true;
+  const read = versionRead(lastRun, dataset);
+  if (read !== undefined) return version > read;
+  return isActive(lastRun) ? false : new Date(createdAt) > new Date(lastRun.createdAt);
+}
+export const isActive = ({ state }: Pick<RunDetail, "state">): boolean => state === "queued" || state === "running";
+
+/** The version of a dataset that a run trained on; where it has no step that reads the dataset, the one that its features came from. */
+function versionRead({ spec, steps }: RunDetail, dataset: string): number | undefined {
+  const reads = spec.nodes.some((node) => node.kind === "read_dataset" && node.config.dataset === dataset);
+  const read = steps.flatMap((step) => {
+    const metas = Object.values(step.outputs).map(({ meta }) => meta);
+    if (reads) return step.kind === "read_dataset" ? metas : [];
+    return step.kind === "historical_features" ? metas.flatMap(({ datasets }): unknown[] => (Array.isArray(datasets) ? datasets : [])) : [];
+  });
+  const versions = read.flatMap((one) => (isVersion(one) && one.dataset === dataset ? [one.version] : []));
+  return versions.length === 0 ? undefined : Math.max(...versions);
+}
+function isVersion(value: unknown): value is { dataset: string; version: number } {
+  return typeof value === "object" && value !== null && "dataset" in value && "version" in value && typeof value.version === "number";
 }

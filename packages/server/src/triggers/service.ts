@@ -5,11 +5,11 @@ import type { Monitoring } from "../monitoring/index.js";
 import type { Pipelines } from "../pipelines/index.js";
 import { ApiError, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
-import { describe, type Found, look, nextMoment } from "./conditions.js";
+import { describe, type Found, isActive, look, nextMoment } from "./conditions.js";
 import {
   type FiringRow,
   insertFiring,
-  lastStart,
+  lastAttempt,
   listFirings,
   lockState,
   markAsked,
@@ -23,7 +23,12 @@ import type { Triggers } from "./types.js";
 
 export function createTriggers(
   platform: Pick<Platform, "db" | "events" | "clock" | "log">,
-  on: { projects: Projects; pipelines: Pick<Pipelines, "start" | "lastRun">; datasets: Pick<Datasets, "latest">; monitoring: Pick<Monitoring, "latest"> },
+  on: {
+    projects: Projects;
+    pipelines: Pick<Pipelines, "start" | "get" | "lastRun">;
+    datasets: Pick<Datasets, "latest">;
+    monitoring: Pick<Monitoring, "latest">;
+  },
 ): Triggers {
   const { db, events, clock, log } = platform;
 
@@ -42,19 +47,19 @@ export function createTriggers(
   /** Decides once for all conditions; the decision is durable before anything follows from it. */
   async function decide({ name, spec }: Definition<"trigger">, now: Date): Promise<void> {
     const lastRun = await on.pipelines.lastRun(spec.pipeline);
-    const started = await lastStart(db, name);
+    const attempt = await lastAttempt(db, name);
     const { looked_at: lookedAt } = await readState(db, name);
     const found: Found[] = [];
     for (const condition of spec.when) {
-      const one = await look(condition, { now, lookedAt, lastStart: started, lastRun }, on);
+      const one = await look(condition, { now, lookedAt, attempt, lastRun }, on);
       if (one !== undefined) found.push(one);
     }
-    const active = lastRun?.state === "queued" || lastRun?.state === "running";
+    const active = attempt?.outcome === "started" && attempt.run_id !== null && isActive(await on.pipelines.get(attempt.run_id));
 
     await db.transaction().execute(async (transaction) => {
       const state = await lockState(transaction, name);
       // Another process has looked meanwhile.
-      if (state.looked_at?.getTime() !== lookedAt?.getTime()) return;
+      if (state.looked_at?.getTime() !== lookedAt?.getTime() || (await lastAttempt(transaction, name))?.id !== attempt?.id) return;
       const write = (change: Partial<typeof state>) => writeState(transaction, name, { ...state, looked_at: now, ...change });
       if (state.paused || found.length === 0) return write({ deferred: [] });
 
@@ -73,7 +78,7 @@ export function createTriggers(
         });
         return write({ cool_down_until: until, deferred: [] });
       }
-      const why = active ? "a run of the pipeline is under way" : `until ${state.cool_down_until?.toISOString()} the trigger cools down`;
+      const why = active ? "the run that it started is under way" : `until ${state.cool_down_until?.toISOString()} the trigger cools down`;
       for (const { kind, condition, reason } of found) {
         if (kind === "level" && state.deferred.includes(condition)) continue;
         await fire({
@@ -108,7 +113,8 @@ export function createTriggers(
         });
         await markAsked(db, id);
       } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
+        // What is ours may pass: the next tick asks again.
+        if (!(error instanceof ApiError) || error.status >= 500) throw error;
         log.warn({ trigger: name, reason: error.message }, "a trigger's run can't be started");
         await markImpossible(db, id, `${reason}; but the run can't be started: ${error.message}`);
       }

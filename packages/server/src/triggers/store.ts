@@ -49,17 +49,21 @@ export async function unasked(db: Db, trigger: string): Promise<FiringRow[]> {
 export async function markAsked(db: Db, id: string): Promise<void> {
   await sql`update firing set asked = true where id = ${id}`.execute(db);
 }
+/** The run can't be started. The firing keeps its run's id: it was an attempt, unlike a moment that fell into the cool-down. */
 export async function markImpossible(db: Db, id: string, reason: string): Promise<void> {
-  await sql`update firing set asked = true, outcome = 'skipped', run_id = null, reason = ${reason} where id = ${id}`.execute(db);
+  await sql`update firing set asked = true, outcome = 'skipped', reason = ${reason} where id = ${id}`.execute(db);
 }
 export async function listFirings(db: Db, trigger: string, limit: number): Promise<FiringRow[]> {
   const { rows } = await sql<FiringRow>`
     select id, trigger, at, condition, outcome, reason, run_id from firing where trigger = ${trigger} order by at desc, id desc limit ${limit}`.execute(db);
   return rows;
 }
-export async function lastStart(db: Db, trigger: string): Promise<Date | undefined> {
-  const { rows } = await sql<{ at: Date }>`select at from firing where trigger = ${trigger} and outcome = 'started' order by at desc limit 1`.execute(db);
-  return rows[0]?.at;
+/** The newest firing that was to start a run. */
+export async function lastAttempt(db: Db, trigger: string): Promise<FiringRow | undefined> {
+  const { rows } = await sql<FiringRow>`
+    select id, trigger, at, condition, outcome, reason, run_id from firing
+    where trigger = ${trigger} and run_id is not null order by at desc, id desc limit 1`.execute(db);
+  return rows[0];
 }
 
 export const toFiring = (row: FiringRow): Firing => ({
@@ -69,5 +73,5 @@ export const toFiring = (row: FiringRow): Firing => ({
   condition: row.condition,
   outcome: row.outcome,
   reason: row.reason,
-  runId: row.run_id,
+  runId: row.outcome === "started" ? row.run_id : null,
 });
