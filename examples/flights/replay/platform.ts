@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export const checkout = fileURLToPath(new URL("../../../", import.meta.url));
-const command = process.env.MILLRACE_COMMAND ?? path.join(checkout, "bin", "millrace");
+const command = path.join(checkout, "bin", "millrace");
 
 export interface Platform {
   url: string;
@@ -48,7 +48,7 @@ export async function startPlatform({ dataDir, port, from }: { dataDir: string; 
 /** A replay begins from nothing. What is not an earlier replay's is left alone. */
 async function emptied(folder: string): Promise<void> {
   const mark = path.join(folder, ".replay");
-  const entries = await readdir(folder).catch(() => []);
+  const entries = await readdir(folder).catch((): string[] => []);
   if (entries.length > 0 && !entries.includes(".replay"))
     throw new Error(`${folder} holds something else than an earlier replay. Choose another folder with --data-dir.`);
   await rm(folder, { recursive: true, force: true });
