@@ -158,7 +158,8 @@ async function start(folder: string, data: string, port: number, programs: Progr
 }
 
 function failed(folder: string, said: string, what: string): StartError {
-  if (/No space left on device|disk quota exceeded|Check free disk space/i.test(said)) return new StartError(`There is no space left in ${folder}. Free some, then start again.`);
+  if (/No space left on device|disk quota exceeded|Check free disk space/i.test(said))
+    return new StartError(`There is no space left in ${folder}. Free some, then start again.`);
   if (/Read-only file system/i.test(said)) return new StartError(`${folder} can't be written: its file system is read-only.`);
   return new StartError(`${what}\n${said.trim().split("\n").slice(-5).join("\n")}`);
 }
