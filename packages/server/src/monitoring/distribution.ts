@@ -1,15 +1,27 @@
-/** Distributions of columns, and how far apart two of them are. */
-import type { Columns } from "@millrace/sdk/api";
+/** Distributions of columns, and how far apart two of them are. DuckDB counts, so that requests are answered meanwhile. */
+import type { DuckDBConnection } from "@duckdb/node-api";
 import type { ColumnType } from "@millrace/sdk/spec";
+import { type DuckDb, literal } from "../platform/index.js";
 
-type Value = string | number | boolean | null;
-type Feature = { name: string; type: ColumnType };
-
-/** What falls where: between the edges of a number, or on one of the values of anything else; the last two are the rest and the missing. */
+/**
+ * What falls where: up to an edge, inclusive, for numbers; on one of the values for anything else. Both are in their order. The rest and the
+ * missing follow them.
+ */
 export type Bins = { kind: "numbers"; edges: number[] } | { kind: "values"; values: string[] };
 export interface Distribution {
   bins: Bins;
   counts: number[];
+}
+export interface Column {
+  type: ColumnType;
+  /** Gives a double for numbers, and for the rest what has a text. */
+  sql: string;
+}
+interface Rows {
+  duckdb: Pick<DuckDb, "rows">;
+  connection: DuckDBConnection;
+  /** A table, a view, or a query in brackets. */
+  relation: string;
 }
 
 const numberBins = 10;
@@ -17,54 +29,60 @@ const mostValues = 50;
 /** A share that is never seen would make the index infinite. */
 const least = 1e-4;
 
+/** The distribution of each column of these rows, with bins of their own: of equal share for numbers; the most frequent values for the rest. */
+export async function distributions(rows: Rows, columns: Column[]): Promise<Distribution[]> {
+  const found: { column: Column; bins: Bins }[] = [];
+  for (const column of columns) found.push({ column, bins: isNumber(column.type) ? await numberBinsOf(rows, column) : await valueBinsOf(rows, column) });
+  const { counts } = await countInto(rows, found);
+  return found.map(({ bins }, i) => ({ bins, counts: counts[i] ?? [] }));
+}
+
 const isNumber = (type: ColumnType): boolean => type === "int64" || type === "float64";
-const sizeOf = (bins: Bins): number => (bins.kind === "numbers" ? bins.edges.length + 1 : bins.values.length + 1) + 1;
 
-/** Bins of equal share of the reference for numbers; its most frequent values for the rest. */
-export function binsOf(feature: Feature, values: Value[]): Bins {
-  if (isNumber(feature.type)) {
-    const numbers = Float64Array.from(values.flatMap((value) => (typeof value === "number" && !Number.isNaN(value) ? [value] : []))).sort();
-    const edges = Array.from({ length: numberBins - 1 }, (_, i) => numbers.at(Math.floor(((i + 1) * numbers.length) / numberBins)) ?? Number.NaN);
-    return { kind: "numbers", edges: numbers.length === 0 ? [] : [...new Set(edges)] };
-  }
-  const counts = new Map<string, number>();
-  for (const value of values) if (value !== null) counts.set(String(value), (counts.get(String(value)) ?? 0) + 1);
-  const frequent = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, mostValues);
-  return { kind: "values", values: frequent.map(([value]) => value) };
-}
-
-export function countInto(bins: Bins): { counts: number[]; add(values: Value[]): void } {
-  const counts: number[] = new Array(sizeOf(bins)).fill(0);
-  const missing = counts.length - 1;
-  const index = bins.kind === "values" ? new Map(bins.values.map((value, i) => [value, i])) : undefined;
-  const bump = (at: number) => {
-    counts[at] = (counts[at] ?? 0) + 1;
-  };
-  return {
-    counts,
-    add(values) {
-      for (const value of values) {
-        if (value === null || (typeof value === "number" && Number.isNaN(value))) bump(missing);
-        else if (bins.kind === "numbers") {
-          const over = bins.edges.findIndex((edge) => Number(value) < edge);
-          bump(over === -1 ? bins.edges.length : over);
-        } else bump(index?.get(String(value)) ?? missing - 1);
-      }
-    },
-  };
-}
-
-/** The distribution of each feature of these rows, with bins of their own. */
-export function distributions(features: Feature[], columns: Columns): Record<string, Distribution> {
-  return Object.fromEntries(
-    features.map((feature) => {
-      const values = columns[feature.name] ?? [];
-      const bins = binsOf(feature, values);
-      const counter = countInto(bins);
-      counter.add(values);
-      return [feature.name, { bins, counts: counter.counts }];
-    }),
+async function numberBinsOf({ duckdb, connection, relation }: Rows, { sql }: Column): Promise<Bins> {
+  const shares = Array.from({ length: numberBins - 1 }, (_, i) => (i + 1) / numberBins);
+  const [row] = await duckdb.rows<{ edges: number[] | null }>(
+    `select quantile_disc(value, [${shares.join(", ")}]) as edges from (select ${sql} as value from ${relation}) where value is not null and not isnan(value)`,
+    connection,
   );
+  return { kind: "numbers", edges: [...new Set(row?.edges ?? [])] };
+}
+async function valueBinsOf({ duckdb, connection, relation }: Rows, { sql }: Column): Promise<Bins> {
+  const rows = await duckdb.rows<{ value: string }>(
+    `select value from (
+       select value, count(*) as n from (select (${sql})::varchar as value from ${relation})
+       where value is not null group by value order by n desc, value limit ${mostValues}
+     ) order by value`,
+    connection,
+  );
+  return { kind: "values", values: rows.map(({ value }) => value) };
+}
+
+/** How many rows fall into each bin of each column, in one query. */
+export async function countInto(
+  { duckdb, connection, relation }: Rows,
+  columns: { column: Column; bins: Bins }[],
+): Promise<{ rows: number; counts: number[][] }> {
+  const histograms = columns.map(({ column, bins }, i) => `, ${histogram(column.sql, bins)} as "${i}"`);
+  const [found] = await duckdb.rows<Record<string, number | number[] | null>>(`select count(*) as rows${histograms.join("")} from ${relation}`, connection);
+  const rows = Number(found?.rows ?? 0);
+  const counts = columns.map(({ bins }, i) => {
+    const there = found?.[String(i)];
+    // A rest of no rows is left out.
+    const known = Array.from({ length: (bins.kind === "numbers" ? bins.edges : bins.values).length + 1 }, (_, bin) =>
+      Array.isArray(there) ? (there[bin] ?? 0) : 0,
+    );
+    return [...known, rows - known.reduce((sum, n) => sum + n, 0)];
+  });
+  return { rows, counts };
+}
+
+/** Counts in the order of the bins, the rest last; the missing are in none. */
+function histogram(sql: string, bins: Bins): string {
+  if (bins.kind === "values") return `map_values(histogram_exact((${sql})::varchar, [${bins.values.map(literal).join(", ")}]::varchar[]))`;
+  // As text, so that an edge is the very number that it was.
+  const edges = bins.edges.map((edge) => literal(String(edge))).join(", ");
+  return `map_values(histogram(case when not isnan(${sql}) then ${sql} end, [${edges}]::double[]))`;
 }
 
 /**

@@ -1,33 +1,29 @@
 /** What a model version was trained on, as distributions of its features and of its predictions on them. */
 import { createHash } from "node:crypto";
-import type { Artifact, Columns, RunDetail } from "@millrace/sdk/api";
-import type { ColumnType } from "@millrace/sdk/spec";
+import type { Artifact, RunDetail } from "@millrace/sdk/api";
 import { sql } from "kysely";
 import { localPaths, modelInput, streamColumns } from "../evaluation/index.js";
 import { identifier, type Platform, parquet } from "../platform/index.js";
+import type { Serving } from "../serving/index.js";
 import { type Distribution, distributions } from "./distribution.js";
 
 /** Rows of the training table that the distributions are taken from. */
 const sampledRows = 50_000;
 
 export interface Reference {
+  /** By name. */
   features: Record<string, Distribution>;
   prediction: Distribution | null;
-}
-interface Scorer {
-  features: { name: string; type: ColumnType }[];
-  predict(columns: Columns, rows: number): Promise<Float64Array>;
 }
 
 /** Kept once computed: a version's training rows never change. undefined where it is not known what it was trained on. */
 export async function referenceOf(
   { db, objects, duckdb }: Pick<Platform, "db" | "objects" | "duckdb">,
   version: { model: string; version: number; runId: string | null },
+  scorer: Awaited<ReturnType<Serving["scorer"]>>,
   run: (id: string) => Promise<RunDetail>,
-  open: () => Promise<Scorer>,
 ): Promise<Reference | undefined> {
   if (version.runId === null) return undefined;
-  const scorer = await open();
   const digest = createHash("sha256").update(JSON.stringify(scorer.features)).digest("hex");
   const { rows } = await sql<{ distribution: Reference }>`
     select distribution from monitor_reference where model = ${version.model} and version = ${version.version} and service_digest = ${digest}`.execute(db);
@@ -36,23 +32,25 @@ export async function referenceOf(
   const table = trainingTable(await run(version.runId));
   if (table === undefined) return undefined;
   const paths = await localPaths(objects, table);
-  const all: Columns = Object.fromEntries(scorer.features.map(({ name }) => [name, []]));
-  const predicted: number[] = [];
-  await duckdb.use(async (connection) => {
-    const columns = scorer.features.map((feature) => `${modelInput(feature)} as ${identifier(feature.name)}`).join(", ");
-    const sampled = `select ${columns} from (select * from ${parquet(paths)}) using sample reservoir(${sampledRows} rows) repeatable (1)`;
-    for await (const batch of streamColumns(connection, sampled)) {
-      for (const [name, values] of Object.entries(batch.columns)) {
-        const into = all[name];
-        for (const value of values) into?.push(value);
-      }
-      for (const probability of await scorer.predict(batch.columns, batch.rows)) predicted.push(probability);
+  const reference = await duckdb.use(async (connection): Promise<Reference> => {
+    const inputs = scorer.features.map((feature) => `${modelInput(feature)} as ${identifier(feature.name)}`);
+    const sampled = `(select * from ${parquet(paths)}) using sample reservoir(${sampledRows} rows) repeatable (1)`;
+    await connection.run(`create temp table trained as select ${inputs.join(", ")} from ${sampled}`);
+    await connection.run("create temp table predicted (prediction double)");
+    for await (const batch of streamColumns(connection, "select * from trained")) {
+      const predictions = await scorer.predict(batch.columns, batch.rows);
+      await connection.run(`insert into predicted select unnest(from_json($1::json, '["DOUBLE"]'))`, [JSON.stringify([...predictions])]);
     }
+    const features = await distributions(
+      { duckdb, connection, relation: "trained" },
+      scorer.features.map(({ name, type }) => ({ type, sql: identifier(name) })),
+    );
+    const [prediction] = await distributions({ duckdb, connection, relation: "predicted" }, [{ type: "float64", sql: "prediction" }]);
+    return {
+      features: Object.fromEntries(scorer.features.flatMap(({ name }, i) => (features[i] === undefined ? [] : [[name, features[i]]]))),
+      prediction: prediction ?? null,
+    };
   });
-  const reference: Reference = {
-    features: distributions(scorer.features, all),
-    prediction: distributions([{ name: "prediction", type: "float64" }], { prediction: predicted }).prediction ?? null,
-  };
   await sql`
     insert into monitor_reference (model, version, service_digest, distribution)
     values (${version.model}, ${version.version}, ${digest}, ${JSON.stringify(reference)}::jsonb) on conflict do nothing`.execute(db);

@@ -1,16 +1,22 @@
 import { durationMs } from "@millrace/sdk";
 import type { Columns, MonitorCheck, Performance } from "@millrace/sdk/api";
+import type { ColumnType } from "@millrace/sdk/spec";
 import { sql } from "kysely";
-import { binaryMetrics, modelInput, streamColumns } from "../evaluation/index.js";
+import { binaryMetrics, modelInput, type RegisteredVersion, streamColumns } from "../evaluation/index.js";
 import type { Pipelines } from "../pipelines/index.js";
 import { ApiError, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
 import { alertOf, type Bound } from "./alert.js";
-import { countInto, populationStability } from "./distribution.js";
-import { type Reference, referenceOf } from "./reference.js";
+import { countInto, type Distribution, populationStability } from "./distribution.js";
+import { referenceOf } from "./reference.js";
 import type { Monitoring } from "./types.js";
+
+interface TrainedOn {
+  features: { name: string; type: ColumnType; distribution: Distribution }[];
+  prediction: Distribution | null;
+}
 
 /** After a pause, so many missed checks are made up for; older ones are not. */
 const mostMissed = 62;
@@ -19,7 +25,7 @@ export function createMonitoring(
   platform: Platform,
   on: { projects: Projects; serving: Serving; registry: Registry; pipelines: Pick<Pipelines, "get"> },
 ): Monitoring {
-  const { db, events, clock, log } = platform;
+  const { db, duckdb, events, clock, log } = platform;
 
   async function definition(name: string): Promise<Definition<"monitor">> {
     const found = await on.projects.get("monitor", name);
@@ -76,20 +82,9 @@ export function createMonitoring(
     const from = new Date(at.getTime() - durationMs(spec.window ?? spec.every));
     const endpoint = await on.projects.require("endpoint", spec.endpoint);
     const version = await on.registry.byAlias(endpoint.spec.model, spec.reference.alias);
-    const reference =
-      version === undefined
-        ? undefined
-        : await referenceOf(
-            platform,
-            version,
-            (id) => on.pipelines.get(id),
-            () => on.serving.scorer(spec.endpoint, version.version),
-          ).catch((error) => {
-            log.warn({ error, monitor: name }, "what the version was trained on can't be read; the check goes on without it");
-            return undefined;
-          });
+    const reference = version === undefined ? undefined : await trainedOn(spec.endpoint, version);
     const seen = await look(spec.endpoint, from, at, reference);
-    const features = Object.entries(seen.features).map(([feature, psi]) => ({ feature, psi, drifted: psi > spec.drift.threshold }));
+    const features = seen.features.map(({ feature, psi }) => ({ feature, psi, drifted: psi > spec.drift.threshold }));
     const driftShare = features.length === 0 ? null : features.filter((f) => f.drifted).length / features.length;
     const drifted = driftShare !== null && driftShare >= spec.drift.share;
     const labelled = seen.labels.length;
@@ -118,34 +113,51 @@ export function createMonitoring(
     return triggers.flatMap(({ spec }) => spec.when.flatMap((one) => (one.kind === "below" && one.monitor === monitor ? [one] : [])));
   }
 
-  async function look(endpoint: string, from: Date, to: Date, reference: Reference | undefined) {
+  /** What a version was trained on, by each of its features. undefined where that is not known: checks go on without it. */
+  async function trainedOn(endpoint: string, version: RegisteredVersion): Promise<TrainedOn | undefined> {
+    try {
+      const scorer = await on.serving.scorer(endpoint, version.version);
+      const reference = await referenceOf(platform, version, scorer, on.pipelines.get);
+      if (reference === undefined) return undefined;
+      const features = scorer.features.flatMap((feature) => {
+        const distribution = reference.features[feature.name];
+        return distribution === undefined ? [] : [{ ...feature, distribution }];
+      });
+      return { features, prediction: reference.prediction };
+    } catch (error) {
+      log.warn({ error, endpoint, version: version.version }, "what the version was trained on can't be read; the check goes on without it");
+      return undefined;
+    }
+  }
+
+  async function look(endpoint: string, from: Date, to: Date, reference: TrainedOn | undefined) {
     return on.serving.usePredictions(endpoint, { from, to }, async (connection, relation) => {
-      const { features } = reference === undefined ? { features: [] } : { features: Object.entries(reference.features) };
-      const counters = features.map(([name, { bins }]) => ({ name, counter: countInto(bins) }));
-      const predictions = reference?.prediction === null || reference === undefined ? undefined : countInto(reference.prediction.bins);
-      const columns = features.map(([name, { bins }]) => `${modelInput({ name, type: bins.kind === "numbers" ? "float64" : "string" }, "f_")} as "f_${name}"`);
+      const compared = (reference?.features ?? []).map((feature) => ({
+        name: feature.name,
+        before: feature.distribution,
+        column: { type: feature.type, sql: modelInput(feature, "f_") },
+      }));
+      const prediction = reference?.prediction ?? null;
+      if (prediction !== null) compared.push({ name: "", before: prediction, column: { type: "float64", sql: "prediction" } });
+      const { rows, counts } = await countInto(
+        { duckdb, connection, relation },
+        compared.map(({ column, before }) => ({ column, bins: before.bins })),
+      );
+      const psi = compared.flatMap(({ name, before }, i) => {
+        const index = populationStability(before.counts, counts[i] ?? []);
+        return index === null ? [] : [{ feature: name, psi: index }];
+      });
+
       const labelled: { predictions: number[]; labels: number[] } = { predictions: [], labels: [] };
-      let rows = 0;
-      for await (const batch of streamColumns(connection, `select ${[...columns, "prediction", "label"].join(", ")} from ${relation}`)) {
-        rows += batch.rows;
-        for (const { name, counter } of counters) counter.add(batch.columns[`f_${name}`] ?? []);
-        predictions?.add(batch.columns.prediction ?? []);
-        for (const [row, label] of (batch.columns.label ?? []).entries()) {
-          if (label === null) continue;
-          labelled.labels.push(Number(label) > 0.5 ? 1 : 0);
-          labelled.predictions.push(Number(batch.columns.prediction?.[row]));
-        }
-      }
-      const psi: Record<string, number> = {};
-      for (const { name, counter } of counters) {
-        const index = populationStability(reference?.features[name]?.counts ?? [], counter.counts);
-        if (index !== null) psi[name] = index;
+      for await (const batch of streamColumns(connection, `select prediction, label from ${relation} where label is not null`)) {
+        for (const value of batch.columns.prediction ?? []) labelled.predictions.push(Number(value));
+        for (const value of batch.columns.label ?? []) labelled.labels.push(Number(value) > 0.5 ? 1 : 0);
       }
       return {
         rows,
         ...labelled,
-        features: psi,
-        predictionPsi: predictions === undefined ? null : populationStability(reference?.prediction?.counts ?? [], predictions.counts),
+        features: psi.filter(({ feature }) => feature !== ""),
+        predictionPsi: psi.find(({ feature }) => feature === "")?.psi ?? null,
       };
     });
   }
