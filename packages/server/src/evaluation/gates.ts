@@ -83,13 +83,13 @@ function noSliceWorse(metric: MetricName, by: number, minRows: number, report: E
     if (candidate.rows < minRows || mine === null || theirs === null) continue;
     losses.push({ name: `${column} = ${value}`, loss: -gain(metric, mine, theirs), candidate: mine, champion: theirs, rows: candidate.rows });
   }
-  if (losses.length === 0) return { passed: true, message: `No slice has the ${minRows} rows of both classes that a comparison needs.` };
   losses.sort((a, b) => b.loss - a.loss);
+  const [worst] = losses;
+  if (worst === undefined) return { passed: true, message: `No slice has the ${minRows} rows of both classes that a comparison needs.` };
   const failing = losses.filter((s) => s.loss > by + tolerance);
   const describe = (s: (typeof losses)[number]) =>
     `${s.name} (${s.rows} rows): ${metric} ${shown(s.candidate)} against ${shown(s.champion)}, ${s.loss > 0 ? `worse by ${shown(s.loss)}` : `better by ${shown(-s.loss)}`}`;
   if (failing.length === 0) {
-    const worst = losses[0] as (typeof losses)[number];
     return { passed: true, message: `Of ${losses.length} slices none is worse by more than ${by}; the least good is ${describe(worst)}.` };
   }
   const more = failing.length > shownSlices ? `; and ${failing.length - shownSlices} more` : "";

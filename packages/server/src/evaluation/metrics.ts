@@ -26,7 +26,7 @@ export function binaryMetrics(predictions: Float64Array, labels: Uint8Array): Me
   let loss = 0;
   let squares = 0;
   for (let row = 0; row < rows; row++) {
-    const p = predictions[row] as number;
+    const p = predictions[row] ?? Number.NaN;
     if (!(p >= 0 && p <= 1)) throw new RangeError(`The prediction of row ${row} is ${p}, which is no probability: metrics need numbers from 0 to 1.`);
     const y = labels[row] === 0 ? 0 : 1;
     positives += y;
@@ -52,16 +52,16 @@ export function calibrationBins(predictions: Float64Array, labels: Uint8Array): 
   const predicted = new Float64Array(bins);
   const observed = new Float64Array(bins);
   for (let row = 0; row < predictions.length; row++) {
-    const p = predictions[row] as number;
+    const p = predictions[row] ?? Number.NaN;
     const bin = Math.min(bins - 1, Math.floor(p * bins));
-    counts[bin] = (counts[bin] as number) + 1;
-    predicted[bin] = (predicted[bin] as number) + p;
-    observed[bin] = (observed[bin] as number) + (labels[row] === 0 ? 0 : 1);
+    counts[bin] = (counts[bin] ?? 0) + 1;
+    predicted[bin] = (predicted[bin] ?? 0) + p;
+    observed[bin] = (observed[bin] ?? 0) + (labels[row] === 0 ? 0 : 1);
   }
   const filled: EvaluationReport["calibration"] = [];
   for (let bin = 0; bin < bins; bin++) {
-    const n = counts[bin] as number;
-    if (n > 0) filled.push({ predicted: (predicted[bin] as number) / n, observed: (observed[bin] as number) / n, rows: n });
+    const n = counts[bin] ?? 0;
+    if (n > 0) filled.push({ predicted: (predicted[bin] ?? 0) / n, observed: (observed[bin] ?? 0) / n, rows: n });
   }
   return filled;
 }
@@ -78,7 +78,7 @@ function areaUnderRoc(predictions: Float64Array, labels: Uint8Array, positives: 
   let a = 0;
   let b = 0;
   for (let row = 0; row < predictions.length; row++) {
-    const p = predictions[row] as number;
+    const p = predictions[row] ?? Number.NaN;
     if (labels[row] === 0) below[b++] = p;
     else above[a++] = p;
   }
@@ -88,8 +88,8 @@ function areaUnderRoc(predictions: Float64Array, labels: Uint8Array, positives: 
   let lessOrEqual = 0;
   let wins = 0;
   for (const p of above) {
-    while (less < negatives && (below[less] as number) < p) less++;
-    while (lessOrEqual < negatives && (below[lessOrEqual] as number) <= p) lessOrEqual++;
+    while (less < negatives && (below[less] ?? Number.NaN) < p) less++;
+    while (lessOrEqual < negatives && (below[lessOrEqual] ?? Number.NaN) <= p) lessOrEqual++;
     wins += (less + lessOrEqual) / 2;
   }
   return wins / (positives * negatives);

@@ -78,8 +78,8 @@ async function score(options: Parameters<typeof evaluate>[0] & { table: string }
   const query = `select ${[`${identifier(label)}::double as label`, ...inputs, ...slicing].join(", ")} from ${table} where ${identifier(label)} is not null`;
 
   const labels: number[] = [];
-  const predictions = { candidate: [] as Float64Array[], champion: [] as Float64Array[] };
-  const slices = options.slices.map((column) => ({ column, codes: [] as number[], values: [] as string[], known: new Map<string, number>() }));
+  const predictions: Record<"candidate" | "champion", Float64Array[]> = { candidate: [], champion: [] };
+  const slices = options.slices.map((column): Slicing & { known: Map<string, number> } => ({ column, codes: [], values: [], known: new Map() }));
   let first: Scored["first"] | undefined;
   for await (const { columns, rows } of streamColumns(options.connection, query)) {
     options.signal.throwIfAborted();
