@@ -1,10 +1,11 @@
-/** Artifacts of runs: paths that point to objects. A path is a client's: it is only ever compared, and never reaches a file system. */
+/** Artifacts: paths that point to objects. A path is a client's: it is only ever compared, and never reaches a file system. */
 import type { Readable } from "node:stream";
 import { sql } from "kysely";
 import type { Digest, Platform } from "../platform/index.js";
 import { invalidValue, missing } from "./errors.js";
 
 const largestFile = 64 * 1024 ** 3;
+const mostListed = 10_000;
 
 export interface ArtifactEntry {
   /** Relative to the folder that was asked for. */
@@ -12,47 +13,114 @@ export interface ArtifactEntry {
   is_dir: boolean;
   file_size?: number;
 }
+export interface ArtifactFile {
+  path: string;
+  digest: string;
+  size: number;
+}
 export interface Artifacts {
   put(path: string, body: Readable): Promise<void>;
-  open(path: string): Promise<{ body: Readable; size: number }>;
+  /** Throws a 404 where there is none. */
+  find(path: string): Promise<ArtifactFile>;
+  read(file: ArtifactFile, range?: { start: number; end: number }): Promise<Readable>;
   list(folder: string): Promise<ArtifactEntry[]>;
+  /** All files below a folder, by paths relative to it; a file alone under its own name. */
+  files(folder: string): Promise<ArtifactFile[]>;
   /** A file, or all below a folder. */
   remove(path: string): Promise<void>;
+  /** Shows files that somebody else keeps below `<name>/`: they can be read there, and not written. `files` answers undefined where there is no such folder. */
+  mount(name: string, files: (rest: string[]) => Promise<{ below: string[]; files: ArtifactFile[] } | undefined>): void;
 }
 
 export function createArtifacts({ db, objects }: Pick<Platform, "db" | "objects">): Artifacts {
+  const mounts = new Map<string, Parameters<Artifacts["mount"]>[1]>();
+  async function mounted(path: string): Promise<ArtifactFile[] | undefined> {
+    const [name = "", ...rest] = path.split("/");
+    const source = mounts.get(name);
+    if (source === undefined) return undefined;
+    const found = await source(rest);
+    if (found === undefined) return [];
+    const below = found.below.join("/");
+    if (below === "") return found.files;
+    return found.files.flatMap((file) => {
+      if (file.path === below) return [{ ...file, path: "" }];
+      return file.path.startsWith(`${below}/`) ? [{ ...file, path: file.path.slice(below.length + 1) }] : [];
+    });
+  }
+  function mustBeWritable(path: string): void {
+    const [name = ""] = path.split("/");
+    if (mounts.has(name)) throw invalidValue(`What is below '${name}/' belongs to registered versions, which don't change.`);
+  }
+  const prefixOf = (folder: string) => (folder === "" ? "" : `${folder}/`);
+
   return {
     async put(path, body) {
+      mustBeWritable(safe(path));
       const { digest, size } = await objects.put(body, { maxBytes: largestFile });
       await sql`
-        insert into tracking_artifact (path, digest, size) values (${safe(path)}, ${digest}, ${size})
+        insert into tracking_artifact (path, digest, size) values (${path}, ${digest}, ${size})
         on conflict (path) do update set digest = excluded.digest, size = excluded.size`.execute(db);
     },
-    async open(path) {
-      const { rows } = await sql<{ digest: Digest; size: number }>`select digest, size::float8 from tracking_artifact where path = ${safe(path)}`.execute(db);
-      if (rows[0] === undefined) throw missing(`There is no artifact "${path}".`);
-      return { body: await objects.read(rows[0].digest), size: rows[0].size };
+    async find(path) {
+      const shown = await mounted(safe(path));
+      if (shown !== undefined) {
+        const file = shown.find((one) => one.path === "");
+        if (file !== undefined) return { ...file, path };
+      }
+      const { rows } = await sql<ArtifactFile>`select path, digest, size::float8 from tracking_artifact where path = ${path}`.execute(db);
+      if (rows[0] === undefined) throw missing(`No such artifact: '${path}'`);
+      return rows[0];
     },
+    read: ({ digest }, range) => objects.read(digest as Digest, range),
     async list(folder) {
-      const prefix = folder === "" ? "" : `${safe(folder)}/`;
+      const shown = folder === "" ? undefined : await mounted(safe(folder));
+      if (shown !== undefined) return entries(shown);
+      const prefix = prefixOf(folder);
       const { rows } = await sql<{ name: string; is_dir: boolean; size: number }>`
-        select split_part(substr(path, ${prefix.length + 1}), '/', 1) as name, bool_or(strpos(substr(path, ${prefix.length + 1}), '/') > 0) as is_dir, max(size)::float8 as size
-        from tracking_artifact where path like ${`${prefix.replaceAll(/[\\%_]/g, "\\$&")}%`} group by 1 order by 1 limit 10000`.execute(db);
+        select split_part(substr(path, ${prefix.length + 1}::int), '/', 1) as name, bool_or(strpos(substr(path, ${prefix.length + 1}::int), '/') > 0) as is_dir, max(size)::float8 as size
+        from tracking_artifact where path like ${likePrefix(prefix)} group by 1 order by 1 limit ${mostListed}`.execute(db);
       return rows.map(({ name, is_dir, size }) => (is_dir ? { path: name, is_dir } : { path: name, is_dir, file_size: size }));
     },
-    async remove(path) {
-      const name = safe(path);
-      // Objects are shared by their contents: they are not removed with a name of theirs.
-      await sql`delete from tracking_artifact where path = ${name} or path like ${`${name.replaceAll(/[\\%_]/g, "\\$&")}/%`}`.execute(db);
+    async files(folder) {
+      const shown = await mounted(safe(folder));
+      if (shown !== undefined) return shown;
+      const { rows } = await sql<ArtifactFile>`
+        select path, digest, size::float8 from tracking_artifact where path = ${folder} or path like ${likePrefix(`${folder}/`)} order by path limit ${mostListed}`.execute(
+        db,
+      );
+      return rows.map((file) => ({ ...file, path: file.path === folder ? (folder.split("/").at(-1) ?? folder) : file.path.slice(folder.length + 1) }));
     },
+    async remove(path) {
+      mustBeWritable(safe(path));
+      // Objects are shared by their contents: they are not removed with a name of theirs.
+      await sql`delete from tracking_artifact where path = ${path} or path like ${likePrefix(`${path}/`)}`.execute(db);
+    },
+    mount: (name, files) => void mounts.set(name, files),
   };
+}
+
+const likePrefix = (prefix: string): string => `${prefix.replaceAll(/[\\%_]/g, "\\$&")}%`;
+
+function entries(files: ArtifactFile[]): ArtifactEntry[] {
+  const found = new Map<string, ArtifactEntry>();
+  for (const { path, size } of files) {
+    const [name = "", ...rest] = path.split("/");
+    if (name !== "") found.set(name, rest.length > 0 ? { path: name, is_dir: true } : { path: name, is_dir: false, file_size: size });
+  }
+  return [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /** Refuses what would lead out of where it stands if somebody took it for a file's path. */
 export function safe(path: string): string {
   const parts = path.split("/");
-  const bad = parts.some((part) => part === "" || part === "." || part === "..") || /\\|\p{Cc}|^[a-zA-Z]:/u.test(path) || /%(2e|2f|5c)/i.test(path);
+  const bad = parts.some((part) => part === "" || part === "." || part === "..") || /\\|\p{Cc}|^[a-zA-Z]:/u.test(path) || /%(?:2e|2f|5c|00)/i.test(path);
   if (bad || path.length > 1_000)
     throw invalidValue(`Invalid artifact path: '${path.slice(0, 200)}'. A path is relative, with / between names, without . and .. .`);
   return path;
+}
+
+/** The path of a `mlflow-artifacts:` address; undefined for any other. */
+export function artifactPath(uri: string): string | undefined {
+  const path = /^mlflow-artifacts:(?:\/\/[^/]*)?\/+(.*)$/.exec(uri)?.[1];
+  return path === undefined ? undefined : safe(path.replace(/\/+$/, ""));
 }

@@ -16,3 +16,6 @@ const codes: Record<string, string> = {
   INTERNAL: "INTERNAL_ERROR",
 };
 export const codeFor = (code: string): string => codes[code] ?? code;
+
+/** Whether PostgreSQL refused a row because there is one with its key. */
+export const isDuplicate = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "23505";

@@ -1,3 +1,3 @@
-/** Tracking: experiments and runs, over MLflow's REST API. */
-export { trackingRoutes } from "./routes.js";
+/** Tracking: experiments, runs, logged models and artifacts, over MLflow's REST API. */
+export { trackingRoutes } from "./routes/index.js";
 export { createTracking } from "./service.js";

@@ -75,7 +75,7 @@ describe("tracking", () => {
     expect(await search("attributes.run_name LIKE 'o%'")).toEqual(["other"]);
     expect(await search("run_name IN ('low', 'other')", ["run_name ASC"])).toEqual(["low", "other"]);
     expect(await search("metrics.auc > 'x'; drop table experiment")).toMatchObject({ error_code: "INVALID_PARAMETER_VALUE" });
-    expect(await search("nothing.at = 1")).toMatchObject({ message: expect.stringContaining("can't be searched by") });
+    expect(await search("nothing.at = 1")).toMatchObject({ message: expect.stringContaining("Invalid entity type 'nothing'") });
   });
 
   it("keeps artifacts under their names, and refuses names that lead elsewhere", async () => {

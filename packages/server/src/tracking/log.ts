@@ -1,0 +1,130 @@
+/** What runs say on their way: metrics, params and tags, durable and all or nothing when it is answered. */
+import { type RawBuilder, sql, type Transaction } from "kysely";
+import type { Database, Platform } from "../platform/index.js";
+import { checkKey, cutParams, cutTags, largest } from "./checks.js";
+import { invalidValue, missing } from "./errors.js";
+import type { KeyValue, Metric, Tracking } from "./types.js";
+
+export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | "deleteTag"> {
+  return {
+    async log(runId, { metrics = [], params: givenParams = [], tags: givenTags = [] }) {
+      for (const { key } of metrics) checkKey(key, "metric");
+      const [params, tags] = [cutParams(givenParams), cutTags(givenTags)];
+      checkBatch(metrics, params, tags);
+      // A param may turn out to have another value: then nothing of the batch stays.
+      if (params.length === 0) return write(db, runId, { metrics, params, tags });
+      await db.transaction().execute(async (transaction) => {
+        await write(transaction, runId, { metrics, params, tags });
+        await checkParams(transaction, runId, params);
+      });
+    },
+    async deleteTag(runId, key) {
+      const { rows } = await sql`
+        delete from tracking_tag t using tracking_run r where r.id = ${runId} and r.lifecycle_stage = 'active' and t.run_id = r.id and t.key = ${key} returning t.key`.execute(
+        db,
+      );
+      if (rows.length > 0) return;
+      await mustBeActive(db, runId);
+      throw missing(`No tag with name: ${key} in run with id ${runId}`);
+    },
+  };
+}
+
+export async function mustBeActive(db: Database | Transaction<unknown>, id: string): Promise<void> {
+  const { rows } = await sql<{ lifecycle_stage: string }>`select lifecycle_stage from tracking_run where id = ${id}`.execute(db);
+  checkActive(rows[0], id);
+}
+function checkActive(run: { lifecycle_stage: string } | undefined, id: string): void {
+  if (run === undefined) throw missing(`Run with id=${id.slice(0, 300)} not found`);
+  if (run.lifecycle_stage !== "active") throw invalidValue(`The run ${id} must be in the 'active' state. Current state is deleted.`);
+}
+
+function checkBatch(metrics: Metric[], params: KeyValue[], tags: KeyValue[]): void {
+  const over = (what: string, count: number, most: number) => {
+    if (count > most)
+      throw invalidValue(
+        `A batch logging request can contain at most ${most} ${what}. Got ${count} ${what}. Please split up ${what} across multiple requests and try again.`,
+      );
+  };
+  over("metrics", metrics.length, largest.batch.metrics);
+  over("params", params.length, largest.batch.params);
+  over("tags", tags.length, largest.batch.tags);
+  over("metrics, params, and tags", metrics.length + params.length + tags.length, largest.batch.together);
+  const keys = params.map((param) => param.key);
+  const twice = keys.filter((key, i) => keys.indexOf(key) !== i);
+  if (twice.length > 0)
+    throw invalidValue(
+      `Duplicate parameter keys have been submitted: ${twice.join(", ")}. Please ensure the request contains only one param value per param key.`,
+    );
+}
+
+/**
+ * One statement, so that a batch is one trip to PostgreSQL and one commit. Rows go in by their keys, so that two writers never wait for each
+ * other. The same point sent again, as after an answer that was lost, is there already.
+ */
+async function write(db: Database | Transaction<unknown>, runId: string, what: { metrics: Metric[]; params: KeyValue[]; tags: KeyValue[] }): Promise<void> {
+  const parts: RawBuilder<unknown>[] = [sql`run as (select id, experiment_id, lifecycle_stage from tracking_run where id = ${runId})`];
+  const toActive = sql`run where run.lifecycle_stage = 'active'`;
+  if (what.metrics.length > 0) parts.push(...metricParts(what.metrics, toActive));
+  if (what.metrics.some((metric) => metric.modelId !== undefined)) parts.push(modelMetricPart(what.metrics, toActive));
+  if (what.params.length > 0) {
+    parts.push(sql`params as (
+      insert into tracking_param (run_id, key, value) select run.id, t.key, t.value from ${keyed(what.params)}, ${toActive} order by t.key on conflict do nothing
+    )`);
+  }
+  const tags = [...new Map(what.tags.map((tag) => [tag.key, tag])).values()];
+  if (tags.length > 0) {
+    parts.push(sql`tags as (
+      insert into tracking_tag (run_id, key, value) select run.id, t.key, t.value from ${keyed(tags)}, ${toActive} order by t.key
+      on conflict (run_id, key) do update set value = excluded.value
+    )`);
+  }
+  const name = tags.find((tag) => tag.key === "mlflow.runName");
+  if (name !== undefined) parts.push(sql`named as (update tracking_run r set name = ${name.value} from ${toActive} and r.id = run.id)`);
+  const { rows } = await sql<{ lifecycle_stage: string }>`with ${sql.join(parts)} select lifecycle_stage from run`.execute(db);
+  checkActive(rows[0], runId);
+}
+
+const keyed = (list: KeyValue[]) => sql`unnest(${list.map((one) => one.key)}::text[], ${list.map((one) => one.value)}::text[]) as t (key, value)`;
+
+function metricParts(metrics: Metric[], toActive: RawBuilder<unknown>): RawBuilder<unknown>[] {
+  const columns = sql`unnest(${metrics.map((m) => m.key)}::text[], ${metrics.map((m) => m.step)}::bigint[], ${metrics.map((m) => m.timestamp)}::bigint[],
+    ${metrics.map((m) => String(m.value))}::float8[])`;
+  return [
+    sql`told as (select t.* from ${columns} as t (key, step, timestamp, value) order by 1, 2, 3, 4)`,
+    sql`points as (
+      insert into tracking_metric (run_id, key, step, timestamp, value) select run.id, told.key, told.step, told.timestamp, told.value from told, ${toActive} on conflict do nothing
+    )`,
+    // The largest step counts, then the latest, then the largest value.
+    sql`latest as (
+      insert into tracking_latest_metric (run_id, experiment_id, key, step, timestamp, value)
+      select distinct on (told.key) run.id, run.experiment_id, told.key, told.step, told.timestamp, told.value from told, ${toActive}
+      order by told.key, told.step desc, told.timestamp desc, told.value desc
+      on conflict (run_id, key) do update set step = excluded.step, timestamp = excluded.timestamp, value = excluded.value
+      where (excluded.step, excluded.timestamp, excluded.value) > (tracking_latest_metric.step, tracking_latest_metric.timestamp, tracking_latest_metric.value)
+    )`,
+  ];
+}
+
+function modelMetricPart(metrics: Metric[], toActive: RawBuilder<unknown>): RawBuilder<unknown> {
+  const of = metrics.filter((metric) => metric.modelId !== undefined);
+  return sql`model_points as (
+    insert into logged_model_metric (model_id, key, run_id, dataset_name, dataset_digest, step, timestamp, value)
+    select t.model_id, t.key, run.id, t.dataset_name, t.dataset_digest, t.step, t.timestamp, t.value
+    from unnest(${of.map((m) => m.modelId)}::text[], ${of.map((m) => m.key)}::text[], ${of.map((m) => m.dataset?.name ?? "")}::text[],
+      ${of.map((m) => m.dataset?.digest ?? "")}::text[], ${of.map((m) => m.step)}::bigint[], ${of.map((m) => m.timestamp)}::bigint[],
+      ${of.map((m) => String(m.value))}::float8[]) as t (model_id, key, dataset_name, dataset_digest, step, timestamp, value)
+    join logged_model lm on lm.id = t.model_id, ${toActive} order by 1, 2, 4, 5, 6, 7, 8 on conflict do nothing
+  )`;
+}
+
+async function checkParams(transaction: Transaction<unknown>, runId: string, params: KeyValue[]): Promise<void> {
+  const { rows } =
+    await sql<KeyValue>`select key, value from tracking_param where run_id = ${runId} and key = any(${params.map((p) => p.key)}::text[])`.execute(transaction);
+  const kept = new Map(rows.map((row) => [row.key, row.value]));
+  const changed = params.find(({ key, value }) => kept.get(key) !== value);
+  if (changed === undefined) return;
+  throw invalidValue(
+    `Changing param values is not allowed. Param with key='${changed.key}' was already logged with value='${kept.get(changed.key)}' for run ID='${runId}'. Attempted logging new value '${changed.value}'.`,
+  );
+}

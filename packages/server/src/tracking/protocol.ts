@@ -1,0 +1,129 @@
+/** MLflow's REST protocol: its addresses and errors, and what its bodies, protocol buffers as JSON, may hold. */
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { ApiError, errorAnswer, type Http, type Permission, type Platform } from "../platform/index.js";
+import { codeFor, invalidValue } from "./errors.js";
+import type { KeyValue } from "./types.js";
+
+const largestBody = 32 * 1024 * 1024;
+export type Body = Record<string, unknown>;
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+type Handler = (given: Body, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+
+export interface Protocol {
+  scope: Http;
+  /** `path` is below `…/mlflow/`; `given` is what the body, the query and the address say together. An answer that is a text is JSON already. */
+  on(method: Method, path: string, permission: Permission, answer: Handler): void;
+}
+
+/** Routes under all the addresses of MLflow's API, with its errors. */
+export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: (protocol: Protocol) => void): void {
+  void app.register(async (plain) => {
+    const scope = plain as Http;
+    scope.setErrorHandler((error, request, reply) => {
+      const { status, body } = errorAnswer(error, platform.log, request.url);
+      if (status === 429 || status === 503) void reply.header("retry-after", "1");
+      void reply.code(status).send({ error_code: codeFor(body.error.code), message: body.error.message });
+    });
+    routes({
+      scope,
+      on(method, path, permission, answer) {
+        const options = { config: { permission }, bodyLimit: largestBody, schema: { hide: true } };
+        for (const prefix of ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow"]) {
+          scope.route({
+            ...options,
+            method,
+            url: `${prefix}/${path}`,
+            handler: async (request, reply) => {
+              const given = { ...asBody(request.query), ...asBody(request.body), ...asBody(request.params) };
+              const answered = await answer(given, request, reply);
+              if (typeof answered === "string") return reply.type("application/json; charset=utf-8").send(answered);
+              return answered ?? {};
+            },
+          });
+        }
+      },
+    });
+  });
+}
+function asBody(given: unknown): Body {
+  if (given === undefined || given === null) return {};
+  if (typeof given !== "object" || Array.isArray(given)) throw invalidValue("A JSON object is expected as the body.");
+  return given as Body;
+}
+
+/** What MLflow has and this server does not says so, in place of an address that is not found. */
+export function missingRoutes(app: Http, platform: Pick<Platform, "log">): void {
+  mlflowScope(app, platform, ({ scope }) => {
+    const options = { config: { permission: "tracking:read" as Permission }, schema: { hide: true } };
+    for (const prefix of ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow"]) {
+      scope.all(`${prefix}/*`, options, async (request) => {
+        throw new ApiError(
+          404,
+          "ENDPOINT_NOT_FOUND",
+          `This server has no ${request.method} ${request.url.split("?")[0]} of MLflow's API. docs/mlflow.md says what it has.`,
+        );
+      });
+    }
+  });
+}
+
+// ---------------------------------------------------------------------------------------- what comes in
+export function text(given: Body, name: string): string {
+  const value = optional(given, name);
+  if (value === undefined || value === "") throw invalidValue(`Missing value for required parameter '${name}'.`);
+  return value;
+}
+export function optional(given: Body, name: string): string | undefined {
+  const value = given[name];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "string" && typeof value !== "number")
+    throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: a text is expected.`);
+  const read = String(value);
+  if (read.includes("\0")) throw invalidValue(`Invalid value for parameter '${name}' supplied: a text has no zero characters.`);
+  return read;
+}
+export function optionalNumber(given: Body, name: string): number | undefined {
+  const value = given[name];
+  if (value === undefined || value === null || value === "") return undefined;
+  const number = typeof value === "string" || typeof value === "number" ? Number(value) : Number.NaN;
+  if (!Number.isSafeInteger(number)) throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: a whole number is expected.`);
+  return number;
+}
+export function optionalBoolean(given: Body, name: string): boolean | undefined {
+  const value = given[name];
+  if (value === undefined || value === null) return undefined;
+  if (value === true || value === "true") return true;
+  if (value === false || value === "false") return false;
+  throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: true or false is expected.`);
+}
+const shown = (value: unknown): string => JSON.stringify(value).slice(0, 200);
+export function list(given: Body, name: string): Body[] {
+  const value = given[name] ?? [];
+  if (!Array.isArray(value) || value.some((one) => one === null || typeof one !== "object" || Array.isArray(one)))
+    throw invalidValue(`Invalid value for parameter '${name}' supplied: a list of objects is expected.`);
+  return value;
+}
+/** A list of texts; in an address one alone is no list. */
+export function texts(given: Body, name: string): string[] {
+  const value = given[name] ?? [];
+  const all: unknown[] = Array.isArray(value) ? value : [value];
+  return all.map((one) => text({ [name]: one }, name));
+}
+export const keyValue = (given: Body): KeyValue => ({ key: text(given, "key"), value: optional(given, "value") ?? "" });
+export const keyValues = (given: Body, name: string): KeyValue[] => list(given, name).map(keyValue);
+export function maxResults(given: Body, usual: number, most: number): number {
+  const limit = optionalNumber(given, "max_results") ?? usual;
+  if (limit < 1 || limit > most) throw invalidValue(`Invalid value ${limit} for parameter 'max_results' supplied: It must be at least 1 and at most ${most}.`);
+  return limit;
+}
+
+/** Of what is absent nothing is said, as protocol buffers do. */
+export function present<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined | null> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null)) as {
+    [K in keyof T]?: Exclude<T[K], undefined | null>;
+  };
+}
+export const nextPage = (next: string | undefined): { next_page_token?: string } => (next === undefined ? {} : { next_page_token: next });
+export const tagList = (tags: Record<string, string>): KeyValue[] => Object.entries(tags).map(([key, value]) => ({ key, value }));
+/** JSON has no NaN and no infinity: protocol buffers write them as texts. */
+export const number = (value: number): number | string => (Number.isFinite(value) ? value : String(value));

@@ -1,0 +1,93 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { ApiError, type Http, type Permission } from "../../platform/index.js";
+import { type ArtifactEntry, type ArtifactFile, artifactPath } from "../artifacts.js";
+import { invalidValue } from "../errors.js";
+import { type Body, optional, type Protocol, text } from "../protocol.js";
+import type { Tracking } from "../types.js";
+import { runId } from "./runs.js";
+
+export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): void {
+  const { artifacts } = tracking;
+  /** Entries by paths from the root of the run or model, as MLflow answers them. */
+  async function listed(root: string, below: string | undefined): Promise<{ root_uri: string; files: ArtifactEntry[] }> {
+    const path = storage(root);
+    if (below === undefined || below === "") return { root_uri: root, files: await artifacts.list(path) };
+    const entries = await artifacts.list(`${path}/${below}`);
+    return { root_uri: root, files: entries.map((entry) => ({ ...entry, path: `${below}/${entry.path}` })) };
+  }
+  on("GET", "artifacts/list", "tracking:read", async (given) => listed((await tracking.runInfo(runId(given))).artifact_uri, optional(given, "path")));
+  on("GET", "logged-models/:model_id/artifacts/directories", "tracking:read", async (given) =>
+    listed((await tracking.model(text(given, "model_id"))).artifact_location, optional(given, "artifact_directory_path")),
+  );
+
+  const hide = { schema: { hide: true } };
+  const read = { config: { permission: "tracking:read" as Permission }, ...hide };
+  const write = { config: { permission: "tracking:write" as Permission }, bodyLimit: Number.MAX_SAFE_INTEGER, ...hide };
+  void scope.register(async (plain) => {
+    const raw = plain as Http;
+    raw.removeAllContentTypeParsers();
+    raw.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+    for (const prefix of ["/api", "/ajax-api"]) {
+      const base = `${prefix}/2.0/mlflow-artifacts/artifacts`;
+      raw.get(base, read, async (request) => ({ files: await artifacts.list(optional(request.query as Body, "path") ?? "") }));
+      raw.put(`${base}/*`, write, async (request) => {
+        const body = request.body as typeof request.raw | undefined | null;
+        await artifacts.put(wildcard(request), body ?? request.raw);
+        return {};
+      });
+      raw.get(`${base}/*`, read, async (request, reply) => send(request, reply, await artifacts.find(wildcard(request))));
+      raw.delete(`${base}/*`, write, async (request) => {
+        await artifacts.remove(wildcard(request));
+        return {};
+      });
+      // A client that is told so sends and takes files as wholes.
+      const unsupported = async () => {
+        throw new ApiError(
+          501,
+          "NOT_IMPLEMENTED",
+          "Files are kept in a folder, not in a store with addresses of its own: send and take them through the server.",
+        );
+      };
+      raw.post(`${prefix}/2.0/mlflow-artifacts/mpu/*`, write, unsupported);
+      raw.get(`${prefix}/2.0/mlflow-artifacts/presigned/*`, read, unsupported);
+      raw.post(`${prefix}/2.0/mlflow/artifacts/presigned-upload-url`, write, unsupported);
+      raw.post(`${prefix}/2.0/mlflow/artifacts/presigned-download-url`, read, unsupported);
+    }
+    raw.get("/get-artifact", read, async (request, reply) => {
+      const given = request.query as Body;
+      const { artifact_uri: root } = await tracking.runInfo(runId(given));
+      return send(request, reply, await artifacts.find(`${storage(root)}/${text(given, "path")}`));
+    });
+  });
+
+  /** A browser shows none of it: an artifact is whatever a client has put there. */
+  async function send(request: FastifyRequest, reply: FastifyReply, file: ArtifactFile): Promise<FastifyReply> {
+    const name = (file.path.split("/").at(-1) ?? "file").replaceAll(/[^a-zA-Z0-9._-]/g, "_");
+    const range = rangeOf(request.headers.range, file.size);
+    if (range !== undefined) void reply.code(206).header("content-range", `bytes ${range.start}-${range.end}/${file.size}`);
+    return reply
+      .type("application/octet-stream")
+      .header("content-length", range === undefined ? file.size : range.end - range.start + 1)
+      .header("accept-ranges", "bytes")
+      .header("x-content-type-options", "nosniff")
+      .header("content-disposition", `attachment; filename="${name}"`)
+      .send(await artifacts.read(file, range));
+  }
+}
+
+const wildcard = (request: FastifyRequest): string => (request.params as { "*": string })["*"];
+function storage(uri: string): string {
+  const path = artifactPath(uri);
+  if (path === undefined) throw invalidValue(`The artifacts at '${uri}' are not kept by this server.`);
+  return path;
+}
+/** One range of bytes; several at once are answered as the whole. */
+function rangeOf(header: string | undefined, size: number): { start: number; end: number } | undefined {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? "");
+  if (match === null || (match[1] === "" && match[2] === "")) return undefined;
+  const [from, to] = [match[1] ?? "", match[2] ?? ""];
+  const start = from === "" ? Math.max(0, size - Number(to)) : Number(from);
+  const end = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
+  if (start > end) throw new ApiError(416, "INVALID_PARAMETER_VALUE", `The file has ${size} bytes.`);
+  return { start, end };
+}

@@ -1,0 +1,21 @@
+/** MLflow's REST API of experiments, runs, logged models and artifacts. */
+import type { Http, Permission, Platform } from "../../platform/index.js";
+import { mlflowScope } from "../protocol.js";
+import type { Tracking } from "../types.js";
+import { artifactRoutes } from "./artifacts.js";
+import { experimentRoutes } from "./experiments.js";
+import { modelRoutes } from "./models.js";
+import { runRoutes } from "./runs.js";
+
+export function trackingRoutes(app: Http, tracking: Tracking, platform: Pick<Platform, "log">): void {
+  mlflowScope(app, platform, (protocol) => {
+    const options = { config: { permission: "tracking:read" as Permission }, schema: { hide: true } };
+    for (const prefix of ["/api", "/ajax-api"]) {
+      protocol.scope.get(`${prefix}/3.0/mlflow/server-info`, options, async () => ({ store_type: "SqlStore", workspaces_enabled: false }));
+    }
+    experimentRoutes(protocol, tracking);
+    runRoutes(protocol, tracking);
+    modelRoutes(protocol, tracking);
+    artifactRoutes(protocol, tracking);
+  });
+}
