@@ -23,7 +23,7 @@ NUMBERS = [
     "carrier_late_3h", "carrier_late_24h", "carrier_late_7d",
 ]
 LABEL = "late"
-ROUNDS = 150
+ROUNDS = 100
 
 
 def matrix(table, codes):
@@ -103,7 +103,7 @@ def main():
     curve = {}
     booster = lightgbm.train(
         {
-            "objective": "binary", "metric": ["binary_logloss", "auc"], "learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 100,
+            "objective": "binary", "metric": ["binary_logloss", "auc"], "learning_rate": 0.1, "num_leaves": 31, "min_data_in_leaf": 100,
             "cat_smooth": 50, "max_cat_to_onehot": 1, "feature_fraction": 0.8, "bagging_fraction": 0.8, "bagging_freq": 1,
             "seed": 1, "deterministic": True, "num_threads": 2, "verbose": -1,
         },

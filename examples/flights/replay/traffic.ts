@@ -6,7 +6,7 @@ const hour = 3_600_000;
 /** A client asks so often, for the flights that were to leave since it asked last. */
 const interval = 600_000;
 /** Requests under way at once. */
-const atOnce = 16;
+const atOnce = 32;
 
 export interface TrafficCounts {
   predictions: number;
