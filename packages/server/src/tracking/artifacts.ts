@@ -1,8 +1,8 @@
 /** Artifacts: paths that point to objects. A path is a client's: it is only ever compared, and never reaches a file system. */
 import type { Readable } from "node:stream";
 import { sql } from "kysely";
+import { invalidValue, missing } from "../mlflow/index.js";
 import type { Digest, Platform } from "../platform/index.js";
-import { invalidValue, missing } from "./errors.js";
 
 const largestFile = 64 * 1024 ** 3;
 const mostListed = 10_000;

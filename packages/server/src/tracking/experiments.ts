@@ -1,11 +1,26 @@
 /** Experiments: what runs belong to. */
 import { sql } from "kysely";
+import {
+  attribute,
+  attributes,
+  checkTags,
+  exists,
+  invalidValue,
+  isDuplicate,
+  jsonField,
+  type KeyValue,
+  key,
+  largest,
+  missing,
+  ofView,
+  orderKeys,
+  type Page,
+  readPage,
+  type Searchable,
+  where,
+} from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
-import { checkTags, largest } from "./checks.js";
-import { exists, invalidValue, isDuplicate, missing } from "./errors.js";
-import { key, orderKeys, type Page, readPage } from "./order.js";
-import { attribute, attributes, jsonField, ofView, type Searchable, where } from "./search.js";
-import type { Experiment, KeyValue, Search, Tracking } from "./types.js";
+import type { Experiment, Search, Tracking } from "./types.js";
 
 const idField = attribute(sql`e.id::text`, "text");
 const own = attributes({

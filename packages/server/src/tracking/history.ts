@@ -1,9 +1,8 @@
 /** Every value that a metric had. */
 import { sql } from "kysely";
+import { attribute, key, readPage } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
-import { key, readPage } from "./order.js";
 import { runInfo } from "./runs.js";
-import { attribute } from "./search.js";
 import type { Metric, Tracking } from "./types.js";
 
 const inTime = [

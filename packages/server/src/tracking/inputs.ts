@@ -1,8 +1,7 @@
 /** What runs read and made: datasets and logged models. */
 import { sql } from "kysely";
+import { checkStrings, invalidValue } from "../mlflow/index.js";
 import type { Platform } from "../platform/index.js";
-import { checkStrings } from "./checks.js";
-import { invalidValue } from "./errors.js";
 import { experimentNumber, json } from "./experiments.js";
 import { mustBeActive } from "./log.js";
 import type { DatasetInput, Tracking } from "./types.js";

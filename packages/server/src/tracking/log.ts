@@ -1,9 +1,8 @@
 /** What runs say on their way: metrics, params and tags, durable and all or nothing when it is answered. */
 import { type RawBuilder, sql, type Transaction } from "kysely";
+import { checkKey, cutParams, cutTags, invalidValue, type KeyValue, largest, missing } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
-import { checkKey, cutParams, cutTags, largest } from "./checks.js";
-import { invalidValue, missing } from "./errors.js";
-import type { KeyValue, Metric, Tracking } from "./types.js";
+import type { Metric, Tracking } from "./types.js";
 
 export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | "deleteTag"> {
   return {

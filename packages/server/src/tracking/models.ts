@@ -1,13 +1,29 @@
 /** Logged models: what MLflow 3 keeps of a model beside the run that made it. Their files are artifacts. */
 import { randomBytes } from "node:crypto";
 import { sql } from "kysely";
+import {
+  attribute,
+  attributes,
+  checkKey,
+  checkTags,
+  cut,
+  type Field,
+  fieldOf,
+  invalidValue,
+  jsonField,
+  type KeyValue,
+  key,
+  largest,
+  missing,
+  type OrderKey,
+  readPage,
+  type Searchable,
+  type Sql,
+  where,
+} from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
-import { checkKey, checkTags, cut, largest } from "./checks.js";
-import { invalidValue, missing } from "./errors.js";
 import { experimentNumber, findExperiment, json } from "./experiments.js";
-import { key, type OrderKey, readPage } from "./order.js";
-import { attribute, attributes, type Field, fieldOf, jsonField, type Searchable, type Sql, where } from "./search.js";
-import type { KeyValue, LoggedModel, LoggedModelSearch, Tracking } from "./types.js";
+import type { LoggedModel, LoggedModelSearch, Tracking } from "./types.js";
 
 const statuses = ["LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"];
 

@@ -1,12 +1,24 @@
 /** Runs: made, changed, found. A run is read as the JSON of MLflow's protocol, which PostgreSQL writes. */
 import { createHash, randomBytes } from "node:crypto";
 import { sql } from "kysely";
+import {
+  attribute,
+  attributes,
+  cutTags,
+  type Field,
+  invalidValue,
+  key,
+  largest,
+  missing,
+  ofView,
+  orderKeys,
+  readPage,
+  type Searchable,
+  type Sql,
+  where,
+} from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
-import { cutTags, largest } from "./checks.js";
-import { invalidValue, missing } from "./errors.js";
 import { experimentNumber, findExperiment } from "./experiments.js";
-import { key, orderKeys, readPage } from "./order.js";
-import { attribute, attributes, type Field, ofView, type Searchable, type Sql, where } from "./search.js";
 import type { RunInfo, Tracking } from "./types.js";
 
 // ------------------------------------------------------------------------------------------------- search

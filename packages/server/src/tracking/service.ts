@@ -1,8 +1,7 @@
 import type { Access } from "../access/index.js";
+import { largest, wrongState } from "../mlflow/index.js";
 import type { Platform } from "../platform/index.js";
 import { createArtifacts } from "./artifacts.js";
-import { largest } from "./checks.js";
-import { wrongState } from "./errors.js";
 import { createExperiments } from "./experiments.js";
 import { createHistory } from "./history.js";
 import { createInputs } from "./inputs.js";

@@ -1,11 +1,7 @@
+import type { KeyValue, Page, View } from "../mlflow/index.js";
 import type { RunTracker } from "../pipelines/index.js";
 import type { Artifacts } from "./artifacts.js";
-import type { Page } from "./order.js";
 
-export interface KeyValue {
-  key: string;
-  value: string;
-}
 export interface Metric {
   key: string;
   value: number;
@@ -38,7 +34,6 @@ export interface RunInfo {
   artifact_uri: string;
   lifecycle_stage: string;
 }
-export type View = "ACTIVE_ONLY" | "DELETED_ONLY" | "ALL";
 export interface Search {
   filter: string;
   orderBy: string[];

@@ -1,8 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { type Body, invalidValue, optional, type Protocol, text } from "../../mlflow/index.js";
 import { ApiError, type Http, type Permission } from "../../platform/index.js";
 import { type ArtifactEntry, type ArtifactFile, artifactPath } from "../artifacts.js";
-import { invalidValue } from "../errors.js";
-import { type Body, optional, type Protocol, text } from "../protocol.js";
 import type { Tracking } from "../types.js";
 import { runId } from "./runs.js";
 

@@ -1,6 +1,5 @@
-import { invalidValue } from "../errors.js";
-import { keyValues, nextPage, optional, optionalNumber, type Protocol, present, tagList, text, texts } from "../protocol.js";
-import type { Experiment, Search, Tracking, View } from "../types.js";
+import { invalidValue, keyValues, nextPage, optional, optionalNumber, type Protocol, present, tagList, text, texts, type View } from "../../mlflow/index.js";
+import type { Experiment, Search, Tracking } from "../types.js";
 
 export function experimentRoutes({ on }: Protocol, tracking: Tracking): void {
   on("POST", "experiments/create", "tracking:write", async (given) => ({

@@ -1,6 +1,7 @@
 /** MLflow's REST API of experiments, runs, logged models and artifacts. */
+
+import { mlflowScope } from "../../mlflow/index.js";
 import type { Http, Permission, Platform } from "../../platform/index.js";
-import { mlflowScope } from "../protocol.js";
 import type { Tracking } from "../types.js";
 import { artifactRoutes } from "./artifacts.js";
 import { experimentRoutes } from "./experiments.js";

@@ -1,5 +1,18 @@
-import { invalidValue } from "../errors.js";
-import { type Body, keyValues, list, maxResults, nextPage, optional, optionalBoolean, type Protocol, present, tagList, text, texts } from "../protocol.js";
+import {
+  type Body,
+  invalidValue,
+  keyValues,
+  list,
+  maxResults,
+  nextPage,
+  optional,
+  optionalBoolean,
+  type Protocol,
+  present,
+  tagList,
+  text,
+  texts,
+} from "../../mlflow/index.js";
 import type { LoggedModel, Tracking } from "../types.js";
 
 export function modelRoutes({ on }: Protocol, tracking: Tracking): void {

@@ -1,6 +1,17 @@
-import { largest } from "../checks.js";
-import { invalidValue } from "../errors.js";
-import { type Body, keyValue, keyValues, list, number, optional, optionalNumber, type Protocol, text, texts } from "../protocol.js";
+import {
+  type Body,
+  invalidValue,
+  keyValue,
+  keyValues,
+  largest,
+  list,
+  number,
+  optional,
+  optionalNumber,
+  type Protocol,
+  text,
+  texts,
+} from "../../mlflow/index.js";
 import type { DatasetInput, Metric, Tracking } from "../types.js";
 import { searchOf } from "./experiments.js";
 

@@ -1,0 +1,5 @@
+export interface KeyValue {
+  key: string;
+  value: string;
+}
+export type View = "ACTIVE_ONLY" | "DELETED_ONLY" | "ALL";
