@@ -28,5 +28,11 @@ module.exports = {
     { name: "server-knows-no-client", severity: "error", from: { path: "^packages/server/" }, to: { path: "^packages/(cli|console)/" } },
     { name: "store-and-service-know-no-http", severity: "error", from: { path: "/(store|service)\\.ts$" }, to: { path: "/routes\\.ts$" } },
   ],
-  options: { parser: "swc", tsPreCompilationDeps: true, tsConfig: undefined, exclude: { path: ["(dist|node_modules)/", "\\.tsx$"] }, doNotFollow: { path: "node_modules" } },
+  options: {
+    parser: "swc",
+    tsPreCompilationDeps: true,
+    tsConfig: undefined,
+    exclude: { path: ["(dist|node_modules)/", "\\.tsx$"] },
+    doNotFollow: { path: "node_modules" },
+  },
 };
