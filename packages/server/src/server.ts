@@ -6,12 +6,13 @@ import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, featuresRoutes } from "./features/index.js";
 import { createInference } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
+import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
 import { createPipelines, pipelinesRoutes } from "./pipelines/index.js";
 import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
-import { createRegistry, registryRoutes } from "./registry/index.js";
+import { createMlflowRegistry, createRegistry, mlflowRegistryRoutes, registryRoutes } from "./registry/index.js";
 import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./serving/index.js";
 import { createTracking, trackingRoutes } from "./tracking/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
@@ -67,6 +68,8 @@ async function compose(platform: Platform): Promise<RunningServer> {
   trackingRoutes(app, tracking, platform);
   const registry = createRegistry(platform);
   registryRoutes(app, registry, platform.objects);
+  mlflowRegistryRoutes(app, createMlflowRegistry(platform, { registry, tracking }), platform);
+  missingRoutes(app, platform);
 
   const validation = createValidation(platform, { projects });
   validationRoutes(app, validation, platform);

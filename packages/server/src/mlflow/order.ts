@@ -137,7 +137,7 @@ function afterAll(keys: OrderKey[], values: (string | null)[]): Sql {
   if (value === "NaN" && one.type === "number") return sql`${one.sort.value} is null or (${equal})`;
   return sql`(${further} and ${isValue}) or ${one.sort.value} is null${one.type === "number" ? sql` or ${one.sort.value} = 'NaN'::float8` : sql``} or (${equal})`;
 }
-const casts = { text: sql`text`, number: sql`text::float8`, integer: sql`text::bigint` };
+const casts = { text: sql`text`, number: sql`text::float8`, integer: sql`text::bigint`, time: sql`text::timestamptz` };
 const constant = ({ type }: OrderKey, value: string | null): Sql => sql`${value}::${casts[type]}`;
 
 const writeToken = ({ search, phase, after }: Token): string => Buffer.from(JSON.stringify([search, phase, ...after])).toString("base64url");
@@ -155,6 +155,7 @@ const isPosition = (one: unknown): one is string | null => one === null || typeo
 function fits({ type, sort }: OrderKey, value: string | null): boolean {
   if (value === null) return sort.nullable;
   if (type === "integer") return /^-?[0-9]{1,18}$/.test(value);
+  if (type === "time") return /^[0-9]{4,6}-[0-9]{2}-[0-9]{2} [0-9:.]{8,15}[+-][0-9:]{2,8}$/.test(value) && !Number.isNaN(Date.parse(value));
   return type === "text" || /^(?:NaN|-?Infinity|-?[0-9.]+(?:e[+-]?[0-9]{1,3})?)$/.test(value);
 }
 function parse(text: string): unknown {

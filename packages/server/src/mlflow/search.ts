@@ -10,8 +10,8 @@ export type Sql = RawBuilder<unknown>;
 
 /** Something that can be compared, and that an order can go by. */
 export interface Field {
-  /** `number` is a floating-point number, of which NaN is one. */
-  type: "text" | "number" | "integer";
+  /** `number` is a floating-point number, of which NaN is one; a `time` is compared with milliseconds since 1970. */
+  type: "text" | "number" | "integer" | "time";
   /** For values that lie in rows of their own: true where there is such a row and its value passes. */
   where(test: (value: Sql) => Sql): Sql;
   /** Where it may be asked for with IS NULL. */
@@ -218,6 +218,7 @@ export function where(filter: string, of: Searchable): Sql {
 const comparators: Record<string, Sql> = { "=": sql`=`, "!=": sql`<>`, "<": sql`<`, "<=": sql`<=`, ">": sql`>`, ">=": sql`>=` };
 function compareNumber(field: Field, operator: string, constant: number): Sql {
   const compare = comparators[operator] ?? sql`=`;
+  if (field.type === "time") return field.where((value) => sql`${value} ${compare} to_timestamp(${constant}::float8 / 1000)`);
   // An index of whole numbers is of use only where they are compared with one.
   if (field.type === "integer" && Number.isSafeInteger(constant)) return field.where((value) => sql`${value} ${compare} ${constant}::bigint`);
   return field.where((value) => {

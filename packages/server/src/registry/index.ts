@@ -1,4 +1,6 @@
 /** Registry: named models, their immutable versions, and the aliases that say what a version is for. */
+export { createMlflowRegistry } from "./mlflow.js";
+export { mlflowRegistryRoutes } from "./mlflow-routes.js";
 export { registryRoutes } from "./routes.js";
 export { createRegistry } from "./service.js";
 export type { Registry } from "./types.js";

@@ -45,7 +45,7 @@ export function registryRoutes(app: Http, registry: Registry, objects: ObjectSto
       config: { permission: "models:write" },
       schema: {
         tags,
-        params: Type.Object({ ...ByName.properties, alias: Type.String({ maxLength: 100 }) }),
+        params: Type.Object({ ...ByName.properties, alias: Type.String({ maxLength: 255 }) }),
         body: Type.Object({ version: Type.Integer({ minimum: 1 }) }),
         response: { 200: Model },
       },

@@ -68,8 +68,10 @@ export async function findModel(db: Db, name: string): Promise<ModelRow | undefi
   const { rows } = await sql<ModelRow>`select ${modelColumns} from model m where m.name = ${name}`.execute(db);
   return rows[0];
 }
+/** Without the prompts that MLflow's clients keep beside models. */
 export async function listModels(db: Db): Promise<ModelRow[]> {
-  const { rows } = await sql<ModelRow>`select ${modelColumns} from model m order by m.name limit 10000`.execute(db);
+  const { rows } = await sql<ModelRow>`
+    select ${modelColumns} from model m where not m.tags @> '{"mlflow.prompt.is_prompt": "true"}' order by m.name limit 10000`.execute(db);
   return rows;
 }
 

@@ -1,3 +1,5 @@
 /** Tracking: experiments, runs, logged models and artifacts, over MLflow's REST API. */
+export { type ArtifactFile, artifactPath } from "./artifacts.js";
 export { trackingRoutes } from "./routes/index.js";
 export { createTracking } from "./service.js";
+export type { Tracking } from "./types.js";
