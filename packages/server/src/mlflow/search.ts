@@ -111,8 +111,10 @@ const plural: Record<string, string> = {
 
 /** Throws a 400 where a name leads to nothing. */
 export function fieldOf(name: string, of: Searchable): Field {
-  const match = /^([a-zA-Z_]\w*|`[^`]*`)(?:\.(.+))?$/s.exec(name);
-  const [first, rest] = [match?.[1] ?? name, match?.[2]];
+  const match = /^([a-zA-Z_]\w*|`[^`]*`)(?:\.("[^"]*"|`[^`]*`|[\w./:-]+))?$/.exec(name);
+  if (match === null)
+    throw invalidValue(`Invalid identifier '${name.slice(0, 200)}'. Write it as metrics.<key>, with quotes around a key of other characters.`);
+  const [first, rest] = [match[1] ?? name, match[2]];
   const [kind, key] = rest === undefined ? ["attributes", unquoted(first)] : [plural[unquoted(first)] ?? unquoted(first), unquoted(rest)];
   const field = Object.hasOwn(of.fields, kind) ? of.fields[kind]?.(key) : undefined;
   if (field !== undefined) return field;

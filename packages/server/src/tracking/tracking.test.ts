@@ -1,13 +1,9 @@
-import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createCompute } from "../compute/index.js";
 import { type RunningServer, startServer } from "../server.js";
+import { mlflowApi, withMlflowClient } from "./testing.js";
 
 let folder: string;
 let server: RunningServer;
@@ -20,97 +16,246 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function call(method: string, route: string, body?: unknown) {
-  const answer = await fetch(`${server.url}${route}`, {
-    method,
-    ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
-  });
-  return { status: answer.status, body: (await answer.json()) as Record<string, never> & { run: never } };
-}
-const post = (route: string, body: unknown) => call("POST", `/api/2.0/mlflow/${route}`, body);
-async function newRun(name: string): Promise<string> {
-  const { body } = await post("runs/create", { experiment_id: "0", run_name: name, start_time: 1 });
-  return (body as unknown as { run: { info: { run_id: string } } }).run.info.run_id;
+const call = mlflowApi(() => server.url);
+const post = (route: string, body: Record<string, unknown>) => call("POST", route, body);
+const newExperiment = async (name: string) => (await post("experiments/create", { name })).body.text("experiment_id");
+const newRun = async (run_name: string, experiment_id = "0", start_time = 1) =>
+  (await post("runs/create", { experiment_id, run_name, start_time })).body.text("run", "info", "run_id");
+async function search(experiment: string, filter: string, order_by: string[] = []): Promise<string[] | string> {
+  const { status, body } = await post("runs/search", { experiment_ids: [experiment], filter, order_by });
+  return status === 200 ? body.list("runs").map((run) => run.text("info", "run_name")) : body.text("error_code");
 }
 
-describe("tracking", () => {
-  it("keeps of a metric the value of the largest step, and all of them as its history, the odd ones too", async () => {
+describe("metrics", () => {
+  it("keep the value of the largest step, and all of them as their history, the odd ones too", async () => {
     const run_id = await newRun("metrics");
     const at = (value: number | string, step: number, timestamp: number) => ({ key: "loss", value, step, timestamp });
-    expect(await post("runs/log-batch", { run_id, metrics: [at(3, 2, 10), at("NaN", 1, 30), at(1, 2, 9)] })).toEqual({ status: 200, body: {} });
+    expect((await post("runs/log-batch", { run_id, metrics: [at(3, 2, 10), at("NaN", 1, 30), at(1, 2, 9)] })).status).toBe(200);
     await post("runs/log-batch", { run_id, metrics: [at(3, 2, 10), at("-Infinity", 0, 50)] });
-    const { body } = await call("GET", `/api/2.0/mlflow/runs/get?run_id=${run_id}`);
-    expect(body).toMatchObject({ run: { data: { metrics: [{ key: "loss", value: 3, step: 2, timestamp: 10 }] } } });
-    const history = await call("GET", `/ajax-api/2.0/mlflow/metrics/get-history?run_id=${run_id}&metric_key=loss`);
-    expect((history.body as unknown as { metrics: { value: unknown }[] }).metrics.map((m) => m.value)).toEqual([1, 3, "NaN", "-Infinity"]);
+    const { body } = await call("GET", "runs/get", { run_id });
+    expect(body.at("run", "data", "metrics").value).toEqual([{ key: "loss", value: 3, step: 2, timestamp: 10 }]);
+    const pages: unknown[] = [];
+    for (let page_token = ""; ; ) {
+      const { body } = await call("GET", "metrics/get-history", { run_id, metric_key: "loss", max_results: 3, page_token });
+      pages.push(body.list("metrics").map((point) => point.at("value").value));
+      if (body.at("next_page_token").value === undefined) break;
+      page_token = body.text("next_page_token");
+    }
+    expect(pages).toEqual([[1, 3, "NaN"], ["-Infinity"]]);
   });
 
-  it("refuses another value of a param, and takes nothing of the batch then", async () => {
+  it("are refused where the value is no number, and nothing of the batch is kept then", async () => {
+    const run_id = await newRun("refused");
+    for (const value of ["abc", "", true, null]) {
+      const { status, body } = await post("runs/log-batch", {
+        run_id,
+        metrics: [
+          { key: "fine", value: 1 },
+          { key: "bad", value },
+        ],
+      });
+      expect([status, body.text("error_code")]).toEqual([400, "INVALID_PARAMETER_VALUE"]);
+    }
+    expect((await post("runs/log-batch", { run_id, metrics: Array.from({ length: 1_001 }, (_, i) => ({ key: `m${i}`, value: i })) })).status).toBe(400);
+    for (const key of ["../up", "a//b", "a\u0000b", "x".repeat(251), "no?"])
+      expect((await post("runs/log-metric", { run_id, key, value: 1 })).status).toBe(400);
+    expect((await call("GET", "runs/get", { run_id })).body.list("run", "data", "metrics")).toEqual([]);
+  });
+
+  it("are sampled so that no spike is lost", async () => {
+    const run_id = await newRun("spikes");
+    const metrics = Array.from({ length: 1_000 }, (_, step) => ({ key: "loss", value: step === 633 ? 99 : step === 634 ? -99 : Math.sin(step), step }));
+    await post("runs/log-batch", { run_id, metrics });
+    const { body } = await call("GET", "metrics/get-history-bulk-interval", { run_ids: run_id, metric_key: "loss", max_results: 50 });
+    const points = body.list("metrics").map((point) => Number(point.text("value")));
+    expect(points.length).toBeLessThanOrEqual(50);
+    expect([Math.min(...points), Math.max(...points), points[0]]).toEqual([-99, 99, 0]);
+    expect((await call("GET", "metrics/get-history-bulk", { run_id: [run_id, run_id], metric_key: "loss" })).body.list("metrics")).toHaveLength(1_000);
+  });
+
+  it("that are sent again by many writers at once are there once", async () => {
+    const run_id = await newRun("writers");
+    const batch = (w: number) => Array.from({ length: 100 }, (_, i) => ({ key: `m${(i * 7 + w) % 20}`, value: i, step: i, timestamp: 1 }));
+    const sent = [0, 1, 2, 3].flatMap((w) => [0, 1, 2].map(() => post("runs/log-batch", { run_id, metrics: batch(w) })));
+    expect(new Set((await Promise.all(sent)).map(({ status }) => status))).toEqual(new Set([200]));
+    let points = 0;
+    for (let key = 0; key < 20; key++) points += (await call("GET", "metrics/get-history", { run_id, metric_key: `m${key}` })).body.list("metrics").length;
+    expect(points).toBe(400);
+  });
+});
+
+describe("runs", () => {
+  it("keep a param's first value: another one is refused, and nothing of its batch is kept", async () => {
     const run_id = await newRun("params");
     await post("runs/log-parameter", { run_id, key: "depth", value: "6" });
-    expect(await post("runs/log-parameter", { run_id, key: "depth", value: "6" })).toMatchObject({ status: 200 });
+    expect((await post("runs/log-parameter", { run_id, key: "depth", value: "6" })).status).toBe(200);
     const refused = await post("runs/log-batch", { run_id, params: [{ key: "depth", value: "7" }], tags: [{ key: "late", value: "yes" }] });
-    expect(refused).toMatchObject({
-      status: 400,
-      body: { error_code: "INVALID_PARAMETER_VALUE", message: expect.stringContaining("already logged with value='6'") },
-    });
-    const { body } = await call("GET", `/api/2.0/mlflow/runs/get?run_id=${run_id}`);
+    expect(refused.status).toBe(400);
+    expect(refused.body.text("message")).toContain("already logged with value='6'");
+    await post("runs/log-parameter", { run_id, key: "long", value: "é".repeat(7_000) });
+    const { body } = await call("GET", "runs/get", { run_id });
+    expect(body.list("run", "data", "params").map((param) => param.text("value").length)).toEqual([1, 6_000]);
     expect(JSON.stringify(body)).not.toContain("late");
   });
 
-  it("searches runs by metrics, params, tags and attributes", async () => {
-    for (const [name, auc, kind] of [
-      ["low", 0.6, "tree"],
-      ["high", 0.8, "tree"],
-      ["other", 0.9, "linear"],
-    ] as const) {
-      const run_id = await newRun(name);
-      await post("runs/log-batch", { run_id, metrics: [{ key: "val/auc", value: auc, timestamp: 1, step: 0 }], params: [{ key: "kind", value: kind }] });
+  it("go with their experiment and come back with it, those deleted before stay deleted", async () => {
+    const experiment_id = await newExperiment("goes");
+    const [before, with_it] = [await newRun("before", experiment_id), await newRun("with", experiment_id)];
+    await post("runs/delete", { run_id: before });
+    expect((await post("runs/log-metric", { run_id: before, key: "a", value: 1 })).status).toBe(400);
+    await post("experiments/delete", { experiment_id });
+    expect((await post("runs/create", { experiment_id })).body.text("message")).toContain("must be in the 'active' state");
+    expect((await post("experiments/create", { name: "goes" })).body.text("error_code")).toBe("RESOURCE_ALREADY_EXISTS");
+    await post("experiments/restore", { experiment_id });
+    const stage = async (run_id: string) => (await call("GET", "runs/get", { run_id })).body.text("run", "info", "lifecycle_stage");
+    expect([await stage(before), await stage(with_it)]).toEqual(["deleted", "active"]);
+  });
+
+  it("of a name that is taken by another experiment are told so, without a word of SQL", async () => {
+    const [one] = [await newExperiment("first name"), await newExperiment("second name")];
+    const { status, body } = await post("experiments/update", { experiment_id: one, new_name: "second name" });
+    expect([status, body.value]).toEqual([400, { error_code: "RESOURCE_ALREADY_EXISTS", message: "Experiment 'second name' already exists." }]);
+  });
+});
+
+describe("search", () => {
+  let experiment: string;
+  beforeAll(async () => {
+    experiment = await newExperiment("search");
+    const runs = [
+      { name: "low", auc: 0.6, kind: "tree" },
+      { name: "high", auc: 0.8, kind: "tree" },
+      { name: "other", auc: 0.9, kind: "linear" },
+      { name: "odd", auc: "NaN", kind: "it's" },
+      { name: "none" },
+    ];
+    for (const [i, { name, auc, kind }] of runs.entries()) {
+      const run_id = await newRun(name, experiment, i);
+      const metrics = auc === undefined ? [] : [{ key: "val/auc", value: auc, timestamp: 1, step: 0 }];
+      await post("runs/log-batch", {
+        run_id,
+        metrics,
+        params: kind === undefined ? [] : [{ key: "kind", value: kind }],
+        tags: [{ key: "n.o", value: `${i}` }],
+      });
+      if (name === "high") {
+        const dataset = { name: "flights", digest: "d1", source_type: "local", source: "{}" };
+        const inputs = { run_id, datasets: [{ dataset, tags: [{ key: "mlflow.data.context", value: "training" }] }] };
+        await post("runs/log-inputs", inputs);
+        await post("runs/log-inputs", inputs);
+      }
     }
-    const search = async (filter: string, order_by: string[] = []) => {
-      const { status, body } = await post("runs/search", { experiment_ids: ["0"], filter, order_by });
-      return status === 200 ? ((body as unknown as { runs?: { info: { run_name: string } }[] }).runs ?? []).map((r) => r.info.run_name) : body;
-    };
-    expect(await search("metrics.`val/auc` > 0.5 and params.kind = 'tree'", ["metrics.`val/auc` DESC"])).toEqual(["high", "low"]);
-    expect(await search("attributes.run_name LIKE 'o%'")).toEqual(["other"]);
-    expect(await search("run_name IN ('low', 'other')", ["run_name ASC"])).toEqual(["low", "other"]);
-    expect(await search("metrics.auc > 'x'; drop table experiment")).toMatchObject({ error_code: "INVALID_PARAMETER_VALUE" });
-    expect(await search("nothing.at = 1")).toMatchObject({ message: expect.stringContaining("Invalid entity type 'nothing'") });
   });
 
-  it("keeps artifacts under their names, and refuses names that lead elsewhere", async () => {
-    const base = "/api/2.0/mlflow-artifacts/artifacts";
-    const put = (name: string) => fetch(`${server.url}${base}/${name}`, { method: "PUT", body: "some bytes" });
+  it.each([
+    ["metrics.`val/auc` > 0.5 and params.kind = 'tree'", ["high", "low"]],
+    ['metrics."val/auc" != 0.6', ["odd", "other", "high"]],
+    ["metrics.val/auc >= 0.9", ["other"]],
+    ["attributes.run_name LIKE 'o%'", ["odd", "other"]],
+    ["run_name IN ('low', 'other')", ["other", "low"]],
+    ["params.kind NOT IN ('tree', 'linear')", ["odd"]],
+    ["params.kind = 'it''s'", ["odd"]],
+    ["params.kind IS NULL", ["none"]],
+    ["tags.n.o is not null and start_time < 2", ["high", "low"]],
+    ["params.kind ILIKE 'TR%' AND (run_name = 'low' OR metrics.`val/auc` > 0.7)", ["high", "low"]],
+    ["dataset.name = 'flights' and datasets.context = 'training'", ["high"]],
+    ["status = 'RUNNING' and run.`Run name` = 'low'", ["low"]],
+    ["", ["none", "odd", "other", "high", "low"]],
+  ])("finds by %s", async (filter, found) => {
+    expect(await search(experiment, filter)).toEqual(found);
+  });
+
+  it.each([
+    "metrics.auc > 'x'; drop table experiment",
+    "nothing.at = 1",
+    "params.kind > 'a'",
+    "metrics.auc",
+    `${"(".repeat(30)}status = 'RUNNING'${")".repeat(30)}`,
+    "status = 'RUNNING' status = 'FAILED'",
+    "start_time LIKE '1%'",
+  ])("refuses %s", async (filter) => {
+    expect(await search(experiment, filter)).toBe("INVALID_PARAMETER_VALUE");
+  });
+
+  it("orders values first, then NaN, then what has no value, in both directions", async () => {
+    expect(await search(experiment, "", ["metrics.`val/auc` DESC"])).toEqual(["other", "high", "low", "odd", "none"]);
+    expect(await search(experiment, "", ["metrics.`val/auc`"])).toEqual(["low", "high", "other", "odd", "none"]);
+    expect(await search(experiment, "", ["params.kind ASC", "metrics.`val/auc` DESC", "start_time"])).toEqual(["odd", "other", "high", "low", "none"]);
+    expect(await search(experiment, "", ["metrics.auc; drop"])).toBe("INVALID_PARAMETER_VALUE");
+  });
+
+  it.each([[["metrics.`val/auc` DESC"]], [["params.kind DESC", "attributes.end_time"]], [[]]])(
+    "gives pages by %j that new runs don't move",
+    async (order_by) => {
+      const whole = await search(experiment, "", order_by);
+      const names: string[] = [];
+      let page_token: string | undefined;
+      do {
+        const { body } = await post("runs/search", {
+          experiment_ids: [experiment],
+          order_by,
+          max_results: 1,
+          ...(page_token === undefined ? {} : { page_token }),
+        });
+        names.push(...body.list("runs").map((run) => run.text("info", "run_name")));
+        page_token = body.at("next_page_token").value === undefined ? undefined : body.text("next_page_token");
+        const added = await newRun("added", experiment, 1_000 + names.length);
+        await post("runs/log-metric", { run_id: added, key: "val/auc", value: 5 });
+        await post("runs/log-parameter", { run_id: added, key: "kind", value: "zz" });
+        if (names.length === 1) expect((await post("runs/search", { experiment_ids: [experiment], filter: "status = 'FAILED'", page_token })).status).toBe(400);
+        await post("runs/delete", { run_id: added });
+      } while (page_token !== undefined);
+      expect(names).toEqual(whole);
+    },
+  );
+});
+
+describe("artifacts", () => {
+  const base = () => `${server.url}/api/2.0/mlflow-artifacts/artifacts`;
+  const put = (name: string) => fetch(`${base()}/${name}`, { method: "PUT", body: "some bytes" });
+  const list = async (folder: string) => (await fetch(`${base()}?path=${folder}`)).json();
+
+  it("are kept under their names, and given whole or in part", async () => {
     expect((await put("0/run/artifacts/plots/curve.txt")).status).toBe(200);
-    expect((await call("GET", `${base}?path=0/run/artifacts`)).body).toEqual({ files: [{ path: "plots", is_dir: true }] });
-    expect((await call("GET", `${base}?path=0/run/artifacts/plots`)).body).toEqual({ files: [{ path: "curve.txt", is_dir: false, file_size: 10 }] });
-    expect(await (await fetch(`${server.url}${base}/0/run/artifacts/plots/curve.txt`)).text()).toBe("some bytes");
-    for (const name of ["0/a%2f..%2f..%2fetc/passwd", "0/a%5c..%5cb", "0//a", "0/%252e%252e/a"]) expect((await put(name)).status).toBe(400);
+    expect(await list("0/run/artifacts")).toEqual({ files: [{ path: "plots", is_dir: true }] });
+    expect(await list("0/run/artifacts/plots")).toEqual({ files: [{ path: "curve.txt", is_dir: false, file_size: 10 }] });
+    const file = `${base()}/0/run/artifacts/plots/curve.txt`;
+    expect(await (await fetch(file)).text()).toBe("some bytes");
+    const part = await fetch(file, { headers: { range: "bytes=5-" } });
+    expect([part.status, part.headers.get("content-range"), await part.text()]).toEqual([206, "bytes 5-9/10", "bytes"]);
+    expect((await fetch(file, { method: "DELETE" })).status).toBe(200);
+    expect((await fetch(file)).status).toBe(404);
   });
 
-  it("serves MLflow's own client", { timeout: 300_000 }, async () => {
-    const root = fileURLToPath(new URL("../../../../", import.meta.url));
-    // The environment of the example's locked requirements, which other tests use too.
-    process.env.MILLRACE_ENVIRONMENTS ??= path.join(root, ".millrace", "environments");
-    const lock = path.join(root, "examples/flights/requirements.lock");
-    const compute = createCompute({ config: { dataDir: folder, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" } });
-    const digest = `sha256:${createHash("sha256")
-      .update(await readFile(lock))
-      .digest("hex")}`;
-    const { path: python } = await compute.environment({ file: lock, digest }, { signal: new AbortController().signal, onLine: () => {} });
-    const script = path.join(folder, "client.py");
-    await writeFile(
-      script,
-      `
-import json, math, pathlib, tempfile
+  it("under names that lead elsewhere are refused", async () => {
+    for (const name of ["0/a%2f..%2f..%2fetc/passwd", "0/a%5c..%5cb", "0//a", "0/%252e%252e/a", "C:/x", "0/a%00b"]) expect((await put(name)).status).toBe(400);
+    for (const location of ["file:///etc", "s3://bucket/x", "mlflow-artifacts:/../x", "mlflow-artifacts:/a/%2e%2e/b", "/tmp"]) {
+      expect((await post("experiments/create", { name: `at ${location}`, artifact_location: location })).status).toBe(400);
+    }
+  });
+});
+
+it("says of what MLflow has and it has not that it is not there", async () => {
+  const { status, body } = await post("gateway/secrets/create", {});
+  expect([status, body.text("error_code")]).toEqual([404, "ENDPOINT_NOT_FOUND"]);
+});
+
+it("serves MLflow's own client", { timeout: 300_000 }, async () => {
+  const answered = await withMlflowClient(
+    server.url,
+    `
+import json, math, pathlib
 import mlflow
+from mlflow.data.http_dataset_source import HTTPDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 mlflow.set_experiment("from the client")
 with mlflow.start_run(run_name="first") as run:
     mlflow.log_params({"rounds": 10, "kind": "tree"})
     for step in range(5):
         mlflow.log_metrics({"loss": 1 / (step + 1), "odd": math.nan}, step=step)
     mlflow.set_tag("who", "me")
-    file = pathlib.Path(tempfile.mkdtemp()) / "notes.txt"
+    mlflow.log_input(MetaDataset(HTTPDatasetSource("http://example.com/toy.csv"), name="toy"), context="training")
+    file = pathlib.Path("notes.txt")
     file.write_text("kept")
     mlflow.log_artifact(str(file), "texts")
 client = mlflow.MlflowClient()
@@ -118,22 +263,22 @@ read = client.get_run(run.info.run_id)
 found = mlflow.search_runs(experiment_names=["from the client"], filter_string="params.kind = 'tree' and metrics.loss < 0.5", output_format="list")
 print(json.dumps({
     "status": read.info.status, "params": read.data.params, "loss": read.data.metrics["loss"], "odd": math.isnan(read.data.metrics["odd"]),
+    "inputs": [i.dataset.name for i in read.inputs.dataset_inputs],
     "history": len(client.get_metric_history(run.info.run_id, "loss")), "found": [r.info.run_name for r in found],
     "artifacts": [a.path for a in client.list_artifacts(run.info.run_id, "texts")],
     "text": mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/texts/notes.txt"),
 }))
 `,
-    );
-    const { stdout } = await promisify(execFile)(python, [script], { env: { ...process.env, MLFLOW_TRACKING_URI: server.url, NO_COLOR: "1" } });
-    expect(JSON.parse(stdout.trim().split("\n").at(-1) ?? "")).toEqual({
-      status: "FINISHED",
-      params: { rounds: "10", kind: "tree" },
-      loss: 0.2,
-      odd: true,
-      history: 5,
-      found: ["first"],
-      artifacts: ["texts/notes.txt"],
-      text: "kept",
-    });
+  );
+  expect(answered).toEqual({
+    status: "FINISHED",
+    params: { rounds: "10", kind: "tree" },
+    loss: 0.2,
+    odd: true,
+    inputs: ["toy"],
+    history: 5,
+    found: ["first"],
+    artifacts: ["texts/notes.txt"],
+    text: "kept",
   });
 });
