@@ -25,8 +25,13 @@ export function describe(condition: ConditionSpec): string {
   }
 }
 
+/** null where none comes: also where a document that the SDK did not write brings what is no schedule, so that the trigger's other conditions still count. */
 export function nextMoment({ expression, zone }: Extract<ConditionSpec, { kind: "cron" }>, after: Date): Date | null {
-  return new Cron(expression, { timezone: zone, paused: true }).nextRun(after);
+  try {
+    return new Cron(expression, { timezone: zone, paused: true }).nextRun(after);
+  } catch {
+    return null;
+  }
 }
 
 export interface Seen {

@@ -103,7 +103,7 @@ export function createTriggers(
 
   /** A firing's run has the firing's id: asked for twice, it is started once. */
   async function askForRuns({ name, spec }: Definition<"trigger">): Promise<void> {
-    for (const { id, reason, run_id: runId } of await unasked(db, name)) {
+    for (const { id, condition, reason, run_id: runId } of await unasked(db, name)) {
       try {
         await on.pipelines.start({
           pipeline: spec.pipeline,
@@ -116,7 +116,11 @@ export function createTriggers(
         // What is ours may pass: the next tick asks again.
         if (!(error instanceof ApiError) || error.status >= 500) throw error;
         log.warn({ trigger: name, reason: error.message }, "a trigger's run can't be started");
-        await markImpossible(db, id, `${reason}; but the run can't be started: ${error.message}`);
+        const skipped = { trigger: name, condition, outcome: "skipped", reason: `${reason}; but the run can't be started: ${error.message}`, runId: null };
+        await db.transaction().execute(async (transaction) => {
+          // Only who decides it tells of it.
+          if (await markImpossible(transaction, id, skipped.reason)) await events.append(transaction, "trigger.fired", name, skipped);
+        });
       }
     }
   }

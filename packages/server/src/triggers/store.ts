@@ -49,9 +49,11 @@ export async function unasked(db: Db, trigger: string): Promise<FiringRow[]> {
 export async function markAsked(db: Db, id: string): Promise<void> {
   await sql`update firing set asked = true where id = ${id}`.execute(db);
 }
-/** The run can't be started. The firing keeps its run's id: it was an attempt, unlike a moment that fell into the cool-down. */
-export async function markImpossible(db: Db, id: string, reason: string): Promise<void> {
-  await sql`update firing set asked = true, outcome = 'skipped', reason = ${reason} where id = ${id}`.execute(db);
+/** The run can't be started. The firing keeps its run's id: it was an attempt, unlike a moment that fell into the cool-down. Answers whether it was open until now. */
+export async function markImpossible(transaction: Transaction<unknown>, id: string, reason: string): Promise<boolean> {
+  const { rows } = await sql`
+    update firing set asked = true, outcome = 'skipped', reason = ${reason} where id = ${id} and not asked returning id`.execute(transaction);
+  return rows.length > 0;
 }
 export async function listFirings(db: Db, trigger: string, limit: number): Promise<FiringRow[]> {
   const { rows } = await sql<FiringRow>`

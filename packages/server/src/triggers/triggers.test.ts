@@ -25,9 +25,10 @@ let beside: (now: Date) => Promise<void> = async () => {};
 /** What the neighbours say. */
 const versions = new Map<string, DatasetVersionDetail>();
 const checks = new Map<string, MonitorCheck>();
-/** What the step of a run does before it has read, and what asking for a run does. */
+/** What the step of a run does before it has read, and what happens before and after a run is asked for. */
 let reading: () => Promise<void> = async () => {};
 let asking: () => void = () => {};
+let asked: () => void = () => {};
 
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
@@ -57,7 +58,9 @@ beforeAll(async () => {
       ...pipelines,
       start: async (request: Parameters<Pipelines["start"]>[0]) => {
         asking();
-        return pipelines.start(request);
+        const run = await pipelines.start(request);
+        asked();
+        return run;
       },
     },
     datasets: { latest: async (name: string) => versions.get(name) },
@@ -252,6 +255,28 @@ test("two processes that look at once start one run, which a failure in between 
     "skipped: new data of shared: shared is at version 2 (2.parquet); but the run can't be started: The param depth is missing.",
   ]);
   expect((await get<Trigger>("/api/v1/triggers/shared")).lastFiring?.runId).toBeNull();
+  const told = (await platform.events.list({ limit: 1_000, types: ["trigger.fired"] })).filter(({ subject }) => subject === "shared");
+  expect(told.map(({ data }) => data.outcome)).toEqual(["started", "started", "skipped"]);
+});
+
+test("a run that was asked for is not doubled where that could not be noted; a condition that is no schedule keeps nothing else waiting", async () => {
+  await advance("2024-06-10T00:00:00Z");
+  await apply("noted", [
+    { kind: "cron", expression: "whenever", zone: "Mars/Base" },
+    { kind: "new_data", dataset: "noted" },
+  ]);
+  expect(await get<Trigger>("/api/v1/triggers/noted")).toMatchObject({ nextCron: null });
+  accept("noted", 1);
+  asked = () => {
+    throw new Error("The process ends here.");
+  };
+  await advance("2024-06-10T01:00:00Z");
+  asked = () => {};
+  await advance("2024-06-10T02:00:00Z");
+  await settled("noted");
+  await advance("2024-06-10T03:00:00Z");
+  expect(await runsOf("noted")).toHaveLength(1);
+  expect(await firings("noted")).toEqual(["started: new data of noted: noted is at version 1 (1.parquet)"]);
 });
 
 test("a paused trigger starts nothing; what still holds when it is resumed counts then", async () => {
