@@ -67,3 +67,24 @@ test("a distribution is at no distance from itself, and far from one that has mo
   // Shares of 0.5 and 0.5 that become 0.6 and 0.4: 0.1 ln 1.2 − 0.1 ln 0.8.
   expect(populationStability([50, 50], [60, 40])).toBeCloseTo(0.1 * Math.log(1.2) - 0.1 * Math.log(0.8), 12);
 });
+
+test("a constant column, infinite numbers and a column of nothing have bins that can be kept as JSON", async () => {
+  const odd =
+    "(select 5::double as x, 'red' as color, true as sunny, case i % 4 when 0 then 'inf'::double when 1 then '-inf'::double else 7 end as nothing from range(40) t(i))";
+  const found = await duckdb.use((connection) => distributions({ duckdb, connection, relation: odd }, columns));
+  expect(JSON.parse(JSON.stringify(found))).toEqual([
+    { bins: { kind: "numbers", edges: [5] }, counts: [40, 0, 0] },
+    { bins: { kind: "values", values: ["red"] }, counts: [40, 0, 0] },
+    { bins: { kind: "values", values: ["true"] }, counts: [40, 0, 0] },
+    { bins: { kind: "numbers", edges: [7] }, counts: [30, 10, 0] },
+  ]);
+  const { counts } = await counted(found, "(select 5.1::double as x, 'blue' as color, null::boolean as sunny, 7::double as nothing from range(10))");
+  expect(counts).toEqual([
+    [0, 10, 0],
+    [0, 10, 0],
+    [0, 0, 10],
+    [10, 0, 0],
+  ]);
+  // A share of nothing is taken as 0.0001: all that was in one bin has gone to another, 2 · 0.9999 · ln 10000.
+  expect(populationStability([40, 0, 0], [0, 10, 0])).toBeCloseTo(2 * 0.9999 * Math.log(10_000), 10);
+});

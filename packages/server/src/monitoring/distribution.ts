@@ -41,8 +41,9 @@ const isNumber = (type: ColumnType): boolean => type === "int64" || type === "fl
 
 async function numberBinsOf({ duckdb, connection, relation }: Rows, { sql }: Column): Promise<Bins> {
   const shares = Array.from({ length: numberBins - 1 }, (_, i) => (i + 1) / numberBins);
+  // Kept as JSON, which has no infinities: those fall into the first bin and the rest.
   const [row] = await duckdb.rows<{ edges: number[] | null }>(
-    `select quantile_disc(value, [${shares.join(", ")}]) as edges from (select ${sql} as value from ${relation}) where value is not null and not isnan(value)`,
+    `select quantile_disc(value, [${shares.join(", ")}]) as edges from (select ${sql} as value from ${relation}) where isfinite(value)`,
     connection,
   );
   return { kind: "numbers", edges: [...new Set(row?.edges ?? [])] };

@@ -29,7 +29,7 @@ export async function referenceOf(
     select distribution from monitor_reference where model = ${version.model} and version = ${version.version} and service_digest = ${digest}`.execute(db);
   if (rows[0] !== undefined) return rows[0].distribution;
 
-  const table = trainingTable(await run(version.runId));
+  const table = trainingTable(await run(version.runId), version.model);
   if (table === undefined) return undefined;
   const paths = await localPaths(objects, table);
   const reference = await duckdb.use(async (connection): Promise<Reference> => {
@@ -57,9 +57,9 @@ export async function referenceOf(
   return reference;
 }
 
-/** The table that went into the step whose model the run registered. */
-function trainingTable({ spec, steps }: RunDetail): Artifact | undefined {
-  const register = spec.nodes.find((node) => node.kind === "register");
+/** The table that went into the step whose output the run registered as this model. */
+function trainingTable({ spec, steps }: RunDetail, model: string): Artifact | undefined {
+  const register = spec.nodes.find((node) => node.kind === "register" && node.config.model === model);
   const from = register?.inputs.model;
   if (from === undefined || !("node" in from)) return undefined;
   const trained = spec.nodes.find((node) => node.id === from.node);

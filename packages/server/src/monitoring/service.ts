@@ -39,7 +39,7 @@ export function createMonitoring(
     return rows[0]?.found;
   }
 
-  /** Monitor → the moment of a check that found nothing, before the first prediction: it is not looked at again at every tick. */
+  /** Monitor → the moment of a check that found nothing, before the first prediction: it is not looked at again at every tick, and the next begin after it. */
   const nothingAt = new Map<string, number>();
   clock.onTick("monitoring", async (now) => {
     for (const monitor of await on.projects.list("monitor")) {
@@ -56,13 +56,16 @@ export function createMonitoring(
     const every = durationMs(spec.every);
     const newest = Math.floor(now.getTime() / every) * every;
     const last = await latest(name);
-    if (last === undefined ? nothingAt.get(name) === newest : Date.parse(last.at) >= newest) return;
-    const first = last === undefined ? newest : Math.max(Date.parse(last.at) + every, newest - (mostMissed - 1) * every);
-    for (let at = first; at <= newest; at += every) {
+    const looked = last === undefined ? nothingAt.get(name) : Date.parse(last.at);
+    if (looked !== undefined && looked >= newest) return;
+    // What was looked at last may be no multiple: `every` can be changed.
+    const next = looked === undefined ? newest : (Math.floor(looked / every) + 1) * every;
+    for (let at = Math.max(next, newest - (mostMissed - 1) * every); at <= newest; at += every) {
       const found = await check(name, spec, new Date(at));
+      const before = await latest(name);
       // Before the first prediction there is nothing to look at, and no check.
-      if (found.rows === 0 && last === undefined) nothingAt.set(name, at);
-      else await record(found, await latest(name));
+      if (found.rows === 0 && before === undefined) nothingAt.set(name, at);
+      else await record(found, before);
     }
   }
 
