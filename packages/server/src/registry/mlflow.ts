@@ -89,18 +89,19 @@ export function createMlflowRegistry(
     if (rows[0] === undefined) throw noModel(name);
     return rows[0];
   }
-  async function mustExist(name: string, from: Db = db): Promise<void> {
-    const { rows } = await sql`select 1 from model where name = ${name}`.execute(from);
+  /** Locked, it gets no version and no alias until the transaction ends. */
+  async function mustExist(name: string, from: Db = db, lock?: "for update"): Promise<void> {
+    const { rows } = await sql`select 1 from model where name = ${name} ${lock === undefined ? sql`` : sql`for update`}`.execute(from);
     if (rows.length === 0) throw noModel(name);
   }
-  async function findVersions(condition: Sql, order: Sql): Promise<MlflowVersion[]> {
-    const { rows } = await sql<MlflowVersion>`select ${versionColumns} from model_version v where ${condition} order by ${order}`.execute(db);
+  async function findVersions(condition: Sql, order: Sql, from: Db = db): Promise<MlflowVersion[]> {
+    const { rows } = await sql<MlflowVersion>`select ${versionColumns} from model_version v where ${condition} order by ${order}`.execute(from);
     return rows;
   }
-  async function findVersion(name: string, version: number): Promise<MlflowVersion> {
-    const [found] = await findVersions(sql`v.model = ${name} and v.version = ${version}`, sql`v.version`);
+  async function findVersion(name: string, version: number, from: Db = db): Promise<MlflowVersion> {
+    const [found] = await findVersions(sql`v.model = ${name} and v.version = ${version}`, sql`v.version`, from);
     if (found !== undefined) return found;
-    await mustExist(name);
+    await mustExist(name, from);
     throw noVersion(name, version);
   }
   const newestOfStage = (name: string, of: string[]) =>
@@ -162,8 +163,7 @@ export function createMlflowRegistry(
     },
     async deleteModel(name) {
       await db.transaction().execute(async (transaction) => {
-        const { rows } = await sql`select name from model where name = ${name} for update`.execute(transaction);
-        if (rows.length === 0) throw noModel(name);
+        await mustExist(name, transaction, "for update");
         await mustBeFree(transaction, sql`model = ${name}`, name);
         for (const { alias, version } of (await findModel(name, transaction)).aliases) {
           await events.append(transaction, "alias.deleted", name, { model: name, alias, version: Number(version) });
@@ -195,7 +195,7 @@ export function createMlflowRegistry(
       if (loggedModel !== undefined && !prompt) await noteRegistration(tracking, loggedModel, name, version);
       return findVersion(name, version);
     },
-    version: findVersion,
+    version: (name, version) => findVersion(name, version),
     versionByAlias,
     async latestVersions(name, of) {
       await mustExist(name);
@@ -243,8 +243,9 @@ export function createMlflowRegistry(
       return findVersion(name, version);
     },
     async deleteVersion(name, version) {
-      const { aliases } = await findVersion(name, version);
       await db.transaction().execute(async (transaction) => {
+        await mustExist(name, transaction, "for update");
+        const { aliases } = await findVersion(name, version, transaction);
         await mustBeFree(transaction, sql`model = ${name} and version = ${version}`, `${name}/${version}`);
         for (const alias of aliases) await events.append(transaction, "alias.deleted", name, { model: name, alias, version });
         await sql`delete from model_version where model = ${name} and version = ${version}`.execute(transaction);
@@ -270,11 +271,15 @@ export function createMlflowRegistry(
     checkName(to);
     try {
       await db.transaction().execute(async (transaction) => {
+        await mustExist(name, transaction, "for update");
         // What a project defines names its models.
         await mustBeFree(transaction, sql`model = ${name}`, name);
-        const { rows } = await sql`update model set name = ${to}, updated_at = ${now()} where name = ${name} returning name`.execute(transaction);
-        if (rows.length === 0) throw noModel(name);
+        await sql`update model set name = ${to}, updated_at = ${now()} where name = ${name}`.execute(transaction);
         await sql`update model_version set updated_at = ${now()} where model = ${to}`.execute(transaction);
+        for (const { alias, version } of (await findModel(to, transaction)).aliases) {
+          await events.append(transaction, "alias.deleted", name, { model: name, alias, version: Number(version) });
+          await events.append(transaction, "alias.set", to, { model: to, alias, version: Number(version) });
+        }
       });
     } catch (error) {
       if (isDuplicate(error)) throw exists(`Registered Model (name=${to}) already exists.`);

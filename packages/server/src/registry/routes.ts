@@ -46,7 +46,7 @@ export function registryRoutes(app: Http, registry: Registry, objects: ObjectSto
       schema: {
         tags,
         params: Type.Object({ ...ByName.properties, alias: Type.String({ maxLength: 255 }) }),
-        body: Type.Object({ version: Type.Integer({ minimum: 1 }) }),
+        body: Type.Object({ version: ByVersion.properties.version }),
         response: { 200: Model },
       },
     },

@@ -4,6 +4,7 @@ import { invalid, notFound, type Platform } from "../platform/index.js";
 import {
   findByAlias,
   findByDigest,
+  findByRun,
   findModel,
   findVersion,
   insertVersion,
@@ -60,8 +61,8 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
         const now = clock.now();
         const last = await lockModel(transaction, given.model, now);
         // The same run may ask again after a crash.
-        const before = await findByDigest(transaction, given.model, given.digest);
-        if (before !== undefined && before.run_id === given.runId) return { version: before.version };
+        const before = await findByRun(transaction, given.model, given.digest, given.runId);
+        if (before !== undefined) return { version: before };
         const version = last + 1;
         await insertVersion(transaction, {
           model: given.model,

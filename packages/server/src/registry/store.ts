@@ -25,10 +25,14 @@ type Db = Database | Transaction<unknown>;
 const versionColumns = sql`v.model, v.version, v.digest, v.files, v.service, v.run_id, v.tracking_run_id, v.metrics, v.gates, v.created_at,
   coalesce((select array_agg(a.alias order by a.alias) from model_alias a where a.model = v.model and a.version = v.version), '{}') as aliases`;
 
+/** Makes the model where there is none. Answers the version number that was given out last. */
 export async function lockModel(transaction: Transaction<unknown>, model: string, now: Date): Promise<number> {
-  await sql`insert into model (name, created_at, updated_at) values (${model}, ${now}, ${now}) on conflict do nothing`.execute(transaction);
-  const { rows } = await sql<{ last_version: number }>`select last_version from model where name = ${model} for update`.execute(transaction);
-  return rows[0]?.last_version ?? 0;
+  for (;;) {
+    await sql`insert into model (name, created_at, updated_at) values (${model}, ${now}, ${now}) on conflict do nothing`.execute(transaction);
+    const { rows } = await sql<{ last_version: number }>`select last_version from model where name = ${model} for update`.execute(transaction);
+    // Another client may delete it between the two.
+    if (rows[0] !== undefined) return rows[0].last_version;
+  }
 }
 
 export async function insertVersion(transaction: Transaction<unknown>, row: Omit<VersionRow, "aliases"> & { report: EvaluationReport | null }): Promise<void> {
@@ -49,6 +53,12 @@ export async function findByAlias(db: Db, model: string, alias: string): Promise
   const { rows } = await sql<VersionRow>`
     select ${versionColumns} from model_version v join model_alias using (model, version) where v.model = ${model} and alias = ${alias}`.execute(db);
   return rows[0];
+}
+/** What a run registered: at most one version of equal files. */
+export async function findByRun(db: Db, model: string, digest: string, run: string): Promise<number | undefined> {
+  const { rows } = await sql<{ version: number }>`
+    select version from model_version where model = ${model} and digest = ${digest} and run_id = ${run}`.execute(db);
+  return rows[0]?.version;
 }
 /** The oldest of equal ones. */
 export async function findByDigest(db: Db, model: string, digest: string): Promise<VersionRow | undefined> {
