@@ -111,6 +111,8 @@ describe("a model", () => {
     const events = (await (await fetch(`${server.url}/api/v1/events?types=alias.*&limit=100`)).json()) as { items: { type: string; data: unknown }[] };
     expect(events.items.map(({ type, data }) => [type, data])).toEqual([
       ["alias.set", { model: "old name", alias: "champion", version: 2 }],
+      ["alias.deleted", { model: "old name", alias: "champion", version: 2 }],
+      ["alias.set", { model: "new name", alias: "champion", version: 2 }],
       ["alias.deleted", { model: "new name", alias: "champion", version: 2 }],
     ]);
     await call("POST", "registered-models/create", { name: "taken" });
