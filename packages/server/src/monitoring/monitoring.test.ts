@@ -103,3 +103,28 @@ test("performance is that of what answered, or of any version on the features th
   await expect(performance("by=day&from=soon")).rejects.toThrow("400");
   await expect(performance("by=day&version=9")).rejects.toThrow("404");
 });
+
+test("another interval is kept to its own whole multiples from the next check on, and what came before the first check is looked at", async () => {
+  const every = (interval: string) =>
+    loop.apply({
+      monitors: [
+        {
+          ...{ name: "often", endpoint: "shade", every: interval, reference: { alias: "champion" } },
+          drift: { method: "psi", threshold: 0.2, share: 0.5 },
+          performance: { metrics: ["auc"], minLabels: 100 },
+        },
+      ],
+      triggers: [],
+    });
+  await every("7h");
+  await loop.advance("2024-01-08T00:00:00Z");
+  await loop.predict("2024-01-08T02:00:00Z", "early", [{ color: "red", x: 0 }]);
+  await loop.advance("2024-01-09T01:00:00Z");
+  await every("1d");
+  await loop.advance("2024-01-11T06:00:00Z");
+  const { items } = await loop.get<{ items: MonitorCheck[] }>("/api/v1/monitors/often/checks");
+  expect(items.map(({ at, rows }) => `${at.slice(0, 13)} ${rows}`)).toEqual([
+    ...["2024-01-08T09 1", "2024-01-08T16 0", "2024-01-08T23 0"],
+    ...["2024-01-09T00 1", "2024-01-10T00 0", "2024-01-11T00 0"],
+  ]);
+});
