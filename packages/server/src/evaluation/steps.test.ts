@@ -15,10 +15,10 @@ let duckdb: DuckDb;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
   objects = await openFolderStore(path.join(folder, "objects"));
-  duckdb = await openDuckDb({ memoryMb: 500, threads: 2, spillFolder: path.join(folder, "spill") });
+  duckdb = openDuckDb({ memoryMb: 500, threads: 2, spillFolder: path.join(folder, "spill") });
 });
 afterAll(async () => {
-  duckdb.close();
+  await duckdb.close();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -20,7 +20,7 @@ const texts = ["", "a", "B", "é", "\u{1F6EB}", "\uFFFD", "2013-07-01T12:00:00Z"
 
 test("an expression gives the same value in DuckDB and in the serving process", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
-  const duckdb = await openDuckDb({ memoryMb: 500, threads: 1, spillFolder: folder });
+  const duckdb = openDuckDb({ memoryMb: 500, threads: 1, spillFolder: folder });
   const rows: Record<string, Value[]> = { n: [], x: [], s: [], b: [], t: [], d: [] };
   for (let i = 0; i < 100; i++) {
     const pick = <T extends Value>(list: T[], step: number): T | null => ((i * step + 3) % 11 === 0 ? null : (list[(i * step) % list.length] ?? null));
@@ -91,7 +91,7 @@ test("an expression gives the same value in DuckDB and in the serving process", 
       }
     });
   } finally {
-    duckdb.close();
+    await duckdb.close();
     await rm(folder, { recursive: true, force: true });
   }
 });

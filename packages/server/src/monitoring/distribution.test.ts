@@ -9,10 +9,10 @@ let folder: string;
 let duckdb: DuckDb;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
-  duckdb = await openDuckDb({ memoryMb: 200, threads: 1, spillFolder: folder });
+  duckdb = openDuckDb({ memoryMb: 200, threads: 1, spillFolder: folder });
 });
 afterAll(async () => {
-  duckdb.close();
+  await duckdb.close();
   await rm(folder, { recursive: true, force: true });
 });
 

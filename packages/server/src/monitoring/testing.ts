@@ -82,10 +82,10 @@ export async function openShadeLoop(folder: string, from: string) {
     },
     /** Adds what a query gives to the dataset `shades`: columns color, x and dark. */
     async arrive(file: string, query: string): Promise<void> {
-      const duckdb = await openDuckDb({ memoryMb: 200, threads: 1, spillFolder: path.join(folder, "spill") });
+      const duckdb = openDuckDb({ memoryMb: 200, threads: 1, spillFolder: path.join(folder, "spill") });
       const target = path.join(folder, file);
       await duckdb.use((connection) => connection.run(`copy (${query}) to ${literal(target)} (format parquet)`));
-      duckdb.close();
+      await duckdb.close();
       await send("PUT", `/api/v1/datasets/shades/files/${file}`, await readFile(target));
     },
     /** Waits for the run, whose model is served then where it is the first, or tried. */

@@ -1,4 +1,4 @@
-import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
+import type { DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 
 /** SQL over Parquet, within limits on memory and threads; what does not fit spills to a folder. */
 export interface DuckDb {
@@ -6,20 +6,26 @@ export interface DuckDb {
   use<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T>;
   /** All rows as plain values: 64-bit integers as numbers, times as Date, the rest as JSON would have it. */
   rows<Row>(sql: string, connection?: DuckDBConnection): Promise<Row[]>;
-  close(): void;
+  close(): Promise<void>;
+}
+interface Options {
+  memoryMb: number;
+  threads: number;
+  spillFolder: string;
 }
 
-export async function openDuckDb(options: { memoryMb: number; threads: number; spillFolder: string }): Promise<DuckDb> {
-  const instance = await DuckDBInstance.create(":memory:", {
-    memory_limit: `${options.memoryMb}MB`,
-    threads: String(options.threads),
-    temp_directory: options.spillFolder,
-    autoinstall_known_extensions: "false",
-    autoload_known_extensions: "false",
-    preserve_insertion_order: "true",
-  });
+/** It is loaded when it is first used: a server that only tracks does without its memory. */
+export function openDuckDb(options: Options): DuckDb {
+  let opened: Promise<DuckDBInstance> | undefined;
+  function instance(): Promise<DuckDBInstance> {
+    opened ??= open(options).catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    });
+    return opened;
+  }
   async function use<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-    const connection = await instance.connect();
+    const connection = await (await instance()).connect();
     try {
       await connection.run("set TimeZone = 'UTC'");
       return await work(connection);
@@ -34,8 +40,20 @@ export async function openDuckDb(options: { memoryMb: number; threads: number; s
   return {
     use,
     rows: <Row>(sql: string, connection?: DuckDBConnection) => (connection === undefined ? use((own) => read<Row>(own, sql)) : read<Row>(connection, sql)),
-    close: () => instance.closeSync(),
+    close: async () => (await opened)?.closeSync(),
   };
+}
+
+async function open({ memoryMb, threads, spillFolder }: Options): Promise<DuckDBInstance> {
+  const { DuckDBInstance: Instance } = await import("@duckdb/node-api");
+  return Instance.create(":memory:", {
+    memory_limit: `${memoryMb}MB`,
+    threads: String(threads),
+    temp_directory: spillFolder,
+    autoinstall_known_extensions: "false",
+    autoload_known_extensions: "false",
+    preserve_insertion_order: "true",
+  });
 }
 
 function plain(value: unknown): unknown {

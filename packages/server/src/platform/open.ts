@@ -50,7 +50,7 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
   const locks = connect(databaseUrl, { max: 10, name: "millrace locks" });
   closeLater("the connections that hold locks", locks.close);
   const objects = await openFolderStore(path.join(config.dataDir, "objects"));
-  const duckdb = await openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(config.dataDir, "spill") });
+  const duckdb = openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(config.dataDir, "spill") });
   closeLater("DuckDB", duckdb.close);
   const notifications = openNotifications(databaseUrl, log);
   closeLater("the connection for notifications", notifications.stop);

@@ -13,12 +13,12 @@ let duckdb: DuckDb;
 let validation: Validation;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
-  duckdb = await openDuckDb({ memoryMb: 1_000, threads: 2, spillFolder: path.join(folder, "spill") });
+  duckdb = openDuckDb({ memoryMb: 1_000, threads: 2, spillFolder: path.join(folder, "spill") });
   const objects = await openFolderStore(path.join(folder, "objects"));
   validation = createValidation({ duckdb, objects }, { projects: { require: () => Promise.reject(new Error("no projects here")) } });
 });
 afterAll(async () => {
-  duckdb.close();
+  await duckdb.close();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -1,4 +1,3 @@
-import ajvCompiler, { type BuildCompilerFromPool } from "@fastify/ajv-compiler";
 import fastifySwagger from "@fastify/swagger";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger } from "fastify";
@@ -10,13 +9,12 @@ import type { Platform } from "../types.js";
 import { isScreen, serveConsole } from "./console.js";
 import { limitSlowClients } from "./limits.js";
 import { decorateMoment } from "./moment.js";
+import { compileWhenNeeded } from "./schemas.js";
 import type { Authorize, DeclaredRoute, Http, Principal } from "./types.js";
 
 export type { Authorize, DeclaredRoute, Http, Permission, Principal } from "./types.js";
 
 const megabyte = 1024 * 1024;
-const buildAjv = ajvCompiler();
-const ajvOptions = { removeAdditional: false, allErrors: false } as const;
 
 export async function openHttp(platform: Pick<Platform, "log" | "clock" | "config" | "metrics">, authorize: Authorize): Promise<Http> {
   const { log, metrics } = platform;
@@ -27,8 +25,8 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
     bodyLimit: megabyte,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 1_000 },
-    schemaController: { compilersFactory: { buildValidator } },
   }).withTypeProvider<TypeBoxTypeProvider>();
+  compileWhenNeeded(app);
   limitSlowClients(app);
 
   const declared: DeclaredRoute[] = [];
@@ -100,13 +98,6 @@ export async function listen(app: Http, { host, port }: ServerConfig): Promise<s
     throw error;
   }
 }
-
-/** What stands in an address is text and becomes what its schema says. A body is JSON, in which 1 and "1" are not the same. */
-const buildValidator: BuildCompilerFromPool = (externalSchemas) => {
-  const exact = buildAjv(externalSchemas, { customOptions: { ...ajvOptions, coerceTypes: false } });
-  const fromText = buildAjv(externalSchemas, { customOptions: { ...ajvOptions, coerceTypes: "array" } });
-  return (route) => (typeof route === "object" && "httpPart" in route && route.httpPart === "body" ? exact(route) : fromText(route));
-};
 
 export function errorAnswer(error: unknown, log: Log, url: string): { status: number; body: { error: { code: string; message: string; details?: unknown } } } {
   if (error instanceof ApiError) {
