@@ -5,6 +5,8 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { ArtifactType, Digest, PipelineSpec } from "./spec.js";
 
+export * from "./transfer.js";
+
 const Time = Type.String({ format: "date-time" });
 const Nullable = <T extends import("@sinclair/typebox").TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const Json = Type.Unknown();

@@ -12,9 +12,10 @@ import { createPipelines, pipelinesRoutes } from "./pipelines/index.js";
 import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectsRoutes } from "./projects/index.js";
-import { createMlflowRegistry, createRegistry, mlflowRegistryRoutes, registryRoutes } from "./registry/index.js";
+import { createMlflowRegistry, createRegistry, createRegistryTransfer, mlflowRegistryRoutes, registryRoutes } from "./registry/index.js";
 import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./serving/index.js";
-import { createTracking, trackingRoutes } from "./tracking/index.js";
+import { createTracking, createTrackingTransfer, trackingRoutes } from "./tracking/index.js";
+import { transferRoutes } from "./transfer/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
 
@@ -70,6 +71,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
   registryRoutes(app, registry, platform.objects);
   mlflowRegistryRoutes(app, createMlflowRegistry(platform, { registry, tracking }), platform);
   missingRoutes(app, platform);
+  transferRoutes(app, { tracking: createTrackingTransfer(platform), registry: createRegistryTransfer(platform, { registry, tracking }) });
 
   const validation = createValidation(platform, { projects });
   validationRoutes(app, validation, platform);

@@ -3,4 +3,5 @@ export { createMlflowRegistry } from "./mlflow.js";
 export { mlflowRegistryRoutes } from "./mlflow-routes.js";
 export { registryRoutes } from "./routes.js";
 export { createRegistry } from "./service.js";
+export { createRegistryTransfer, type RegistryTransfer } from "./transfer.js";
 export type { Registry } from "./types.js";

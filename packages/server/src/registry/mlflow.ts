@@ -23,7 +23,7 @@ import { digestOf, noModel, noVersion, readSource, type Source } from "./sources
 import type { Registry } from "./types.js";
 
 const stages = ["None", "Staging", "Production", "Archived"];
-const promptTag = "mlflow.prompt.is_prompt";
+export const promptTag = "mlflow.prompt.is_prompt";
 const isPrompt = JSON.stringify({ [promptTag]: "true" });
 /** Below it the artifacts of registered versions are shown. */
 const shownUnder = "registry";

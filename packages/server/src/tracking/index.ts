@@ -2,4 +2,5 @@
 export { type ArtifactFile, artifactPath } from "./artifacts.js";
 export { trackingRoutes } from "./routes/index.js";
 export { createTracking } from "./service.js";
+export { type After, createTrackingTransfer, paged, type TrackingTransfer } from "./transfer.js";
 export type { Tracking } from "./types.js";
