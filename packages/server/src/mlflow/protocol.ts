@@ -24,6 +24,14 @@ export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: 
       if (status === 429 || status === 503) void reply.header("retry-after", "1");
       void reply.code(status).send({ error_code: codeFor(body.error.code), message: body.error.message });
     });
+    // Bodies are only looked into by name: what they could say of prototypes, for which the usual parser looks first, reaches nothing.
+    scope.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
+      try {
+        done(null, body === "" ? undefined : JSON.parse(String(body)));
+      } catch (error) {
+        done(invalidValue(`The body is no JSON: ${error instanceof Error ? error.message : String(error)}`));
+      }
+    });
     routes({
       scope,
       on(method, path, permission, answer) {

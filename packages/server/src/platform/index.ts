@@ -1,5 +1,6 @@
 /** What every capability stands on. */
 export { type ServerConfig, version } from "./config.js";
+export { float8s, int8s, texts } from "./database/arrays.js";
 export type { Database } from "./database/index.js";
 export { type DuckDb, identifier, literal, openDuckDb, parquet } from "./duckdb.js";
 export { ApiError, conflict, invalid, notFound, StartError } from "./errors.js";

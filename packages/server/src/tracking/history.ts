@@ -1,27 +1,31 @@
 /** Every value that a metric had. */
 import { sql } from "kysely";
-import { attribute, key, readPage } from "../mlflow/index.js";
+import { invalidValue } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
 import { runInfo } from "./runs.js";
 import type { Metric, Tracking } from "./types.js";
 
-const inTime = [
-  key("timestamp", attribute(sql`timestamp`, "integer")),
-  key("step", attribute(sql`step`, "integer")),
-  key("value", { ...attribute(sql`value`, "number"), sort: { value: sql`value`, nullable: false } }),
-];
 type Row = Metric & { run_id: string };
 
 export function createHistory({ db }: Pick<Platform, "db">): Pick<Tracking, "history" | "histories" | "sampledHistories"> {
   return {
     async history(runId, name, { limit, token }) {
       await runInfo(db, runId);
-      return readPage(inTime, { limit, token, search: [runId, name] }, async (page) => {
-        const { rows } = await sql<Metric & { position: string[] }>`
-          select key, value, timestamp::float8, step::float8, array[timestamp::text, step::text, value::text] as position from tracking_metric
-          where run_id = ${runId} and key = ${name} and ${page.where} order by ${page.orderBy} limit ${page.limit}`.execute(db);
-        return rows;
-      });
+      const after = token === undefined || token === "" ? undefined : readToken(token);
+      // PostgreSQL writes the JSON: a hundred thousand points are neither sent as rows nor made into objects.
+      const { rows } = await sql<{ points: string; position: string | null }>`
+        with page as (
+          select timestamp, step, value, row_number() over w as n from tracking_metric
+          where run_id = ${runId} and key = ${name} and ${after === undefined ? sql`true` : sql`(timestamp, step, value) > (${after[0]}::bigint, ${after[1]}::bigint, ${after[2]}::float8)`}
+          window w as (order by timestamp, step, value) order by timestamp, step, value limit ${limit + 1}
+        )
+        select coalesce(string_agg(
+            concat(${`{"key":${JSON.stringify(name)},"value":`}::text, case when value in ('NaN', 'Infinity', '-Infinity') then to_json(value::text)::text else value::text end,
+              ',"timestamp":', timestamp, ',"step":', step, '}'), ',' order by n) filter (where n <= ${limit}), '') as points,
+          max(concat(timestamp, ' ', step, ' ', value)) filter (where n = ${limit} and ${limit} < (select count(*) from page)) as position
+        from page`.execute(db);
+      const [{ points, position } = { points: "", position: null }] = rows;
+      return { points, ...(position === null ? {} : { next: Buffer.from(position).toString("base64url") }) };
     },
     async histories(runIds, name, limit) {
       const { rows } = await sql<Row>`
@@ -55,4 +59,12 @@ async function sample(db: Database, runId: string, name: string, { points, from,
     select run_id, key, value, timestamp::float8, step::float8 from ranked
     where all_points <= ${points} or (${points}::int > 2 and (low = 1 or high = 1)) or n = all_points or (n = 1 and ${points}::int > 1) order by n`.execute(db);
   return rows;
+}
+
+/** The moment, step and value of the last point of the page before. */
+function readToken(token: string): [string, string, string] {
+  const match = /^(-?[0-9]{1,18}) (-?[0-9]{1,18}) (NaN|-?Infinity|-?[0-9.]{1,400}(?:e[+-]?[0-9]{1,3})?)$/.exec(Buffer.from(token, "base64url").toString());
+  const [, timestamp, step, value] = match ?? [];
+  if (timestamp === undefined || step === undefined || value === undefined) throw invalidValue("Invalid page token: pass on the one of the last answer.");
+  return [timestamp, step, value];
 }

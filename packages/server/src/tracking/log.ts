@@ -1,7 +1,7 @@
 /** What runs say on their way: metrics, params and tags, durable and all or nothing when it is answered. */
 import { type RawBuilder, sql, type Transaction } from "kysely";
-import { checkKey, cutParams, cutTags, invalidValue, type KeyValue, largest, missing } from "../mlflow/index.js";
-import type { Database, Platform } from "../platform/index.js";
+import { checkKey, cutParams, cutTags, invalidValue, isDuplicate, type KeyValue, largest, missing } from "../mlflow/index.js";
+import { type Database, float8s, int8s, type Platform, texts } from "../platform/index.js";
 import type { Metric, Tracking } from "./types.js";
 
 export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | "deleteTag"> {
@@ -10,12 +10,14 @@ export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | 
       for (const { key } of metrics) checkKey(key, "metric");
       const [params, tags] = [cutParams(givenParams), cutTags(givenTags)];
       checkBatch(metrics, params, tags);
-      // A param may turn out to have another value: then nothing of the batch stays.
-      if (params.length === 0) return write(db, runId, { metrics, params, tags });
-      await db.transaction().execute(async (transaction) => {
-        await write(transaction, runId, { metrics, params, tags });
-        await checkParams(transaction, runId, params);
-      });
+      const batch = { metrics, params, tags };
+      try {
+        await keep(db, runId, batch, sql``);
+      } catch (error) {
+        if (!isDuplicate(error)) throw error;
+        // Points of it are there already, as when it is sent again after its answer was lost. That is rare, and to look first would take half as long again.
+        await keep(db, runId, batch, sql`on conflict do nothing`);
+      }
     },
     async deleteTag(runId, key) {
       const { rows } = await sql`
@@ -27,6 +29,22 @@ export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | 
       throw missing(`No tag with name: ${key} in run with id ${runId}`);
     },
   };
+}
+
+interface Batch {
+  metrics: Metric[];
+  params: KeyValue[];
+  tags: KeyValue[];
+}
+
+/** `onEqual` says what becomes of a point that is there already. */
+async function keep(db: Database, runId: string, batch: Batch, onEqual: RawBuilder<unknown>): Promise<void> {
+  // A param may turn out to have another value: then nothing of the batch stays.
+  if (batch.params.length === 0) return write(db, runId, batch, onEqual);
+  await db.transaction().execute(async (transaction) => {
+    await write(transaction, runId, batch, onEqual);
+    await checkParams(transaction, runId, batch.params);
+  });
 }
 
 export async function mustBeActive(db: Database | Transaction<unknown>, id: string): Promise<void> {
@@ -61,10 +79,10 @@ function checkBatch(metrics: Metric[], params: KeyValue[], tags: KeyValue[]): vo
  * One statement, so that a batch is one trip to PostgreSQL and one commit. Rows go in by their keys, so that two writers never wait for each
  * other. The same point sent again, as after an answer that was lost, is there already.
  */
-async function write(db: Database | Transaction<unknown>, runId: string, what: { metrics: Metric[]; params: KeyValue[]; tags: KeyValue[] }): Promise<void> {
+async function write(db: Database | Transaction<unknown>, runId: string, what: Batch, onEqual: RawBuilder<unknown>): Promise<void> {
   const parts: RawBuilder<unknown>[] = [sql`run as (select id, experiment_id, lifecycle_stage from tracking_run where id = ${runId})`];
   const toActive = sql`run where run.lifecycle_stage = 'active'`;
-  if (what.metrics.length > 0) parts.push(...metricParts(what.metrics, toActive));
+  if (what.metrics.length > 0) parts.push(...metricParts(what.metrics, toActive, onEqual));
   if (what.metrics.some((metric) => metric.modelId !== undefined)) parts.push(modelMetricPart(what.metrics, toActive));
   if (what.params.length > 0) {
     parts.push(sql`params as (
@@ -84,15 +102,15 @@ async function write(db: Database | Transaction<unknown>, runId: string, what: {
   checkActive(rows[0], runId);
 }
 
-const keyed = (list: KeyValue[]) => sql`unnest(${list.map((one) => one.key)}::text[], ${list.map((one) => one.value)}::text[]) as t (key, value)`;
+const keyed = (list: KeyValue[]) => sql`unnest(${texts(list, (one) => one.key)}::text[], ${texts(list, (one) => one.value)}::text[]) as t (key, value)`;
 
-function metricParts(metrics: Metric[], toActive: RawBuilder<unknown>): RawBuilder<unknown>[] {
-  const columns = sql`unnest(${metrics.map((m) => m.key)}::text[], ${metrics.map((m) => m.step)}::bigint[], ${metrics.map((m) => m.timestamp)}::bigint[],
-    ${metrics.map((m) => String(m.value))}::float8[])`;
+function metricParts(metrics: Metric[], toActive: RawBuilder<unknown>, onEqual: RawBuilder<unknown>): RawBuilder<unknown>[] {
+  const columns = sql`unnest(${texts(metrics, (m) => m.key)}::text[], ${int8s(metrics, (m) => m.step)}::bigint[], ${int8s(metrics, (m) => m.timestamp)}::bigint[],
+    ${float8s(metrics, (m) => m.value)}::float8[])`;
   return [
     sql`told as (select t.* from ${columns} as t (key, step, timestamp, value) order by 1, 2, 3, 4)`,
     sql`points as (
-      insert into tracking_metric (run_id, key, step, timestamp, value) select run.id, told.key, told.step, told.timestamp, told.value from told, ${toActive} on conflict do nothing
+      insert into tracking_metric (run_id, key, step, timestamp, value) select run.id, told.key, told.step, told.timestamp, told.value from told, ${toActive} ${onEqual}
     )`,
     // The largest step counts, then the latest, then the largest value.
     sql`latest as (
@@ -110,9 +128,9 @@ function modelMetricPart(metrics: Metric[], toActive: RawBuilder<unknown>): RawB
   return sql`model_points as (
     insert into logged_model_metric (model_id, key, run_id, dataset_name, dataset_digest, step, timestamp, value)
     select t.model_id, t.key, run.id, t.dataset_name, t.dataset_digest, t.step, t.timestamp, t.value
-    from unnest(${of.map((m) => m.modelId)}::text[], ${of.map((m) => m.key)}::text[], ${of.map((m) => m.dataset?.name ?? "")}::text[],
-      ${of.map((m) => m.dataset?.digest ?? "")}::text[], ${of.map((m) => m.step)}::bigint[], ${of.map((m) => m.timestamp)}::bigint[],
-      ${of.map((m) => String(m.value))}::float8[]) as t (model_id, key, dataset_name, dataset_digest, step, timestamp, value)
+    from unnest(${texts(of, (m) => m.modelId ?? "")}::text[], ${texts(of, (m) => m.key)}::text[], ${texts(of, (m) => m.dataset?.name ?? "")}::text[],
+      ${texts(of, (m) => m.dataset?.digest ?? "")}::text[], ${int8s(of, (m) => m.step)}::bigint[], ${int8s(of, (m) => m.timestamp)}::bigint[],
+      ${float8s(of, (m) => m.value)}::float8[]) as t (model_id, key, dataset_name, dataset_digest, step, timestamp, value)
     join logged_model lm on lm.id = t.model_id, ${toActive} order by 1, 2, 4, 5, 6, 7, 8 on conflict do nothing
   )`;
 }

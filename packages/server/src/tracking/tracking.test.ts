@@ -84,6 +84,23 @@ describe("metrics", () => {
   });
 });
 
+describe("metrics in batches", () => {
+  it("keep every digit of steps, moments and values, under any name that may be", async () => {
+    const run_id = await newRun("digits");
+    const metrics = [
+      { key: "größe/π 1", value: 5e-324, step: -(2 ** 40) - 1, timestamp: 0 },
+      { key: "größe/π 1", value: -1.7976931348623157e308, step: Number.MAX_SAFE_INTEGER, timestamp: 1_700_000_000_123 },
+      { key: "größe/π 1", value: 0.1, step: -1, timestamp: 2 ** 32 },
+    ];
+    const send = () => post("runs/log-batch", { run_id, metrics, params: [{ key: "p", value: "1" }], tags: [{ key: "t", value: "ü" }] });
+    expect([(await send()).status, (await send()).status]).toEqual([200, 200]);
+    const { body } = await call("GET", "metrics/get-history", { run_id, metric_key: "größe/π 1" });
+    expect(body.at("metrics").value).toEqual([...metrics].sort((a, b) => a.timestamp - b.timestamp));
+    const { body: run } = await call("GET", "runs/get", { run_id });
+    expect(run.list("run", "data", "metrics").map((one) => one.text("step"))).toEqual([String(Number.MAX_SAFE_INTEGER)]);
+  });
+});
+
 describe("runs", () => {
   it("keep a param's first value: another one is refused, and nothing of its batch is kept", async () => {
     const run_id = await newRun("params");

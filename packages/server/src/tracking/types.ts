@@ -101,7 +101,8 @@ export interface Tracking {
   logInputs(runId: string, inputs: { datasets: DatasetInput[]; models: string[] }): Promise<void>;
   logOutputs(runId: string, models: { id: string; step: number }[]): Promise<void>;
   /** In the order of time, step and value. */
-  history(runId: string, key: string, page: { limit: number; token: string | undefined }): Promise<Page<Metric>>;
+  /** In order of time; `points` is JSON: the points with commas between them. */
+  history(runId: string, key: string, page: { limit: number; token: string | undefined }): Promise<{ points: string; next?: string }>;
   /** Of several runs, whole. */
   histories(runIds: string[], key: string, limit: number): Promise<(Metric & { run_id: string })[]>;
   /** Of several runs at most so many points each: of every stretch the smallest and the largest, so that no spike is lost. */

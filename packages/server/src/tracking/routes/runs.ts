@@ -80,14 +80,12 @@ export function runRoutes({ on }: Protocol, tracking: Tracking): void {
   on("GET", "metrics/get-history", "tracking:read", async (given) => {
     const limit = optionalNumber(given, "max_results") ?? mostPoints.unpaged;
     if (limit < 1) throw invalidValue("Invalid value for parameter 'max_results' supplied: It must be at least 1.");
-    const { items, next } = await tracking.history(runId(given), text(given, "metric_key"), {
+    const { points, next } = await tracking.history(runId(given), text(given, "metric_key"), {
       limit: Math.min(limit, optionalNumber(given, "max_results") === undefined ? mostPoints.unpaged : mostPoints.page),
       token: optional(given, "page_token"),
     });
     const token = next === undefined ? "" : `,"next_page_token":${JSON.stringify(next)}`;
-    const name = JSON.stringify(text(given, "metric_key"));
-    // A hundred thousand points are written without an object for each.
-    return `{"metrics":[${items.map(({ value, timestamp, step }) => `{"key":${name},"value":${JSON.stringify(number(value))},"timestamp":${timestamp},"step":${step}}`).join(",")}]${token}}`;
+    return `{"metrics":[${points}]${token}}`;
   });
   on("GET", "metrics/get-history-bulk", "tracking:read", async (given) => {
     const found = await tracking.histories(
