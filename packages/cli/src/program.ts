@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { ImportOptions } from "./commands/import.js";
 import type { RunOptions } from "./commands/run.js";
 import type { AddUserOptions } from "./commands/user.js";
 import { type ServerOptions, withServer } from "./server.js";
@@ -85,6 +86,17 @@ export function program(): Command {
     .option(...json)
     .action(async (file: string, options: Json & { name?: string }) => (await import("./commands/schema.js")).inferSchema(file, options));
 
+  const from = millrace.command("import").description("bring what is elsewhere to the platform");
+  withServer(from.command("mlflow"))
+    .description("bring experiments, runs, models, versions and files from MLflow, with their ids")
+    .argument("<source>", "a SQLite file, a postgresql:// address of its database, or the http:// address of a running server")
+    .option("--artifacts <folder>", "where its files are, if not where the database says; as the server's --artifacts-destination")
+    .option("--no-artifacts", "leave the files out")
+    .option("--dry-run", "only say what there is to bring")
+    .option(...json)
+    .addHelpText("after", "\nNothing is changed at the source. Interrupted or repeated, it goes on where it was and brings nothing twice.")
+    .action(async (source: string, options: ImportOptions) => (await import("./commands/import.js")).importMlflow(source, options));
+
   const user = millrace.command("user").description("who may use the platform");
   user
     .command("add")
@@ -103,7 +115,7 @@ export function program(): Command {
       .action(async (name: string, options: Json) => (await import("./commands/trigger.js")).setPaused(name, act, options));
   }
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
-  for (const command of [...millrace.commands, ...schema.commands, ...user.commands])
+  for (const command of [...millrace.commands, ...from.commands, ...schema.commands, ...user.commands])
     command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return millrace;
 }

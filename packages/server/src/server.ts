@@ -71,7 +71,11 @@ async function compose(platform: Platform): Promise<RunningServer> {
   registryRoutes(app, registry, platform.objects);
   mlflowRegistryRoutes(app, createMlflowRegistry(platform, { registry, tracking }), platform);
   missingRoutes(app, platform);
-  transferRoutes(app, { tracking: createTrackingTransfer(platform), registry: createRegistryTransfer(platform, { registry, tracking }) });
+  transferRoutes(app, {
+    tracking: createTrackingTransfer(platform),
+    registry: createRegistryTransfer(platform, { registry, tracking }),
+    objects: platform.objects,
+  });
 
   const validation = createValidation(platform, { projects });
   validationRoutes(app, validation, platform);

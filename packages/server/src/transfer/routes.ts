@@ -15,7 +15,7 @@ import {
   transferLimits,
 } from "@millrace/sdk/api";
 import { type TSchema, Type } from "@sinclair/typebox";
-import { type Http, invalid, type Permission } from "../platform/index.js";
+import { type Digest, type Http, invalid, notFound, type ObjectStore, type Permission } from "../platform/index.js";
 import type { RegistryTransfer } from "../registry/index.js";
 import type { After, TrackingTransfer } from "../tracking/index.js";
 
@@ -26,8 +26,12 @@ const Query = Type.Object({
 });
 const base = "/api/v1/transfer";
 const tags = ["transfer"];
+const largestObject = 64 * 1024 ** 3;
 
-export function transferRoutes(app: Http, { tracking, registry }: { tracking: TrackingTransfer; registry: RegistryTransfer }): void {
+export function transferRoutes(
+  app: Http,
+  { tracking, registry, objects }: { tracking: TrackingTransfer; registry: RegistryTransfer; objects: ObjectStore },
+): void {
   const read = { config: { permission: "tracking:read" as Permission } };
   // Whoever moves in says who made what and when.
   const write = { config: { permission: "transfer:admin" as Permission }, bodyLimit: transferLimits.bytes };
@@ -80,6 +84,33 @@ export function transferRoutes(app: Http, { tracking, registry }: { tracking: Tr
   app.get(`${base}/artifacts`, { ...read, schema: { tags, querystring: ArtifactQuery, response: { 200: Page(MovedFile) } } }, async ({ query }) =>
     tracking.artifacts(query.folder ?? "", page(query, 10_000)),
   );
+
+  // Files of versions, by their digests: what the server has needs not be sent.
+  const DigestText = Type.String({ pattern: "^sha256:[0-9a-f]{64}$" });
+  app.post(`${base}/objects/missing`, { ...write, schema: { tags, body: batch(DigestText), response: { 200: items(DigestText) } } }, async ({ body }) => {
+    const absent: string[] = [];
+    for (const digest of body.items) if ((await objects.stat(digest as Digest)) === undefined) absent.push(digest);
+    return { items: absent };
+  });
+  void app.register(async (plain) => {
+    const raw = plain as Http;
+    raw.removeAllContentTypeParsers();
+    raw.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+    const schema = { tags, params: Type.Object({ digest: DigestText }), response: { 200: Done } };
+    raw.put(`${base}/objects/:digest`, { ...write, bodyLimit: Number.MAX_SAFE_INTEGER, schema }, async (request) => {
+      const body = request.body as typeof request.raw | undefined | null;
+      await objects.put(body ?? request.raw, { expect: request.params.digest as Digest, maxBytes: largestObject });
+      return {};
+    });
+    raw.get(`${base}/objects/:digest`, { ...read, schema: { tags, params: schema.params } }, async (request, reply) => {
+      const digest = request.params.digest as Digest;
+      const found = await objects.stat(digest);
+      if (found === undefined) throw notFound("object", digest);
+      // Bytes of clients are never shown as a page of this origin.
+      void reply.header("content-length", found.size).header("x-content-type-options", "nosniff").header("content-disposition", "attachment");
+      return reply.type("application/octet-stream").send(await objects.read(digest));
+    });
+  });
 
   app.get(`${base}/models`, { ...read, schema: { tags, querystring: Query, response: { 200: Page(MovedModel) } } }, async ({ query }) =>
     registry.models(page(query, 1_000)),
