@@ -29,7 +29,7 @@ export async function reusable(platform: Platform, store: PipelineStore, key: st
   if (row === undefined) return undefined;
   for (const artifact of Object.values(row.outputs)) {
     for (const file of artifact.files) {
-      if ((await platform.objects.stat(asDigest(file.digest))) === undefined) return undefined;
+      if ((await platform.objects.renew(asDigest(file.digest))) === undefined) return undefined;
     }
   }
   return row;

@@ -54,7 +54,7 @@ export function createProjects(platform: Platform): Projects {
   async function missingFiles(spec: ProjectSpec): Promise<Digest[]> {
     const digests = [...new Set(spec.files.map((file) => file.digest as Digest))];
     const missing: Digest[] = [];
-    for (const digest of digests) if ((await platform.objects.stat(digest)) === undefined) missing.push(digest);
+    for (const digest of digests) if ((await platform.objects.renew(digest)) === undefined) missing.push(digest);
     return missing;
   }
 

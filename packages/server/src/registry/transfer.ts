@@ -33,7 +33,7 @@ export function createRegistryTransfer(
   async function filesOf(version: MovedVersion, batch: ReadonlyMap<string, MovedFile[]>): Promise<MovedFile[]> {
     if (version.files !== undefined) {
       for (const { digest, size } of version.files) {
-        if ((await objects.stat(digest as Digest))?.size !== size)
+        if ((await objects.renew(digest as Digest))?.size !== size)
           throw invalid(`The files of ${version.model}/${version.version} are not here: there is no object ${digest} of ${size} bytes.`);
       }
       return version.files;

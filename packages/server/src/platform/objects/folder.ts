@@ -1,13 +1,16 @@
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import path from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ApiError, invalid, notFound } from "../errors.js";
-import type { Digest, ObjectStore, StoredObject } from "./store.js";
+import type { Digest, ListedObject, ObjectStore, StoredObject } from "./store.js";
 
 const abandonedMs = 24 * 3_600_000;
+/** What is being deleted lies in `tmp/` under this and its digits, until it is known that nobody put it again. */
+const leaving = "leaving-";
+const looksAtOnce = 64;
 
 /** A store in a folder: `<first two hex digits>/<the rest>`, written to `tmp/` first and renamed when whole and synced. */
 export async function openFolderStore(folder: string): Promise<ObjectStore> {
@@ -16,8 +19,18 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
   // What was never finished. Another server may be at the newer ones.
   for (const name of await readdir(temporary)) {
     const left = path.join(temporary, name);
-    const { mtimeMs } = await stat(left).catch(() => ({ mtimeMs: Date.now() }));
-    if (Date.now() - mtimeMs > abandonedMs) await rm(left, { force: true });
+    if (name.startsWith(leaving)) await bringBack(name);
+    else {
+      const { mtimeMs } = await stat(left).catch(() => ({ mtimeMs: Date.now() }));
+      if (Date.now() - mtimeMs > abandonedMs) await rm(left, { force: true });
+    }
+  }
+
+  /** A deletion that did not end, or must not: it may have been put again. */
+  async function bringBack(name: string): Promise<void> {
+    const left = path.join(temporary, name);
+    await link(left, place(`sha256:${name.slice(leaving.length)}`)).catch(unless("EEXIST", "ENOENT"));
+    await rm(left, { force: true });
   }
 
   function place(digest: Digest): string {
@@ -30,6 +43,7 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
     const target = place(digest);
     const file = await open(from, "r+");
     try {
+      await file.utimes(new Date(), new Date());
       await file.sync();
     } finally {
       await file.close();
@@ -45,13 +59,9 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
     return { digest, size };
   }
 
-  async function find(digest: Digest): Promise<StoredObject | undefined> {
-    try {
-      return { digest, size: (await stat(place(digest))).size };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
+  async function find(digest: Digest): Promise<ListedObject | undefined> {
+    const found = await stat(place(digest)).catch(unless("ENOENT"));
+    return found && { digest, size: found.size, modified: found.mtime };
   }
 
   return {
@@ -95,6 +105,10 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
       return createReadStream(place(digest), range);
     },
     stat: find,
+    async renew(digest) {
+      await utimes(place(digest), new Date(), new Date()).catch(unless("ENOENT"));
+      return find(digest);
+    },
     async localPath(digest) {
       if ((await find(digest)) === undefined) throw notFound("object", digest);
       return place(digest);
@@ -102,5 +116,39 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
     async delete(digest) {
       await rm(place(digest), { force: true });
     },
+    async *list() {
+      for (const first of await readdir(folder)) {
+        if (!/^[0-9a-f]{2}$/.test(first)) continue;
+        const names = await readdir(path.join(folder, first));
+        for (let at = 0; at < names.length; at += looksAtOnce) {
+          const digests = names.slice(at, at + looksAtOnce).map((rest): Digest => `sha256:${first}${rest}`);
+          for (const found of await Promise.all(digests.map(find))) if (found !== undefined) yield found;
+        }
+      }
+    },
+    async deleteOlder(digest, than) {
+      const found = await find(digest);
+      if (found === undefined || found.modified >= than) return false;
+      // Moved away first: what a `put` brings between the look and the deletion is seen, and comes back.
+      const name = leaving + digest.slice("sha256:".length);
+      const moved = path.join(temporary, name);
+      await rename(place(digest), moved).catch(unless("ENOENT"));
+      const taken = await stat(moved).catch(unless("ENOENT"));
+      if (taken === undefined) return false;
+      if (taken.mtime >= than) {
+        await bringBack(name);
+        return false;
+      }
+      await rm(moved, { force: true });
+      return true;
+    },
+  };
+}
+
+/** Takes an error with one of these codes as nothing found. */
+function unless(...codes: string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (error instanceof Error && "code" in error && codes.includes(String(error.code))) return undefined;
+    throw error;
   };
 }

@@ -8,16 +8,29 @@ export interface StoredObject {
   size: number;
 }
 
+export interface ListedObject extends StoredObject {
+  modified: Date;
+}
+
 /** Immutable bytes, named by their digest. What is put twice is stored once. */
 export interface ObjectStore {
-  /** Durable when it resolves. `expect` refuses other content with a 400. */
+  /** Durable when it resolves, and as new as now, also where the same content was there before. `expect` refuses other content with a 400. */
   put(source: Readable | Buffer, options?: { expect?: Digest; maxBytes?: number }): Promise<StoredObject>;
   /** Takes a finished file into the store; the file is gone from where it was. */
   putFile(path: string): Promise<StoredObject>;
   /** Throws a 404 where it is missing. `start` and `end` are inclusive byte offsets. */
   read(digest: Digest, range?: { start: number; end: number }): Promise<Readable>;
   stat(digest: Digest): Promise<StoredObject | undefined>;
+  /**
+   * `stat` for who relies on the object being there and will refer to it: makes it as new as now, give or take an hour, so that it is not taken
+   * for something left over.
+   */
+  renew(digest: Digest): Promise<StoredObject | undefined>;
   /** A path on this machine at which the whole object can be read; fetched first where the store is remote. */
   localPath(digest: Digest): Promise<string>;
   delete(digest: Digest): Promise<void>;
+  /** All there is, with the moment when it was last put or renewed. What comes or goes meanwhile may be in it or not. */
+  list(): AsyncIterable<ListedObject>;
+  /** Deletes it unless it was put or renewed since that moment, also by another process right now. Says whether it is gone by this. */
+  deleteOlder(digest: Digest, than: Date): Promise<boolean>;
 }
