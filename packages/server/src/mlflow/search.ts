@@ -3,6 +3,7 @@
  * What a name leads to is said by a `Searchable`; a value is only ever a parameter of the statement.
  */
 import { type RawBuilder, sql } from "kysely";
+import { ApiError } from "../platform/index.js";
 import { invalidValue } from "./errors.js";
 import type { View } from "./types.js";
 
@@ -57,6 +58,8 @@ type Kind = "and" | "or" | "is" | "quoted" | "compare" | "word" | "open" | "clos
 interface Token {
   kind: Kind;
   text: string;
+  /** Where it begins in the filter. */
+  at: number;
 }
 const patterns: [Kind, RegExp][] = [
   ["and", /and\b/iy],
@@ -82,12 +85,12 @@ function tokens(filter: string): Token[] {
     at = space.lastIndex;
     if (at >= filter.length) return found;
     const token = tokenAt(filter, at);
-    if (token === undefined) throw invalidValue(`Invalid clause(s) in filter string: '${filter.slice(at, at + 40)}'`);
-    found.push(token);
+    if (token === undefined) throw placed(invalidValue(`Invalid clause(s) in filter string: '${filter.slice(at, at + 40)}'`), at);
+    found.push({ ...token, at });
     at += token.text.length;
   }
 }
-function tokenAt(filter: string, at: number): Token | undefined {
+function tokenAt(filter: string, at: number): Omit<Token, "at"> | undefined {
   for (const [kind, pattern] of patterns) {
     pattern.lastIndex = at;
     const text = pattern.exec(filter)?.[0];
@@ -211,11 +214,18 @@ export function where(filter: string, of: Searchable): Sql {
     return values;
   }
 
-  const condition = any(0);
-  const left = list[at];
-  if (left !== undefined) throw invalidValue(`Invalid clause(s) in filter string: '${left.text}' stands where AND or OR is expected.`);
-  return condition;
+  try {
+    const condition = any(0);
+    const left = list[at++];
+    if (left !== undefined) throw invalidValue(`Invalid clause(s) in filter string: '${left.text}' stands where AND or OR is expected.`);
+    return condition;
+  } catch (error) {
+    // What was read last is what is wrong; a filter that ends too early is so at its end.
+    throw placed(error, list[at - 1]?.at ?? filter.length);
+  }
 }
+/** A refusal that says where in the filter, for who marks it there. */
+const placed = (error: unknown, at: number): unknown => (error instanceof ApiError ? new ApiError(error.status, error.code, error.message, { at }) : error);
 
 const comparators: Record<string, Sql> = { "=": sql`=`, "!=": sql`<>`, "<": sql`<`, "<=": sql`<=`, ">": sql`>`, ">=": sql`>=` };
 function compareNumber(field: Field, operator: string, constant: number): Sql {

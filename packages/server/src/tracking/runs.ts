@@ -58,12 +58,14 @@ const own = attributes(
     status: attribute(sql`r.status`, "text"),
     start_time: attribute(sql`r.start_time`, "integer"),
     end_time: attribute(sql`r.end_time`, "integer", true),
+    /** Beyond MLflow. */
+    duration: attribute(sql`(r.end_time - r.start_time)`, "integer", true),
     artifact_uri: attribute(sql`(e.artifact_location || '/' || r.id || '/artifacts')`, "text"),
     lifecycle_stage: attribute(sql`r.lifecycle_stage`, "text"),
   },
   { created: "start_time", Created: "start_time", "run name": "run_name", "Run name": "run_name", "Run Name": "run_name", run_uuid: "run_id" },
 );
-const searchable: Searchable = {
+export const searchable: Searchable = {
   fields: {
     attributes: own.of,
     // The experiment leads the index that has the values in order.

@@ -2,12 +2,15 @@ import type { Access } from "../access/index.js";
 import { largest, wrongState } from "../mlflow/index.js";
 import type { Platform } from "../platform/index.js";
 import { createArtifacts } from "./artifacts.js";
+import { createRunKeys } from "./columns.js";
 import { createExperiments } from "./experiments.js";
 import { createHistory } from "./history.js";
 import { createInputs } from "./inputs.js";
 import { createLog } from "./log.js";
 import { createModels } from "./models.js";
+import { createOverview } from "./overview.js";
 import { createRuns } from "./runs.js";
+import { createRunTable } from "./table.js";
 import type { Metric, Tracking } from "./types.js";
 
 /** A pipeline's step has this long to log to its run. */
@@ -35,6 +38,9 @@ export function createTracking(platform: Pick<Platform, "db" | "clock" | "addres
     ...createInputs(platform),
     ...createModels(platform),
     artifacts: createArtifacts(platform),
+    table: createRunTable(platform),
+    keys: createRunKeys(platform),
+    overview: createOverview(platform),
     runTracker: {
       async begin({ experiment: name, runName, tags }) {
         const list = Object.entries(tags).map(([key, value]) => ({ key, value }));

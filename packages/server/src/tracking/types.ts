@@ -1,6 +1,7 @@
 import type { KeyValue, Page, View } from "../mlflow/index.js";
 import type { RunTracker } from "../pipelines/index.js";
 import type { Artifacts } from "./artifacts.js";
+import type { Overview, RunKeys, RunTable } from "./table-types.js";
 
 export interface Metric {
   key: string;
@@ -76,6 +77,9 @@ export interface Tracking {
   /** What pipelines log their runs with. */
   runTracker: RunTracker;
   artifacts: Artifacts;
+  table: RunTable;
+  keys: RunKeys;
+  overview: Overview;
 
   createExperiment(name: string, options: { artifactLocation?: string | undefined; tags?: KeyValue[] }): Promise<string>;
   experiment(by: { id: string } | { name: string }): Promise<Experiment>;
