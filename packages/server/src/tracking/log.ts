@@ -10,13 +10,16 @@ export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | 
       for (const { key } of metrics) checkKey(key, "metric");
       const [params, tags] = [cutParams(givenParams), cutTags(givenTags)];
       checkBatch(metrics, params, tags);
-      const batch = { metrics, params, tags };
+      const attempt = (onEqual: RawBuilder<unknown>) =>
+        write(db, runId, { metrics, params, tags }, onEqual).catch((error: unknown) => {
+          throw changedParam(error, runId) ?? error;
+        });
       try {
-        await keep(db, runId, batch, sql``);
+        await attempt(sql``);
       } catch (error) {
         if (!isDuplicate(error)) throw error;
         // Points of it are there already, as when it is sent again after its answer was lost. That is rare, and to look first would take half as long again.
-        await keep(db, runId, batch, sql`on conflict do nothing`);
+        await attempt(sql`on conflict do nothing`);
       }
     },
     async deleteTag(runId, key) {
@@ -35,16 +38,6 @@ interface Batch {
   metrics: Metric[];
   params: KeyValue[];
   tags: KeyValue[];
-}
-
-/** `onEqual` says what becomes of a point that is there already. */
-async function keep(db: Database, runId: string, batch: Batch, onEqual: RawBuilder<unknown>): Promise<void> {
-  // A param may turn out to have another value: then nothing of the batch stays.
-  if (batch.params.length === 0) return write(db, runId, batch, onEqual);
-  await db.transaction().execute(async (transaction) => {
-    await write(transaction, runId, batch, onEqual);
-    await checkParams(transaction, runId, batch.params);
-  });
 }
 
 export async function mustBeActive(db: Database | Transaction<unknown>, id: string): Promise<void> {
@@ -76,18 +69,19 @@ function checkBatch(metrics: Metric[], params: KeyValue[], tags: KeyValue[]): vo
 }
 
 /**
- * One statement, so that a batch is one trip to PostgreSQL and one commit. Rows go in by their keys, so that two writers never wait for each
+ * One statement, so that a batch is one trip to PostgreSQL and one commit, or nothing where a param of it has another value.
+ * `onEqual` says what becomes of a point that is there already. Rows go in by their keys, so that two writers never wait for each
  * other. The same point sent again, as after an answer that was lost, is there already.
  */
-async function write(db: Database | Transaction<unknown>, runId: string, what: Batch, onEqual: RawBuilder<unknown>): Promise<void> {
+async function write(db: Database, runId: string, what: Batch, onEqual: RawBuilder<unknown>): Promise<void> {
   const parts: RawBuilder<unknown>[] = [sql`run as (select id, experiment_id, lifecycle_stage from tracking_run where id = ${runId})`];
   const toActive = sql`run where run.lifecycle_stage = 'active'`;
   if (what.metrics.length > 0) parts.push(...metricParts(what.metrics, toActive, onEqual));
   if (what.metrics.some((metric) => metric.modelId !== undefined)) parts.push(modelMetricPart(what.metrics, toActive));
   if (what.params.length > 0) {
-    parts.push(sql`params as (
-      insert into tracking_param (run_id, key, value) select run.id, t.key, t.value from ${keyed(what.params)}, ${toActive} order by t.key on conflict do nothing
-    )`);
+    parts.push(
+      sql`params as (select tracking_keep_params(run.id, ${texts(what.params, (one) => one.key)}::text[], ${texts(what.params, (one) => one.value)}::text[]) from ${toActive})`,
+    );
   }
   const tags = [...new Map(what.tags.map((tag) => [tag.key, tag])).values()];
   if (tags.length > 0) {
@@ -98,7 +92,8 @@ async function write(db: Database | Transaction<unknown>, runId: string, what: B
   }
   const name = tags.find((tag) => tag.key === "mlflow.runName");
   if (name !== undefined) parts.push(sql`named as (update tracking_run r set name = ${name.value} from ${toActive} and r.id = run.id)`);
-  const { rows } = await sql<{ lifecycle_stage: string }>`with ${sql.join(parts)} select lifecycle_stage from run`.execute(db);
+  const { rows } = await sql<{ lifecycle_stage: string }>`
+    with ${sql.join(parts)} select lifecycle_stage${what.params.length > 0 ? sql`, (select count(*) from params)` : sql``} from run`.execute(db);
   checkActive(rows[0], runId);
 }
 
@@ -135,13 +130,11 @@ function modelMetricPart(metrics: Metric[], toActive: RawBuilder<unknown>): RawB
   )`;
 }
 
-async function checkParams(transaction: Transaction<unknown>, runId: string, params: KeyValue[]): Promise<void> {
-  const { rows } =
-    await sql<KeyValue>`select key, value from tracking_param where run_id = ${runId} and key = any(${params.map((p) => p.key)}::text[])`.execute(transaction);
-  const kept = new Map(rows.map((row) => [row.key, row.value]));
-  const changed = params.find(({ key, value }) => kept.get(key) !== value);
-  if (changed === undefined) return;
-  throw invalidValue(
-    `Changing param values is not allowed. Param with key='${changed.key}' was already logged with value='${kept.get(changed.key)}' for run ID='${runId}'. Attempted logging new value '${changed.value}'.`,
+/** What `tracking_keep_params` raises, in words. */
+function changedParam(error: unknown, runId: string): Error | undefined {
+  if (!(error instanceof Error) || !("code" in error) || error.code !== "MP001" || !("detail" in error) || typeof error.detail !== "string") return undefined;
+  const { key, kept, told } = JSON.parse(error.detail) as { key: string; kept: string; told: string };
+  return invalidValue(
+    `Changing param values is not allowed. Param with key='${key}' was already logged with value='${kept}' for run ID='${runId}'. Attempted logging new value '${told}'.`,
   );
 }
