@@ -62,6 +62,11 @@ async function openMlflow(from: string, options: ImportOptions): Promise<Opened>
       throw error;
     });
   }
+  if (scheme === "http" || scheme === "https") {
+    const { openWeb } = await import("../transfer/web.js");
+    const { restSource } = await import("../transfer/rest.js");
+    return restSource(openWeb(from));
+  }
   if (scheme !== undefined && scheme !== "sqlite")
     throw new CliError(
       `A ${scheme}: address can't be read. Give the SQLite file, a postgresql:// address, or the http:// address of a running MLflow server, which reads every database that MLflow knows.`,

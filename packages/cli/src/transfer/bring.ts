@@ -4,10 +4,11 @@ import { Readable, Transform } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import type { ExperimentPlace, ModelPlace, MovedFile, MovedLoggedModel, MovedRun, MovedSeries, MovedVersion, RunMark } from "@millrace/sdk/api";
 import { ApiError, type Client, type Page } from "@millrace/sdk/client";
-import { CliError } from "../errors.js";
+import { CliError, codeOf } from "../errors.js";
 import { batches, inFlight, patiently } from "./flow.js";
 import type { Progress } from "./progress.js";
 import { type FileFinder, type Source, type SourceExperiment, type SourceFile, type SourceRun, Unreachable } from "./source.js";
+import { Refused } from "./web.js";
 
 /** What there is to tell afterwards. */
 export interface Brought {
@@ -209,8 +210,11 @@ export async function bring(source: Source, client: Client, options: { files: bo
         return { path: file.path, digest, size };
       });
     } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 400) throw error;
-      leaveOut(`${to}: ${error.message}`);
+      // A name that the server takes not, or a file that the source gives not.
+      const refused = (error instanceof ApiError && error.status === 400) || error instanceof Refused;
+      const unreadable = ["EACCES", "EPERM", "ENOENT"].includes(codeOf(error)?.code ?? "");
+      if (!refused && !unreadable) throw error;
+      leaveOut(`${to}: ${error instanceof Error ? error.message : error}`);
       return undefined;
     }
   }

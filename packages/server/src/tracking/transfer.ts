@@ -2,7 +2,7 @@
 import type { ExperimentPlace, MovedExperiment, MovedFile, MovedLoggedModel, MovedRun, MovedSeries, RunMark, TransferCounts } from "@millrace/sdk/api";
 import { type RawBuilder, sql, type Transaction } from "kysely";
 import { checkKey, type Page } from "../mlflow/index.js";
-import { type Database, invalid, notFound, type Platform } from "../platform/index.js";
+import { type Database, float8s, int8s, invalid, notFound, type Platform, texts } from "../platform/index.js";
 
 export interface TrackingTransfer {
   /**
@@ -33,7 +33,7 @@ type Tx = Transaction<unknown>;
 
 const longestKeptId = 14;
 
-export function createTrackingTransfer({ db }: Pick<Platform, "db">): TrackingTransfer {
+export function createTrackingTransfer({ db, clock }: Pick<Platform, "db" | "clock">): TrackingTransfer {
   const inTransaction = <T>(work: (transaction: Tx) => Promise<T>): Promise<T> => db.transaction().execute(work);
   return {
     takeExperiments: (experiments) =>
@@ -49,7 +49,7 @@ export function createTrackingTransfer({ db }: Pick<Platform, "db">): TrackingTr
         checkRuns(runs);
         const sorted = byId(runs);
         await mustHaveExperiments(transaction, sorted);
-        const marks = await upsertRuns(transaction, sorted);
+        const marks = await upsertRuns(transaction, sorted, clock.now().getTime());
         await upsertRunValues(transaction, sorted);
         await upsertInputs(transaction, sorted);
         return marks;
@@ -135,25 +135,26 @@ async function mustHaveExperiments(transaction: Tx, records: { experiment: strin
   if (absent !== undefined) throw notFound("experiment", absent);
 }
 
-async function upsertRuns(transaction: Tx, runs: MovedRun[]): Promise<RunMark[]> {
+async function upsertRuns(transaction: Tx, runs: MovedRun[], now: number): Promise<RunMark[]> {
   const of = (pick: (run: MovedRun) => string | number | null) => runs.map(pick);
   const { rows } =
     await sql<RunMark>`select id, import_mark as mark from tracking_run where id = any(${of((r) => r.id)}::text[]) and import_mark is not null`.execute(
       transaction,
     );
-  // What went with its experiment comes back with it: both have one time.
+  // What went with its experiment comes back with it: both have one time. What was deleted nobody knows when, was deleted now.
   await sql`
     insert into tracking_run as r (id, experiment_id, name, user_id, status, start_time, end_time, lifecycle_stage, deleted_time)
     select t.id, t.experiment_id, t.name, t.user_id, t.status, t.start_time, t.end_time, t.stage, case when t.stage = 'deleted' then
-      case when t.deleted_time is null or t.deleted_time >= e.deleted_time then coalesce(e.deleted_time, t.deleted_time, t.end_time, t.start_time) else t.deleted_time end end
+      case when t.deleted_time is null or t.deleted_time >= e.deleted_time then coalesce(e.deleted_time, t.deleted_time, ${now}::bigint) else t.deleted_time end end
     from unnest(${of((r) => r.id)}::text[], ${of((r) => r.experiment)}::bigint[], ${of((r) => r.name)}::text[], ${of((r) => r.user)}::text[],
       ${of((r) => r.status)}::text[], ${of((r) => r.startTime)}::bigint[], ${of((r) => r.endTime)}::bigint[], ${of((r) => r.stage)}::text[],
       ${of((r) => r.deletedTime)}::bigint[]) as t (id, experiment_id, name, user_id, status, start_time, end_time, stage, deleted_time)
     join experiment e on e.id = t.experiment_id order by t.id
     on conflict (id) do update set name = excluded.name, status = excluded.status, end_time = excluded.end_time,
-      lifecycle_stage = excluded.lifecycle_stage, deleted_time = excluded.deleted_time
-    where (r.name, r.status, r.end_time, r.lifecycle_stage, r.deleted_time)
-      is distinct from (excluded.name, excluded.status, excluded.end_time, excluded.lifecycle_stage, excluded.deleted_time)`.execute(transaction);
+      lifecycle_stage = excluded.lifecycle_stage, deleted_time = case when excluded.lifecycle_stage = 'deleted' then coalesce(r.deleted_time, excluded.deleted_time) end
+    where (r.name, r.status, r.end_time, r.lifecycle_stage) is distinct from (excluded.name, excluded.status, excluded.end_time, excluded.lifecycle_stage)`.execute(
+    transaction,
+  );
   return rows;
 }
 
@@ -209,9 +210,11 @@ async function takeSeries(transaction: Tx, series: MovedSeries[]): Promise<void>
   const there = new Set(rows.map(({ id }) => id));
   const absent = ids.find((id) => !there.has(id));
   if (absent !== undefined) throw notFound("run", absent);
-  const flat = <T>(pick: (one: MovedSeries) => T[]): T[] => series.flatMap(pick);
-  const told = sql`unnest(${flat((s) => s.step.map(() => s.run))}::text[], ${flat((s) => s.step.map(() => s.key))}::text[], ${flat((s) => s.step)}::bigint[],
-    ${flat((s) => s.time)}::bigint[], ${flat((s) => s.value.map(String))}::float8[]) as t (run_id, key, step, timestamp, value)`;
+  const points = series.flatMap(({ run, key, step, time, value }) =>
+    step.map((at, i) => ({ run, key, step: at, time: time[i] ?? 0, value: Number(value[i]) })),
+  );
+  const told = sql`unnest(${texts(points, (p) => p.run)}::text[], ${texts(points, (p) => p.key)}::text[], ${int8s(points, (p) => p.step)}::bigint[],
+    ${int8s(points, (p) => p.time)}::bigint[], ${float8s(points, (p) => p.value)}::float8[]) as t (run_id, key, step, timestamp, value)`;
   await sql`
     insert into tracking_metric (run_id, key, step, timestamp, value) select * from ${told} order by 1, 2, 3, 4, 5 on conflict do nothing`.execute(transaction);
   await sql`
