@@ -12,6 +12,7 @@ export {
   mlflowScope,
   nextPage,
   number,
+  oneOf,
   optional,
   optionalBoolean,
   optionalNumber,

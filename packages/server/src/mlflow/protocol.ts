@@ -1,4 +1,5 @@
 /** MLflow's REST protocol: its addresses and errors, and what its bodies, protocol buffers as JSON, may hold. */
+import { isUtf8 } from "node:buffer";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { ApiError, errorAnswer, type Http, type Permission, type Platform } from "../platform/index.js";
 import { codeFor, invalidValue } from "./errors.js";
@@ -20,14 +21,18 @@ export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: 
   void app.register(async (plain) => {
     const scope = plain as Http;
     scope.setErrorHandler((error, request, reply) => {
-      const { status, body } = errorAnswer(error, platform.log, request.url);
+      const { status: told, body } = errorAnswer(error, platform.log, request.url);
+      const status = told === 415 ? 400 : told;
+      if (told === 415) body.error.message = "Bad Request. Content-Type must be application/json.";
       if (status === 429 || status === 503) void reply.header("retry-after", "1");
       void reply.code(status).send({ error_code: codeFor(body.error.code), message: body.error.message });
     });
     // Bodies are only looked into by name: what they could say of prototypes, for which the usual parser looks first, reaches nothing.
-    scope.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
+    scope.addContentTypeParser<Buffer>("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+      // It would be read as another text than was meant.
+      if (!isUtf8(body)) return done(invalidValue("The body is not encoded in UTF-8."));
       try {
-        done(null, body === "" ? undefined : JSON.parse(String(body)));
+        done(null, body.length === 0 ? undefined : JSON.parse(body.toString("utf8")));
       } catch (error) {
         done(invalidValue(`The body is no JSON: ${error instanceof Error ? error.message : String(error)}`));
       }
@@ -84,17 +89,24 @@ export function text(given: Body, name: string): string {
 export function optional(given: Body, name: string): string | undefined {
   const value = given[name];
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== "string" && typeof value !== "number")
-    throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: a text is expected.`);
-  const read = String(value);
-  if (read.includes("\0")) throw invalidValue(`Invalid value for parameter '${name}' supplied: a text has no zero characters.`);
-  return read;
+  if (typeof value !== "string") throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: a text is expected.`);
+  // Neither can be kept: PostgreSQL has no zero characters, and half of a surrogate pair is no character.
+  if (/\0|\p{Surrogate}/u.test(value))
+    throw invalidValue(`Invalid value for parameter '${name}' supplied: a text has no zero characters and no halves of surrogate pairs.`);
+  return value;
+}
+/** A name or the number that stands for it, as protocol buffers write what is one of a few. */
+export function oneOf(given: Body, name: string, names: readonly string[]): string | undefined {
+  const value = given[name];
+  const told = typeof value === "number" ? String(value) : optional(given, name);
+  return told === undefined || told === "" ? undefined : /^\d{1,2}$/.test(told) ? (names[Number(told)] ?? told) : told;
 }
 export function optionalNumber(given: Body, name: string): number | undefined {
   const value = given[name];
   if (value === undefined || value === null || value === "") return undefined;
   const number = typeof value === "string" || typeof value === "number" ? Number(value) : Number.NaN;
-  if (!Number.isSafeInteger(number)) throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: a whole number is expected.`);
+  if (!Number.isSafeInteger(number))
+    throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: a whole number between -2^53 and 2^53 is expected.`);
   return number;
 }
 export function optionalBoolean(given: Body, name: string): boolean | undefined {

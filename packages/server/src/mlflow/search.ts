@@ -66,7 +66,7 @@ const patterns: [Kind, RegExp][] = [
   ["or", /or\b/iy],
   ["is", /is\s+(?:not\s+)?null\b/iy],
   ["word", /(?:not\s+)?(?:i?like|in)\b/iy],
-  ["name", /(?:[a-zA-Z_]\w*|`[^`]*`)(?:\.(?:"[^"]*"|`[^`]*`|[\w./:-]+))?/y],
+  ["name", /(?:[a-zA-Z_]\w*|`[^`]*`)(?:\.(?:"[^"]*"|'[^']*'|`[^`]*`|[\w./:-]+))?/y],
   ["quoted", /"[^"]*"|'(?:[^']|'')*'/y],
   ["compare", /<=|>=|!=|=|<|>/y],
   ["open", /\(/y],
@@ -114,7 +114,7 @@ const plural: Record<string, string> = {
 
 /** Throws a 400 where a name leads to nothing. */
 export function fieldOf(name: string, of: Searchable): Field {
-  const match = /^([a-zA-Z_]\w*|`[^`]*`)(?:\.("[^"]*"|`[^`]*`|[\w./:-]+))?$/.exec(name);
+  const match = /^([a-zA-Z_]\w*|`[^`]*`|"[^"]*")(?:\.("[^"]*"|'[^']*'|`[^`]*`|[\w./:-]+))?$/.exec(name);
   if (match === null)
     throw invalidValue(`Invalid identifier '${name.slice(0, 200)}'. Write it as metrics.<key>, with quotes around a key of other characters.`);
   const [first, rest] = [match[1] ?? name, match[2]];
@@ -167,7 +167,8 @@ export function where(filter: string, of: Searchable): Sql {
   function comparison(): Sql {
     if (++comparisons > largest.comparisons) throw invalidValue(`The filter has more than ${largest.comparisons} comparisons.`);
     const name = next("a name");
-    if (name.kind !== "name") throw invalidValue(`Invalid clause(s) in filter string: '${name.text}' stands where a name is expected.`);
+    if (name.kind !== "name" && !name.text.startsWith('"'))
+      throw invalidValue(`Invalid clause(s) in filter string: '${name.text}' stands where a name is expected.`);
     const field = fieldOf(name.text, of);
     const operator = next("a comparison");
     const word = operator.text.toUpperCase().replaceAll(/\s+/g, " ");
@@ -177,7 +178,7 @@ export function where(filter: string, of: Searchable): Sql {
         return word === "IS NULL" ? sql`(${field.missing})` : sql`(not (${field.missing}))`;
       }
       case "compare":
-        return field.type === "text" ? compareText(field, word, text(name), name) : compareNumber(field, word, number(name));
+        return field.type === "text" ? compareText(field, word, text(name), name) : compareNumber(field, word, number(name, field.type === "integer"));
       case "word": {
         if (field.type !== "text") throw invalidValue(`Invalid comparator '${word}' for '${name.text}', which is a number.`);
         if (word === "IN" || word === "NOT IN") {
@@ -192,8 +193,10 @@ export function where(filter: string, of: Searchable): Sql {
         throw invalidValue(`Invalid clause(s) in filter string: '${operator.text}' stands where a comparison is expected.`);
     }
   }
-  function number(name: Token): number {
+  /** A whole number may stand in quotes, as version numbers do in MLflow's own examples. */
+  function number(name: Token, whole: boolean): number {
     const value = next("a number");
+    if (whole && /^(['"])-?\d+\1$/.test(value.text)) return Number(unquoted(value.text));
     if (value.kind !== "number") throw invalidValue(`Expected numeric value type for '${name.text}'. Found ${value.text}`);
     return Number(value.text);
   }

@@ -51,7 +51,7 @@ const versionAttributes = attributes(
   {
     name: attribute(sql`v.model`, "text"),
     version_number: attribute(sql`v.version`, "integer"),
-    run_id: attribute(sql`v.tracking_run_id`, "text", true),
+    run_id: attribute(sql`coalesce(v.tracking_run_id, '')`, "text"),
     source_path: attribute(sql`v.source`, "text", true),
     current_stage: attribute(sql`v.stage`, "text"),
     model_id: attribute(sql`v.logged_model_id`, "text", true),
@@ -116,6 +116,9 @@ export function createMlflowRegistry(
     );
     if (found !== undefined) return found;
     await mustExist(name);
+    // No version can be given this alias: it is whichever is newest.
+    const [newest] = alias === "latest" ? (await newestOfStage(name, stages)).slice(-1) : [];
+    if (newest !== undefined) return newest;
     throw invalidValue(`Registered model alias ${alias} not found.`);
   }
   /** A version by what an address names it: its number, `@` and an alias, a stage, or `latest`. */

@@ -99,7 +99,7 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
 
 /** MLflow's clients read `v<number>` and `latest` as something else. */
 function checkAlias(alias: string): void {
-  if (!/^[a-zA-Z0-9_-]{1,255}$/.test(alias) || /^v[0-9]+$/i.test(alias) || alias.toLowerCase() === "latest") {
+  if (!/^[\p{L}\p{N}_-]{1,255}$/u.test(alias) || /^v[0-9]+$/i.test(alias) || alias.toLowerCase() === "latest") {
     throw invalid(`"${alias}" can't be an alias: letters, digits, _ and - only, and neither "latest" nor v and a number.`);
   }
 }

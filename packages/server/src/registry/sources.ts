@@ -52,7 +52,11 @@ export async function readSource(
     const logged = (await tracking.searchModels(search)).items[0];
     return logged === undefined ? { files, runId: run } : ofModel(logged.id);
   }
+  if (/^mlflow-artifacts:\/\/[^/]/.test(source)) throw invalidValue(`Invalid model version source: '${source}'. Leave the host out: mlflow-artifacts:/<path>.`);
   if (source.startsWith("mlflow-artifacts:")) return { files: await at(source) };
+  // Whoever loads the version would connect to the host that its maker named.
+  if (/^(?:https?|s?ftp|hdfs|viewfs|r2|b2|abfss):/i.test(source))
+    throw invalidValue(`Invalid model version source: '${source}'. An address on another host can't be a source: log the model to the server first.`);
   if (!/^[a-z][a-z0-9+.-]*:\/{1,2}[^/]/i.test(source) || /^(?:file|local):/i.test(source))
     throw invalidValue(`Invalid model version source: '${source}'. A path of a machine can't be a source: log the model to the server first.`);
   return { files: [] };

@@ -81,7 +81,7 @@ export function createRegistryTransfer(
       inTransaction(async (transaction) => {
         await mustHaveModels(transaction, aliases);
         for (const { model, alias, version } of [...aliases].sort((a, b) => (`${a.model}\n${a.alias}` < `${b.model}\n${b.alias}` ? -1 : 1))) {
-          if (!/^[a-zA-Z0-9_-]{1,255}$/.test(alias) || /^v[0-9]+$/i.test(alias) || alias.toLowerCase() === "latest")
+          if (!/^[\p{L}\p{N}_-]{1,255}$/u.test(alias) || /^v[0-9]+$/i.test(alias) || alias.toLowerCase() === "latest")
             throw invalid(`"${alias}" of the model "${model}" can't be an alias.`);
           const { rows } = await sql`select 1 from model_version where model = ${model} and version = ${version}`.execute(transaction);
           if (rows.length === 0) throw notFound(`version of the model "${model}"`, String(version));

@@ -35,6 +35,7 @@ const columns = sql`e.id::text, e.name, e.lifecycle_stage, e.artifact_location, 
 
 /** MLflow's ids of experiments are whole numbers written as text. */
 export function experimentNumber(id: string): number {
+  if (!/^-?[0-9]+$/.test(id)) throw invalidValue(`Invalid experiment ID '${id.slice(0, 100)}'. Experiment ID must be a valid integer.`);
   if (!/^[0-9]{1,15}$/.test(id)) throw missing(`No Experiment with id=${id.slice(0, 100)} exists`);
   return Number(id);
 }
@@ -48,7 +49,7 @@ export async function findExperiment(db: Database, by: { id: string } | { name: 
 
 /** Where artifacts lie: with the server, under names that are paths. */
 export function checkLocation(location: string): void {
-  const path = /^mlflow-artifacts:\/{1,3}(.+)$/.exec(location)?.[1];
+  const path = /^mlflow-artifacts:(?:\/|\/\/\/)([^/].*)$/.exec(location)?.[1];
   if (path === undefined || !/^[\w.-]+(?:\/[\w.-]+)*$/.test(path) || path.split("/").some((part) => /^\.+$/.test(part)))
     throw invalidValue(
       `Invalid artifact location: '${location.slice(0, 200)}'. Leave it out, or write mlflow-artifacts:/<path>: the server keeps the artifacts.`,
@@ -62,7 +63,7 @@ export function createExperiments({
   const now = () => clock.now().getTime();
   return {
     async createExperiment(name, { artifactLocation, tags = [] }) {
-      if (name.trim() === "") throw invalidValue("Invalid experiment name: it is empty.");
+      if (name === "") throw invalidValue("Invalid experiment name: it is empty.");
       if (name.length > largest.name) throw invalidValue(`'name' exceeds the maximum length of ${largest.name} characters.`);
       if (artifactLocation !== undefined && artifactLocation !== "") checkLocation(artifactLocation);
       checkTags(tags, largest.experimentTag);
@@ -127,7 +128,7 @@ export function createExperiments({
         );
         if (rows.length === 0) throw missing(`No tag with name: ${change.removeTag} in experiment with id ${id}`);
       } else {
-        if (change.name.trim() === "" || change.name.length > largest.name) throw invalidValue(`A name has 1 to ${largest.name} characters.`);
+        if (change.name === "" || change.name.length > largest.name) throw invalidValue(`A name has 1 to ${largest.name} characters.`);
         try {
           await sql`update experiment set name = ${change.name}, last_update_time = ${now()} where id = ${number}`.execute(db);
         } catch (error) {

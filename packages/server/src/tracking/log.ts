@@ -10,6 +10,7 @@ export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | 
       for (const { key } of metrics) checkKey(key, "metric");
       const [params, tags] = [cutParams(givenParams), cutTags(givenTags)];
       checkBatch(metrics, params, tags);
+      await mustHaveModels(db, metrics);
       const attempt = (onEqual: RawBuilder<unknown>) =>
         write(db, runId, { metrics, params, tags }, onEqual).catch((error: unknown) => {
           throw changedParam(error, runId) ?? error;
@@ -116,6 +117,15 @@ function metricParts(metrics: Metric[], toActive: RawBuilder<unknown>, onEqual: 
       where (excluded.step, excluded.timestamp, excluded.value) > (tracking_latest_metric.step, tracking_latest_metric.timestamp, tracking_latest_metric.value)
     )`,
   ];
+}
+
+/** Deleted ones too: what is measured late is not lost. */
+async function mustHaveModels(db: Database, metrics: Metric[]): Promise<void> {
+  const ids = [...new Set(metrics.flatMap((metric) => metric.modelId ?? []))];
+  if (ids.length === 0) return;
+  const { rows } = await sql<{ id: string }>`select id from logged_model where id = any(${ids}::text[])`.execute(db);
+  const unknown = ids.find((id) => !rows.some((row) => row.id === id));
+  if (unknown !== undefined) throw missing(`Logged model with ID '${unknown.slice(0, 300)}' not found.`);
 }
 
 function modelMetricPart(metrics: Metric[], toActive: RawBuilder<unknown>): RawBuilder<unknown> {

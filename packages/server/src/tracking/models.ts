@@ -49,7 +49,7 @@ const own = attributes(
     name: attribute(sql`m.name`, "text"),
     experiment_id: attribute(sql`m.experiment_id::text`, "text"),
     status: attribute(sql`m.status`, "text"),
-    model_type: attribute(sql`m.model_type`, "text", true),
+    model_type: attribute(sql`coalesce(m.model_type, '')`, "text"),
     source_run_id: attribute(sql`m.source_run_id`, "text", true),
     artifact_location: attribute(sql`m.artifact_location`, "text"),
     lifecycle_stage: attribute(sql`m.lifecycle_stage`, "text"),
@@ -97,7 +97,7 @@ export function createModels({ db, clock }: Pick<Platform, "db" | "clock">): Pic
       const experiment = await findExperiment(db, { id: experimentId });
       if (experiment.lifecycle_stage !== "active")
         throw invalidValue(`The experiment ${experimentId} must be in the 'active' state. Current state is deleted.`);
-      checkTags(tags, largest.tag);
+      checkTags(tags, largest.registryTag);
       const id = `m-${randomBytes(16).toString("hex")}`;
       await sql`
         insert into logged_model (id, experiment_id, name, artifact_location, status, model_type, source_run_id, creation_time, last_update_time, params, tags)
@@ -127,26 +127,35 @@ export function createModels({ db, clock }: Pick<Platform, "db" | "clock">): Pic
       });
     },
     async updateModel(id, change) {
-      const set = changed(change);
-      const { rows } = await sql`update logged_model set ${set}, last_update_time = ${now()} where id = ${id} returning id`.execute(db);
-      if (rows.length === 0) throw missing(`Logged model with ID '${id.slice(0, 300)}' not found.`);
-      return find(db, id, true);
+      const { set, where: condition = sql`true` } = changed(change);
+      const { rows } = await sql`update logged_model set ${set}, last_update_time = ${now()} where id = ${id} and ${condition} returning id`.execute(db);
+      const model = await find(db, id, true);
+      if (rows.length > 0) return model;
+      if ("removeTag" in change) throw missing(`No tag with key '${change.removeTag}' found for model with ID '${id}'.`);
+      const other = "params" in change ? change.params.find(({ key: name, value }) => (model.params[name] ?? value) !== value) : undefined;
+      throw invalidValue(
+        `Changing param values is not allowed. Param with key='${other?.key}' was already logged with value='${model.params[other?.key ?? ""]}' for the model ${id}.`,
+      );
     },
   };
 }
 
-function changed(change: Parameters<Tracking["updateModel"]>[1]): Sql {
+/** What to set, and for which rows only: a param keeps its value for good, and a tag must be there to be removed. */
+function changed(change: Parameters<Tracking["updateModel"]>[1]): { set: Sql; where?: Sql } {
   if ("status" in change) {
     if (!statuses.includes(change.status)) throw invalidValue(`Invalid status "${change.status}" of a logged model: ${statuses.join(", ")}.`);
-    return sql`status = ${change.status}`;
+    return { set: sql`status = ${change.status}` };
   }
-  if ("stage" in change) return sql`lifecycle_stage = ${change.stage}`;
-  if ("params" in change) return sql`params = params || ${json(checkedParams(change.params))}`;
+  if ("stage" in change) return { set: sql`lifecycle_stage = ${change.stage}` };
+  if ("params" in change) {
+    const params = json(checkedParams(change.params));
+    return { set: sql`params = ${params} || params`, where: sql`(params || ${params}) = (${params} || params)` };
+  }
   if ("tags" in change) {
-    checkTags(change.tags, largest.tag);
-    return sql`tags = tags || ${json(change.tags)}`;
+    checkTags(change.tags, largest.registryTag);
+    return { set: sql`tags = tags || ${json(change.tags)}` };
   }
-  return sql`tags = tags - ${change.removeTag}::text`;
+  return { set: sql`tags = tags - ${change.removeTag}::text`, where: sql`tags ? ${change.removeTag}::text` };
 }
 function checkedParams(params: KeyValue[]): KeyValue[] {
   return params.map(({ key: name, value }) => {

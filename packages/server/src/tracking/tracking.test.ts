@@ -56,15 +56,22 @@ describe("metrics", () => {
       });
       expect([status, body.text("error_code")]).toEqual([400, "INVALID_PARAMETER_VALUE"]);
     }
-    expect((await post("runs/log-batch", { run_id, metrics: Array.from({ length: 1_001 }, (_, i) => ({ key: `m${i}`, value: i })) })).status).toBe(400);
+    expect(
+      (await post("runs/log-batch", { run_id, metrics: Array.from({ length: 1_001 }, (_, i) => ({ key: `m${i}`, value: i, timestamp: 1 })) })).status,
+    ).toBe(400);
     for (const key of ["../up", "a//b", "a\u0000b", "x".repeat(251), "no?"])
-      expect((await post("runs/log-metric", { run_id, key, value: 1 })).status).toBe(400);
+      expect((await post("runs/log-metric", { run_id, key, value: 1, timestamp: 1 })).status).toBe(400);
     expect((await call("GET", "runs/get", { run_id })).body.list("run", "data", "metrics")).toEqual([]);
   });
 
   it("are sampled so that no spike is lost", async () => {
     const run_id = await newRun("spikes");
-    const metrics = Array.from({ length: 1_000 }, (_, step) => ({ key: "loss", value: step === 633 ? 99 : step === 634 ? -99 : Math.sin(step), step }));
+    const metrics = Array.from({ length: 1_000 }, (_, step) => ({
+      key: "loss",
+      value: step === 633 ? 99 : step === 634 ? -99 : Math.sin(step),
+      step,
+      timestamp: step,
+    }));
     await post("runs/log-batch", { run_id, metrics });
     const { body } = await call("GET", "metrics/get-history-bulk-interval", { run_ids: run_id, metric_key: "loss", max_results: 50 });
     const points = body.list("metrics").map((point) => Number(point.text("value")));
@@ -119,7 +126,7 @@ describe("runs", () => {
     const experiment_id = await newExperiment("goes");
     const [before, with_it] = [await newRun("before", experiment_id), await newRun("with", experiment_id)];
     await post("runs/delete", { run_id: before });
-    expect((await post("runs/log-metric", { run_id: before, key: "a", value: 1 })).status).toBe(400);
+    expect((await post("runs/log-metric", { run_id: before, key: "a", value: 1, timestamp: 1 })).status).toBe(400);
     await post("experiments/delete", { experiment_id });
     expect((await post("runs/create", { experiment_id })).body.text("message")).toContain("must be in the 'active' state");
     expect((await post("experiments/create", { name: "goes" })).body.text("error_code")).toBe("RESOURCE_ALREADY_EXISTS");

@@ -8,8 +8,9 @@ import { runId } from "./runs.js";
 export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): void {
   const { artifacts } = tracking;
   /** Entries by paths from the root of the run or model, as MLflow answers them. */
-  async function listed(root: string, below: string | undefined): Promise<{ root_uri: string; files: ArtifactEntry[] }> {
+  async function listed(root: string, given: string | undefined): Promise<{ root_uri: string; files: ArtifactEntry[] }> {
     const path = storage(root);
+    const below = given?.replace(/\/+$/, "");
     if (below === undefined || below === "") return { root_uri: root, files: await artifacts.list(path) };
     const entries = await artifacts.list(`${path}/${below}`);
     return { root_uri: root, files: entries.map((entry) => ({ ...entry, path: `${below}/${entry.path}` })) };

@@ -1,4 +1,17 @@
-import { invalidValue, keyValues, nextPage, optional, optionalNumber, type Protocol, present, tagList, text, texts, type View } from "../../mlflow/index.js";
+import {
+  invalidValue,
+  keyValues,
+  nextPage,
+  oneOf,
+  optional,
+  optionalNumber,
+  type Protocol,
+  present,
+  tagList,
+  text,
+  texts,
+  type View,
+} from "../../mlflow/index.js";
 import type { Experiment, Search, Tracking } from "../types.js";
 
 export function experimentRoutes({ on }: Protocol, tracking: Tracking): void {
@@ -44,10 +57,9 @@ const shown = ({ id, tags, name, lifecycle_stage, artifact_location, creation_ti
 
 const views = ["ACTIVE_ONLY", "DELETED_ONLY", "ALL"];
 const isView = (name: string): name is View => views.includes(name);
-/** MLflow's clients write a view by its name or by its number. */
 export function searchOf(given: Parameters<typeof text>[0]): Search {
-  const told = optional(given, "run_view_type") ?? optional(given, "view_type") ?? "ACTIVE_ONLY";
-  const view = views[Number(told) - 1] ?? told.toUpperCase();
+  const told = oneOf(given, "run_view_type", ["0", ...views]) ?? oneOf(given, "view_type", ["0", ...views]) ?? "ACTIVE_ONLY";
+  const view = told.toUpperCase();
   if (!isView(view)) throw invalidValue(`Invalid view type '${told}'. Valid values are ${views.join(", ")}.`);
   const limit = optionalNumber(given, "max_results") ?? 1_000;
   if (limit < 1 || limit > 50_000) throw invalidValue(`Invalid value ${limit} for parameter 'max_results' supplied: It must be at least 1 and at most 50000.`);

@@ -5,6 +5,7 @@ import {
   list,
   maxResults,
   nextPage,
+  oneOf,
   optional,
   optionalBoolean,
   type Protocol,
@@ -19,7 +20,7 @@ export function modelRoutes({ on }: Protocol, tracking: Tracking): void {
   on("POST", "logged-models", "tracking:write", async (given) => {
     const model = await tracking.createModel({
       experimentId: text(given, "experiment_id"),
-      name: optional(given, "name"),
+      name: optional(given, "name") || undefined,
       modelType: optional(given, "model_type"),
       sourceRunId: optional(given, "source_run_id"),
       params: keyValues(given, "params"),
@@ -37,7 +38,8 @@ export function modelRoutes({ on }: Protocol, tracking: Tracking): void {
         ascending: optionalBoolean(one, "ascending") ?? true,
         ...(optional(one, "dataset_name") ? { dataset: dataset(one) } : {}),
       })),
-      limit: maxResults(given, 100, 1_000),
+      // Larger pages come in several.
+      limit: Math.min(maxResults(given, 100, 1_000_000), 1_000),
       token: optional(given, "page_token"),
     });
     return { models: items.map(shown), ...nextPage(next) };
@@ -62,8 +64,7 @@ export function modelRoutes({ on }: Protocol, tracking: Tracking): void {
 }
 
 const statuses = ["LOGGED_MODEL_STATUS_UNSPECIFIED", "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"];
-/** By its name or its number. */
-const status = (given: Body): string => statuses[Number(text(given, "status"))] ?? text(given, "status");
+const status = (given: Body): string => oneOf(given, "status", statuses) ?? text(given, "status");
 function dataset(given: Body): { name: string; digest?: string } {
   const name = optional(given, "dataset_name");
   if (!name) throw invalidValue("`dataset_name` in the `datasets` clause must be specified.");

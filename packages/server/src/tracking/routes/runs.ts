@@ -6,6 +6,7 @@ import {
   largest,
   list,
   number,
+  oneOf,
   optional,
   optionalNumber,
   type Protocol,
@@ -37,7 +38,7 @@ export function runRoutes({ on }: Protocol, tracking: Tracking): void {
     return `{"runs":[${items.map(({ run }) => run).join(",")}]${token}}`;
   });
   on("POST", "runs/update", "tracking:write", async (given) => {
-    const [status, endTime, name] = [optional(given, "status"), optionalNumber(given, "end_time"), optional(given, "run_name")];
+    const [status, endTime, name] = [oneOf(given, "status", statuses), optionalNumber(given, "end_time"), optional(given, "run_name")];
     const info = await tracking.updateRun(runId(given), {
       ...(status === undefined ? {} : { status }),
       ...(endTime === undefined ? {} : { endTime }),
@@ -70,6 +71,8 @@ export function runRoutes({ on }: Protocol, tracking: Tracking): void {
   on("POST", "runs/log-model", "tracking:write", async (given) => {
     const id = runId(given);
     const told = parsed(text(given, "model_json"));
+    const lacking = ["run_id", "artifact_path", "utc_time_created", "flavors"].filter((name) => told === null || typeof told !== "object" || !(name in told));
+    if (lacking.length > 0) throw invalidValue(`Model json is missing mandatory fields: ${lacking.join(", ")}`);
     const before = (JSON.parse(await tracking.runJson(id)) as { data: { tags: { key: string; value: string }[] } }).data.tags;
     const models = parsed(before.find((tag) => tag.key === historyTag)?.value ?? "[]");
     const value = JSON.stringify([...(Array.isArray(models) ? models : []), told]);
@@ -128,32 +131,40 @@ function parsed(json: string): unknown {
   }
 }
 
-const special: Record<string, number> = { NaN: Number.NaN, Infinity: Number.POSITIVE_INFINITY, "-Infinity": Number.NEGATIVE_INFINITY };
+const statuses = ["0", "RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"];
+
 function metric(given: Body): Metric {
   const { value } = given;
   const key = text(given, "key");
-  const read =
-    typeof value === "string" ? (special[value] ?? (value.trim() === "" ? undefined : finite(Number(value)))) : typeof value === "number" ? value : undefined;
+  const read = typeof value === "string" ? double(value) : typeof value === "number" ? value : undefined;
   if (read === undefined)
     throw invalidValue(
       `Invalid value ${JSON.stringify(value) ?? "nothing"} for parameter 'value' of the metric '${key}' supplied: Please specify value as a valid double (64-bit floating point)`,
     );
-  const timestamp = optionalNumber(given, "timestamp") ?? 0;
+  const timestamp = optionalNumber(given, "timestamp");
+  if (timestamp === undefined) throw invalidValue(`Missing value for required parameter 'timestamp' of the metric '${key}'.`);
   if (timestamp < 0)
     throw invalidValue(
       `Invalid value ${timestamp} for parameter 'timestamp' of the metric '${key}' supplied: Timestamp must be a nonnegative long (64-bit integer)`,
     );
   const [modelId, name, digest] = [optional(given, "model_id"), optional(given, "dataset_name"), optional(given, "dataset_digest")];
+  if (Boolean(name) !== Boolean(digest)) throw invalidValue("Both dataset_name and dataset_digest must be provided if one is provided");
   return {
     key,
     value: read,
     timestamp,
     step: optionalNumber(given, "step") ?? 0,
     ...(modelId ? { modelId } : {}),
-    ...(name ? { dataset: { name, digest: digest ?? "" } } : {}),
+    ...(name && digest ? { dataset: { name, digest } } : {}),
   };
 }
-const finite = (value: number): number | undefined => (Number.isFinite(value) ? value : undefined);
+/** As protocol buffers, and Python, write a floating-point number; undefined where it is none. */
+function double(written: string): number | undefined {
+  const special = /^([+-]?)(?:(nan)|inf(?:inity)?)$/i.exec(written);
+  if (special !== null) return special[2] !== undefined ? Number.NaN : special[1] === "-" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  const value = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i.test(written) ? Number(written) : Number.NaN;
+  return Number.isFinite(value) ? value : undefined;
+}
 
 function datasetInput(given: Body): DatasetInput {
   const dataset = given.dataset;
