@@ -64,8 +64,11 @@ async function openMlflow(from: string, options: ImportOptions): Promise<Opened>
   }
   if (scheme === "http" || scheme === "https") {
     const { openWeb } = await import("../transfer/web.js");
+    const web = openWeb(from);
+    const { isMillrace, millraceSource } = await import("../transfer/millrace.js");
+    if (await isMillrace(web)) return millraceSource(web);
     const { restSource } = await import("../transfer/rest.js");
-    return restSource(openWeb(from));
+    return restSource(web);
   }
   if (scheme !== undefined && scheme !== "sqlite")
     throw new CliError(

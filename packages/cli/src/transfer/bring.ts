@@ -76,7 +76,10 @@ export async function bring(source: Source, client: Client, options: { files: bo
   }
   await finishing.end();
   async function finish(runs: SourceRun[]): Promise<void> {
-    const whole = options.files ? await bringFilesOf(runs, (run) => `${placeOf(run.experiment).artifactLocation}/${run.id}/artifacts`) : new Set<SourceRun>();
+    const uriOf = (run: SourceRun) => `${placeOf(run.experiment).artifactLocation}/${run.id}/artifacts`;
+    const whole = await bringFilesOf(runs, uriOf, () => {
+      progress.done.runs++;
+    });
     // A run that goes on is looked at again the next time.
     const ended = runs.filter((run) => run.status !== "RUNNING" && run.status !== "SCHEDULED");
     for (const batch of batches(ended, 200, largestBatch)) {
@@ -85,7 +88,6 @@ export async function bring(source: Source, client: Client, options: { files: bo
         batch.map((run) => ({ id: run.id, mark: markOf(run, whole.has(run) ? "files" : "points") })),
       );
     }
-    progress.done.runs += runs.length;
   }
   async function bringSeries(runs: SourceRun[]): Promise<void> {
     const sending = inFlight(batchesAtOnce);
@@ -104,7 +106,7 @@ export async function bring(source: Source, client: Client, options: { files: bo
       const sent = batch.map(({ artifactUri: _, files: __, ...model }): MovedLoggedModel => ({ ...model, experiment: placeOf(model.experiment).id }));
       await post("logged-models", sent);
     }
-    if (options.files) await bringFilesOf(page, (model) => `${placeOf(model.experiment).artifactLocation}/models/${model.id}/artifacts`);
+    await bringFilesOf(page, (model) => `${placeOf(model.experiment).artifactLocation}/models/${model.id}/artifacts`);
     progress.done.loggedModels += page.length;
   }
 
@@ -144,13 +146,14 @@ export async function bring(source: Source, client: Client, options: { files: bo
   return brought;
 
   /** Answers those whose files are all here. */
-  async function bringFilesOf<T extends { id: string; files: FileFinder }>(owners: T[], uriOf: (owner: T) => string): Promise<Set<T>> {
+  async function bringFilesOf<T extends { id: string; files: FileFinder }>(owners: T[], uriOf: (owner: T) => string, onDone = () => {}): Promise<Set<T>> {
     const whole = new Set<T>();
     const looking = inFlight(filesAtOnce);
     for (const owner of owners) {
       await looking.add(async () => {
         const folder = uriOf(owner).replace(/^mlflow-artifacts:\/+/, "");
-        if (await bringFiles(owner.files, folder)) whole.add(owner);
+        if (options.files && (await bringFiles(owner.files, folder))) whole.add(owner);
+        onDone();
       });
     }
     await looking.end();

@@ -29,7 +29,7 @@ export class Refused extends Error {
 }
 
 /** As MLflow's clients: a user and a password in the address or by MLFLOW_TRACKING_USERNAME and _PASSWORD, or a token by MLFLOW_TRACKING_TOKEN. */
-export function openWeb(address: string): Web {
+export function openWeb(address: string, token = process.env.MLFLOW_TRACKING_TOKEN): Web {
   const url = new URL(address);
   const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   url.username = "";
@@ -39,7 +39,7 @@ export function openWeb(address: string): Web {
   const env = process.env;
   const basic = user === "" ? [env.MLFLOW_TRACKING_USERNAME, env.MLFLOW_TRACKING_PASSWORD] : [user, password];
   if (basic[0]) headers.set("authorization", `Basic ${Buffer.from(`${basic[0]}:${basic[1] ?? ""}`).toString("base64")}`);
-  else if (env.MLFLOW_TRACKING_TOKEN) headers.set("authorization", `Bearer ${env.MLFLOW_TRACKING_TOKEN}`);
+  else if (token) headers.set("authorization", `Bearer ${token}`);
 
   async function ask(path: string, query: Query, init: RequestInit): Promise<Response> {
     const to = new URL(base + path);

@@ -18,9 +18,9 @@ export interface TrackingTransfer {
 
   counts(): Promise<Pick<TransferCounts, "experiments" | "runs" | "metrics" | "loggedModels" | "artifacts" | "artifactBytes">>;
   experiments(page: After): Promise<Page<MovedExperiment & { artifactLocation: string }>>;
-  runs(page: After): Promise<Page<MovedRun>>;
-  /** Points in the order of run, key, step. */
-  series(page: After): Promise<Page<MovedSeries>>;
+  runs(page: After): Promise<Page<MovedRun & { points: number }>>;
+  /** Points in the order of run, key, step; of all runs or of some. */
+  series(page: After, runs?: string[]): Promise<Page<MovedSeries>>;
   loggedModels(page: After): Promise<Page<MovedLoggedModel>>;
   /** All files whose path is below a folder; of the root all. */
   artifacts(folder: string, page: After): Promise<Page<MovedFile>>;
@@ -272,9 +272,10 @@ function createOutgoing(db: Database): Outgoing {
       return paged(rows, limit, (row) => row.id);
     },
     async runs({ limit, after }) {
-      const { rows } = await sql<MovedRun>`
+      const { rows } = await sql<MovedRun & { points: number }>`
         select r.id, r.experiment_id::text as experiment, r.name, r.user_id as user, r.status, r.start_time::float8 as "startTime", r.end_time::float8 as "endTime",
           r.lifecycle_stage as stage, r.deleted_time::float8 as "deletedTime",
+          (select count(*)::float8 from tracking_metric where run_id = r.id) as points,
           coalesce((select jsonb_object_agg(key, value) from tracking_param where run_id = r.id), '{}') as params,
           coalesce((select jsonb_object_agg(key, value) from tracking_tag where run_id = r.id), '{}') as tags,
           coalesce((select jsonb_agg(jsonb_build_object('name', d.name, 'digest', d.digest, 'sourceType', d.source_type, 'source', d.source,
@@ -286,14 +287,14 @@ function createOutgoing(db: Database): Outgoing {
         from tracking_run r where r.id > ${after ?? ""} order by r.id limit ${limit}`.execute(db);
       return paged(rows, limit, (row) => row.id);
     },
-    async series({ limit, after }) {
+    async series({ limit, after }, runs) {
       const from = after === undefined ? undefined : positionOf(after);
       const beyond =
         from === undefined
           ? sql`true`
           : sql`(run_id, key, step, timestamp, value) > (${from[0]}, ${from[1]}, ${from[2]}::bigint, ${from[3]}::bigint, ${from[4]}::text::float8)`;
       const { rows } = await sql<{ run_id: string; key: string; step: string; timestamp: string; value: number }>`
-        select run_id, key, step::text, tracking_metric.timestamp::text, value from tracking_metric where ${beyond}
+        select run_id, key, step::text, tracking_metric.timestamp::text, value from tracking_metric where ${beyond} and ${runs === undefined ? sql`true` : sql`run_id = any(${runs}::text[])`}
         order by run_id, key, tracking_metric.step, tracking_metric.timestamp, value limit ${limit}`.execute(db);
       const items: MovedSeries[] = [];
       for (const row of rows) {

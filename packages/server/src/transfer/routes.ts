@@ -54,8 +54,10 @@ export function transferRoutes(
       items: await taken(() => tracking.takeExperiments(body.items)),
     }),
   );
-  app.get(`${base}/runs`, { ...read, schema: { tags, querystring: Query, response: { 200: Page(MovedRun) } } }, async ({ query }) =>
-    tracking.runs(page(query, 1_000)),
+  app.get(
+    `${base}/runs`,
+    { ...read, schema: { tags, querystring: Query, response: { 200: Page(Type.Object({ ...MovedRun.properties, points: Type.Integer() })) } } },
+    async ({ query }) => tracking.runs(page(query, 1_000)),
   );
   app.post(`${base}/runs`, { ...write, schema: { tags, body: batch(MovedRun), response: { 200: items(RunMark) } } }, async ({ body }) => ({
     items: await taken(() => tracking.takeRuns(body.items)),
@@ -64,8 +66,9 @@ export function transferRoutes(
     await taken(() => tracking.markRuns(body.items));
     return {};
   });
-  app.get(`${base}/series`, { ...read, schema: { tags, querystring: Query, response: { 200: Page(MovedSeries) } } }, async ({ query }) =>
-    tracking.series(page(query, 50_000)),
+  const SeriesQuery = Type.Object({ ...Query.properties, runs: Type.Optional(Type.String({ maxLength: 14_000, description: "Ids, comma-separated." })) });
+  app.get(`${base}/series`, { ...read, schema: { tags, querystring: SeriesQuery, response: { 200: Page(MovedSeries) } } }, async ({ query }) =>
+    tracking.series(page(query, 50_000), query.runs?.split(",")),
   );
   app.post(`${base}/series`, { ...write, schema: { tags, body: batch(MovedSeries), response: { 200: Done } } }, async ({ body }) => {
     const points = body.items.reduce((sum, { step }) => sum + step.length, 0);
