@@ -6,6 +6,7 @@ import type { Digest, Platform } from "../platform/index.js";
 
 const largestFile = 64 * 1024 ** 3;
 const mostListed = 10_000;
+const longestPath = 1_000;
 
 export interface ArtifactEntry {
   /** Relative to the folder that was asked for. */
@@ -110,13 +111,26 @@ function entries(files: ArtifactFile[]): ArtifactEntry[] {
   return [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Refuses what would lead out of where it stands if somebody took it for a file's path. */
+/** Refuses what would lead out of where it stands if somebody took it for a file's path, also if they decoded it first. */
 export function safe(path: string): string {
-  const parts = path.split("/");
-  const bad = parts.some((part) => part === "" || part === "." || part === "..") || /\\|\p{Cc}|^[a-zA-Z]:/u.test(path) || /%(?:2e|2f|5c|00)/i.test(path);
-  if (bad || path.length > 1_000)
-    throw invalidValue(`Invalid artifact path: '${path.slice(0, 200)}'. A path is relative, with / between names, without . and .. .`);
-  return path;
+  const refuse = () => invalidValue(`Invalid artifact path: '${path.slice(0, 200)}'. A path is relative, with / between names, without . and .. .`);
+  if (path.length > longestPath) throw refuse();
+  let written = path;
+  for (let round = 0; round < 5; round++) {
+    if (/\\|\p{Cc}|\ufffd|^[a-zA-Z]:|%c[01]/iu.test(written) || written.split("/").some((part) => part === "" || part === "." || part === "..")) throw refuse();
+    const decoded = written.replaceAll(/(?:%[0-9a-f]{2})+/gi, decodedOrNot);
+    if (decoded === written) return path;
+    written = decoded;
+  }
+  throw refuse();
+}
+/** A name may hold what looks like an escape and is none. */
+function decodedOrNot(escaped: string): string {
+  try {
+    return decodeURIComponent(escaped);
+  } catch {
+    return escaped;
+  }
 }
 
 /** The path of a `mlflow-artifacts:` address; undefined for any other. */

@@ -234,31 +234,6 @@ describe("search", () => {
   );
 });
 
-describe("artifacts", () => {
-  const base = () => `${server.url}/api/2.0/mlflow-artifacts/artifacts`;
-  const put = (name: string) => fetch(`${base()}/${name}`, { method: "PUT", body: "some bytes" });
-  const list = async (folder: string) => (await fetch(`${base()}?path=${folder}`)).json();
-
-  it("are kept under their names, and given whole or in part", async () => {
-    expect((await put("0/run/artifacts/plots/curve.txt")).status).toBe(200);
-    expect(await list("0/run/artifacts")).toEqual({ files: [{ path: "plots", is_dir: true }] });
-    expect(await list("0/run/artifacts/plots")).toEqual({ files: [{ path: "curve.txt", is_dir: false, file_size: 10 }] });
-    const file = `${base()}/0/run/artifacts/plots/curve.txt`;
-    expect(await (await fetch(file)).text()).toBe("some bytes");
-    const part = await fetch(file, { headers: { range: "bytes=5-" } });
-    expect([part.status, part.headers.get("content-range"), await part.text()]).toEqual([206, "bytes 5-9/10", "bytes"]);
-    expect((await fetch(file, { method: "DELETE" })).status).toBe(200);
-    expect((await fetch(file)).status).toBe(404);
-  });
-
-  it("under names that lead elsewhere are refused", async () => {
-    for (const name of ["0/a%2f..%2f..%2fetc/passwd", "0/a%5c..%5cb", "0//a", "0/%252e%252e/a", "C:/x", "0/a%00b"]) expect((await put(name)).status).toBe(400);
-    for (const location of ["file:///etc", "s3://bucket/x", "mlflow-artifacts:/../x", "mlflow-artifacts:/a/%2e%2e/b", "/tmp"]) {
-      expect((await post("experiments/create", { name: `at ${location}`, artifact_location: location })).status).toBe(400);
-    }
-  });
-});
-
 it("says of what MLflow has and it has not that it is not there", async () => {
   const { status, body } = await post("gateway/secrets/create", {});
   expect([status, body.text("error_code")]).toEqual([404, "ENDPOINT_NOT_FOUND"]);

@@ -1,16 +1,17 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream } from "node:fs";
 import { link, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import path from "node:path";
-import { Readable, Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { ApiError, invalid, notFound } from "../errors.js";
+import { receive } from "./receive.js";
 import type { Digest, ListedObject, ObjectStore, StoredObject } from "./store.js";
 
 const abandonedMs = 24 * 3_600_000;
 /** What is being deleted lies in `tmp/` under this and its digits, until it is known that nobody put it again. */
 const leaving = "leaving-";
 const looksAtOnce = 64;
+/** Large reads: with the usual ones the time goes into asking. */
+const readBytes = 512 * 1024;
 
 /** A store in a folder: `<first two hex digits>/<the rest>`, written to `tmp/` first and renamed when whole and synced. */
 export async function openFolderStore(folder: string): Promise<ObjectStore> {
@@ -39,15 +40,9 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
     return path.join(folder, hex.slice(0, 2), hex.slice(2));
   }
 
-  async function settle(from: string, digest: Digest, size: number): Promise<StoredObject> {
+  /** Takes a file that is synced. */
+  async function settle(from: string, { digest, size }: StoredObject): Promise<StoredObject> {
     const target = place(digest);
-    const file = await open(from, "r+");
-    try {
-      await file.utimes(new Date(), new Date());
-      await file.sync();
-    } finally {
-      await file.close();
-    }
     await mkdir(path.dirname(target), { recursive: true });
     await rename(from, target);
     const parent = await open(path.dirname(target), "r");
@@ -67,21 +62,16 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
   return {
     async put(source, { expect, maxBytes = Number.POSITIVE_INFINITY } = {}) {
       const file = path.join(temporary, randomUUID());
-      const hash = createHash("sha256");
-      let size = 0;
-      const measure = new Transform({
-        transform(chunk: Buffer, _encoding, done) {
-          size += chunk.length;
-          if (size > maxBytes) return done(new ApiError(413, "TOO_LARGE", `More than ${maxBytes} bytes were sent.`));
-          hash.update(chunk);
-          done(null, chunk);
-        },
-      });
       try {
-        await pipeline(Buffer.isBuffer(source) ? Readable.from([source]) : source, measure, createWriteStream(file, { flags: "wx", mode: 0o640 }));
-        const digest: Digest = `sha256:${hash.digest("hex")}`;
-        if (expect !== undefined && expect !== digest) throw invalid(`The content has the digest ${digest}, not ${expect}.`);
-        return await settle(file, digest, size);
+        const handle = await open(file, "wx", 0o640);
+        const stored = await receive(source, handle, maxBytes)
+          .then(async (received) => {
+            if (expect !== undefined && expect !== received.digest) throw invalid(`The content has the digest ${received.digest}, not ${expect}.`);
+            await handle.sync();
+            return received;
+          })
+          .finally(() => handle.close());
+        return await settle(file, stored);
       } catch (error) {
         await rm(file, { force: true });
         if ((error as NodeJS.ErrnoException).code === "ENOSPC")
@@ -92,17 +82,26 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
     async putFile(file) {
       const hash = createHash("sha256");
       let size = 0;
-      for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+      for await (const chunk of createReadStream(file, { highWaterMark: readBytes }) as AsyncIterable<Buffer>) {
         hash.update(chunk);
         size += chunk.length;
       }
       const moved = path.join(temporary, randomUUID());
       await rename(file, moved);
-      return settle(moved, `sha256:${hash.digest("hex")}`, size);
+      const handle = await open(moved, "r+");
+      try {
+        await handle.utimes(new Date(), new Date());
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      return settle(moved, { digest: `sha256:${hash.digest("hex")}`, size });
     },
     async read(digest, range) {
-      if ((await find(digest)) === undefined) throw notFound("object", digest);
-      return createReadStream(place(digest), range);
+      const found = await find(digest);
+      if (found === undefined) throw notFound("object", digest);
+      // With an end it takes no more memory than there is to read.
+      return createReadStream(place(digest), { end: Math.max(0, found.size - 1), ...range, highWaterMark: readBytes });
     },
     stat: find,
     async renew(digest) {

@@ -1,8 +1,10 @@
+import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Body, invalidValue, optional, type Protocol, text } from "../../mlflow/index.js";
 import { ApiError, type Http, type Permission } from "../../platform/index.js";
 import { type ArtifactEntry, type ArtifactFile, artifactPath } from "../artifacts.js";
 import type { Tracking } from "../types.js";
+import { attachment, directRoutes } from "./direct.js";
 import { runId } from "./runs.js";
 
 export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): void {
@@ -40,18 +42,6 @@ export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): voi
         await artifacts.remove(wildcard(request));
         return {};
       });
-      // A client that is told so sends and takes files as wholes.
-      const unsupported = async () => {
-        throw new ApiError(
-          501,
-          "NOT_IMPLEMENTED",
-          "Files are kept in a folder, not in a store with addresses of its own: send and take them through the server.",
-        );
-      };
-      raw.post(`${prefix}/2.0/mlflow-artifacts/mpu/*`, write, unsupported);
-      raw.get(`${prefix}/2.0/mlflow-artifacts/presigned/*`, read, unsupported);
-      raw.post(`${prefix}/2.0/mlflow/artifacts/presigned-upload-url`, write, unsupported);
-      raw.post(`${prefix}/2.0/mlflow/artifacts/presigned-download-url`, read, unsupported);
     }
     raw.get("/get-artifact", read, async (request, reply) => {
       const given = request.query as Body;
@@ -59,19 +49,29 @@ export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): voi
       return send(request, reply, await artifacts.find(`${storage(root)}/${text(given, "path")}`));
     });
   });
+  directRoutes({ on, scope }, tracking);
 
   /** A browser shows none of it: an artifact is whatever a client has put there. */
   async function send(request: FastifyRequest, reply: FastifyReply, file: ArtifactFile): Promise<FastifyReply> {
-    const name = (file.path.split("/").at(-1) ?? "file").replaceAll(/[^a-zA-Z0-9._-]/g, "_");
-    const range = rangeOf(request.headers.range, file.size);
-    if (range !== undefined) void reply.code(206).header("content-range", `bytes ${range.start}-${range.end}/${file.size}`);
-    return reply
+    const { headers, method } = request;
+    const tag = `"${file.digest.replace("sha256:", "")}"`;
+    void reply
       .type("application/octet-stream")
-      .header("content-length", range === undefined ? file.size : range.end - range.start + 1)
+      .header("etag", tag)
       .header("accept-ranges", "bytes")
       .header("x-content-type-options", "nosniff")
-      .header("content-disposition", `attachment; filename="${name}"`)
-      .send(await artifacts.read(file, range));
+      .header("content-disposition", attachment(file.path));
+    if (matches(headers["if-none-match"], tag)) return reply.code(304).send();
+    // A part of what has changed meanwhile would not fit to what the client has.
+    const range = headers["if-range"] === undefined || headers["if-range"] === tag ? rangeOf(headers.range, file.size) : undefined;
+    if (range === "unsatisfiable") {
+      void reply.header("content-range", `bytes */${file.size}`);
+      throw new ApiError(416, "INVALID_PARAMETER_VALUE", `The file has ${file.size} bytes.`);
+    }
+    if (range !== undefined) void reply.code(206).header("content-range", `bytes ${range.start}-${range.end}/${file.size}`);
+    void reply.header("content-length", range === undefined ? file.size : range.end - range.start + 1);
+    // Of another kind of nothing the length would be told as 0.
+    return reply.send(method === "HEAD" ? Readable.from([]) : await artifacts.read(file, range));
   }
 }
 
@@ -82,12 +82,14 @@ function storage(uri: string): string {
   return path;
 }
 /** One range of bytes; several at once are answered as the whole. */
-function rangeOf(header: string | undefined, size: number): { start: number; end: number } | undefined {
+function rangeOf(header: string | undefined, size: number): { start: number; end: number } | "unsatisfiable" | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? "");
   if (match === null || (match[1] === "" && match[2] === "")) return undefined;
   const [from, to] = [match[1] ?? "", match[2] ?? ""];
+  if (from !== "" && to !== "" && Number(from) > Number(to)) return undefined;
   const start = from === "" ? Math.max(0, size - Number(to)) : Number(from);
   const end = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
-  if (start > end) throw new ApiError(416, "INVALID_PARAMETER_VALUE", `The file has ${size} bytes.`);
-  return { start, end };
+  return start > end ? "unsatisfiable" : { start, end };
 }
+const matches = (header: string | undefined, tag: string): boolean =>
+  (header?.split(",") ?? []).some((one) => one.trim() === "*" || one.trim().replace(/^W\//, "") === tag);
