@@ -5,6 +5,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { ArtifactType, Digest, PipelineSpec } from "./spec.js";
 
+export * from "./series.js";
 export * from "./tracking.js";
 export * from "./transfer.js";
 

@@ -10,6 +10,7 @@ import { createLog } from "./log.js";
 import { createModels } from "./models.js";
 import { createOverview } from "./overview.js";
 import { createRuns } from "./runs.js";
+import { createSeries } from "./series.js";
 import { createRunTable } from "./table.js";
 import type { Metric, Tracking } from "./types.js";
 
@@ -41,6 +42,7 @@ export function createTracking(platform: Pick<Platform, "db" | "clock" | "addres
     table: createRunTable(platform),
     keys: createRunKeys(platform),
     overview: createOverview(platform),
+    charts: createSeries(platform),
     runTracker: {
       async begin({ experiment: name, runName, tags }) {
         const list = Object.entries(tags).map(([key, value]) => ({ key, value }));

@@ -1,6 +1,7 @@
 import type { KeyValue, Page, View } from "../mlflow/index.js";
 import type { RunTracker } from "../pipelines/index.js";
 import type { Artifacts } from "./artifacts.js";
+import type { Series } from "./series.js";
 import type { Overview, RunKeys, RunTable } from "./table-types.js";
 
 export interface Metric {
@@ -80,6 +81,7 @@ export interface Tracking {
   table: RunTable;
   keys: RunKeys;
   overview: Overview;
+  charts: Series;
 
   createExperiment(name: string, options: { artifactLocation?: string | undefined; tags?: KeyValue[] }): Promise<string>;
   experiment(by: { id: string } | { name: string }): Promise<Experiment>;

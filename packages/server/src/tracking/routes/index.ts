@@ -7,10 +7,12 @@ import { artifactRoutes } from "./artifacts.js";
 import { experimentRoutes } from "./experiments.js";
 import { modelRoutes } from "./models.js";
 import { runRoutes } from "./runs.js";
+import { seriesRoutes } from "./series.js";
 import { tableRoutes } from "./table.js";
 
 export function trackingRoutes(app: Http, tracking: Tracking, platform: Pick<Platform, "log">): void {
   tableRoutes(app, tracking);
+  seriesRoutes(app, tracking);
   mlflowScope(app, platform, (protocol) => {
     const options = { config: { permission: "tracking:read" as Permission }, schema: { hide: true } };
     for (const prefix of ["/api", "/ajax-api"]) {
