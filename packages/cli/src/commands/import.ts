@@ -49,7 +49,7 @@ async function move(source: Opened, client: ReturnType<typeof connect>, options:
   }
 }
 
-async function openMlflow(from: string, options: ImportOptions): Promise<Opened> {
+export async function openMlflow(from: string, options: Pick<ImportOptions, "artifacts">): Promise<Opened> {
   const artifacts = typeof options.artifacts === "string" ? options.artifacts : undefined;
   if (artifacts !== undefined && !existsSync(artifacts)) throw new CliError(`There is no folder ${artifacts}.`, exit.usage);
   const { sqlSource } = await import("../transfer/sql.js");
