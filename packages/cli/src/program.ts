@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
 import type { RunOptions } from "./commands/run.js";
 import type { AddUserOptions } from "./commands/user.js";
@@ -97,6 +98,13 @@ export function program(): Command {
     .addHelpText("after", "\nNothing is changed at the source. Interrupted or repeated, it goes on where it was and brings nothing twice.")
     .action(async (source: string, options: ImportOptions) => (await import("./commands/import.js")).importMlflow(source, options));
 
+  withServer(millrace.command("gc"))
+    .description("free for good what was deleted: experiments, runs, logged models, and files that nobody refers to any more")
+    .option("--older-than <age>", "only what was deleted longer ago, as 30d or 12h; default what the server is set to, 30d if not", age)
+    .option("--dry-run", "only say what would be freed")
+    .option(...json)
+    .action(async (options: GcOptions) => (await import("./commands/gc.js")).gc(options));
+
   const user = millrace.command("user").description("who may use the platform");
   user
     .command("add")
@@ -133,5 +141,9 @@ function moment(text: string): Date {
   const at = new Date(text);
   if (Number.isNaN(at.getTime()) || !/^[0-9]{4}-/.test(text)) throw new InvalidArgumentError("Give a time as 2013-03-01T00:00:00Z.");
   return at;
+}
+function age(text: string): string {
+  if (!/^[0-9]{1,6}(?:ms|s|m|h|d|w)$/.test(text)) throw new InvalidArgumentError("Give an age as 30d, 12h or 0d.");
+  return text;
 }
 const collect = (value: string, before: string[]): string[] => [...before, value];

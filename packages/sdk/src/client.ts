@@ -2,6 +2,8 @@
 import type {
   ApiErrorBody,
   ClockState,
+  Collection,
+  CollectionStart,
   Columns,
   Dataset,
   DatasetVersion,
@@ -191,6 +193,11 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       resume: (name: string) => ask<Trigger>("POST", `/api/v1/triggers/${part(name)}/resume`),
     },
     /** What something was made from. `kind` is `prediction`, `model_version`, `run`, `dataset_version` and so on. */
+    gc: {
+      start: (options: CollectionStart = {}) => ask<Collection>("POST", "/api/v1/gc", { json: options }),
+      get: (id: string) => get<Collection>(`/api/v1/gc/${part(id)}`),
+      list: (query?: Paging) => get<Page<Collection>>("/api/v1/gc", query),
+    },
     lineage: (kind: string, id: string) => get<Lineage>(`/api/v1/lineage/${part(kind)}/${part(id)}`),
   };
 }

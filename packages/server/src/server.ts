@@ -1,20 +1,21 @@
 /** The composition: the one file that knows every capability. */
 import { createAccess, type Role } from "./access/index.js";
 import { createCompute } from "./compute/index.js";
-import { createDatasets, datasetsRoutes } from "./datasets/index.js";
+import { createDatasets, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, featuresRoutes } from "./features/index.js";
+import { createGc, gcRoutes } from "./gc/index.js";
 import { createInference } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
-import { createPipelines, pipelinesRoutes } from "./pipelines/index.js";
+import { createPipelines, pipelineReferences, pipelinesRoutes } from "./pipelines/index.js";
 import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
-import { createProjects, projectsRoutes } from "./projects/index.js";
-import { createMlflowRegistry, createRegistry, createRegistryTransfer, mlflowRegistryRoutes, registryRoutes } from "./registry/index.js";
-import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./serving/index.js";
-import { createTracking, createTrackingTransfer, trackingRoutes } from "./tracking/index.js";
+import { createProjects, projectReferences, projectsRoutes } from "./projects/index.js";
+import { createMlflowRegistry, createRegistry, createRegistryTransfer, mlflowRegistryRoutes, registryReferences, registryRoutes } from "./registry/index.js";
+import { createServing, openInferenceProtocolRoutes, servingReferences, servingRoutes } from "./serving/index.js";
+import { createRemoval, createTracking, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
 import { transferRoutes } from "./transfer/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
@@ -110,6 +111,13 @@ async function compose(platform: Platform): Promise<RunningServer> {
   triggersRoutes(app, triggers);
   lineageRoutes(app, createLineage({ projects, datasets, pipelines, registry, serving }));
 
+  // Whoever keeps digests of objects in its tables is named here: what nobody refers to is freed.
+  const gc = createGc(platform, {
+    removal: createRemoval(platform),
+    references: [projectReferences, trackingReferences, registryReferences, datasetReferences, servingReferences, pipelineReferences],
+  });
+  gcRoutes(app, gc);
+
   await platform.events.start();
   const url = await listen(app, config);
   // Steps speak to the server's own address.
@@ -122,6 +130,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
     async stop() {
       const end = (what: string, work: () => unknown) => endWithin(platform.log, 10_000, what, work);
       await end("HTTP", () => app.close());
+      await end("the collection of what was deleted", () => gc.stop());
       await end("work that was due", () => platform.clock.stop());
       await end("the handling of events", () => platform.events.stop());
       await end("pipelines", () => pipelines.stop());

@@ -5,7 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { ServerConfig } from "@millrace/server";
-import { codeOf, exit, explain } from "../errors.js";
+import { CliError, codeOf, exit, explain } from "../errors.js";
 import { print, tell } from "../output.js";
 
 const consoleFolder = fileURLToPath(new URL("../../../console/dist/", import.meta.url));
@@ -70,7 +70,14 @@ export function dataConfig(dataDir: string): ServerConfig {
     clock: { kind: "system" },
     logLevel: "warn",
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
+    ...gcConfig(process.env.MILLRACE_GC_OLDER_THAN),
   };
+}
+
+function gcConfig(olderThan: string | undefined): Pick<ServerConfig, "gc"> {
+  if (olderThan === undefined || olderThan === "") return {};
+  if (!/^[0-9]{1,6}(?:m|h|d|w)$/.test(olderThan)) throw new CliError(`MILLRACE_GC_OLDER_THAN is "${olderThan}": give an age as 30d or 12h.`, exit.usage);
+  return { gc: { olderThan } };
 }
 
 export function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): string {

@@ -1,4 +1,5 @@
 /** Datasets: immutable versions of tables, how rows come in, and reading them as of a version. */
+export { datasetReferences } from "./references.js";
 export { datasetsRoutes } from "./routes.js";
 export { createDatasets } from "./service.js";
 export { storeTable, tableDigest } from "./table.js";

@@ -8,6 +8,10 @@ export interface ServerConfig {
   databaseUrl?: string;
   clock: { kind: "system" } | { kind: "replay"; from: Date };
   logLevel: string;
+  gc?: {
+    /** For how long what was deleted can be restored, as `30d`. */
+    olderThan: string;
+  };
   /** Where the built console lies; without it `/` says how to build it. */
   consoleFolder?: string;
 }

@@ -1,6 +1,7 @@
 /** Registry: named models, their immutable versions, and the aliases that say what a version is for. */
 export { createMlflowRegistry } from "./mlflow.js";
 export { mlflowRegistryRoutes } from "./mlflow-routes.js";
+export { registryReferences } from "./references.js";
 export { registryRoutes } from "./routes.js";
 export { createRegistry } from "./service.js";
 export { createRegistryTransfer, type RegistryTransfer } from "./transfer.js";

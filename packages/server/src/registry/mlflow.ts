@@ -17,9 +17,9 @@ import {
   where,
 } from "../mlflow/index.js";
 import type { Platform } from "../platform/index.js";
-import type { Tracking } from "../tracking/index.js";
+import { hold, type Tracking } from "../tracking/index.js";
 import type { MlflowModel, MlflowRegistry, MlflowVersion, RegistrySearch } from "./mlflow-types.js";
-import { digestOf, noModel, noVersion, readSource, type Source } from "./sources.js";
+import { digestOf, noModel, noVersion, readSource, renewFiles, type Source } from "./sources.js";
 import type { Registry } from "./types.js";
 
 const stages = ["None", "Staging", "Production", "Archived"];
@@ -68,7 +68,7 @@ const versions: Searchable = {
 type Db = Platform["db"] | Transaction<unknown>;
 
 export function createMlflowRegistry(
-  { db, events, clock }: Pick<Platform, "db" | "events" | "clock">,
+  { db, events, clock, objects }: Pick<Platform, "db" | "events" | "clock" | "objects">,
   { registry, tracking }: { registry: Registry; tracking: Tracking },
 ): MlflowRegistry {
   const now = () => clock.now();
@@ -182,7 +182,9 @@ export function createMlflowRegistry(
       const read: Source = prompt ? { files: [] } : await readSource(source, tracking, registered);
       const loggedModel = modelId ?? read.modelId;
       const run = runId ?? read.runId ?? (modelId === undefined ? undefined : ((await tracking.model(modelId)).source_run_id ?? undefined));
+      await renewFiles(objects, read.files);
       const version = await db.transaction().execute(async (transaction) => {
+        await hold(transaction, { run, model: loggedModel });
         const at = now();
         const { rows } = await sql<{ version: number }>`
           update model set last_version = last_version + 1, updated_at = ${at} where name = ${name} returning last_version as version`.execute(transaction);

@@ -1,6 +1,7 @@
 /** Where a version's files come from: addresses that clients name, which lead to artifacts of this server or to nothing of it. */
 import { createHash } from "node:crypto";
 import { invalidValue, missing } from "../mlflow/index.js";
+import type { Digest, ObjectStore } from "../platform/index.js";
 import { type ArtifactFile, artifactPath, type Tracking } from "../tracking/index.js";
 
 export interface Source {
@@ -82,6 +83,17 @@ function checkSource(source: string): void {
   throw refuse();
 }
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/** What a version is made of must not be taken for something left over in the meantime. */
+export async function renewFiles(objects: ObjectStore, files: ArtifactFile[]): Promise<void> {
+  for (let at = 0; at < files.length; at += 16) {
+    await Promise.all(
+      files.slice(at, at + 16).map(async ({ digest, path }) => {
+        if ((await objects.renew(digest as Digest)) === undefined) throw missing(`The file '${path}' of the source is not there any more.`);
+      }),
+    );
+  }
+}
 
 /** Equal digests are equal models, as of those that pipelines make. */
 export function digestOf(files: ArtifactFile[]): string {

@@ -3,9 +3,9 @@ import type { ModelPlace, MovedAlias, MovedFile, MovedModel, MovedVersion, Trans
 import { sql, type Transaction } from "kysely";
 import { checkStrings, invalidValue, type Page } from "../mlflow/index.js";
 import { type Digest, invalid, notFound, type Platform } from "../platform/index.js";
-import { type After, type ArtifactFile, paged, type Tracking } from "../tracking/index.js";
+import { type After, type ArtifactFile, hold, paged, type Tracking } from "../tracking/index.js";
 import { promptTag } from "./mlflow.js";
-import { digestOf, readSource } from "./sources.js";
+import { digestOf, readSource, renewFiles } from "./sources.js";
 import { writeAlias } from "./store.js";
 import type { Registry } from "./types.js";
 
@@ -46,6 +46,7 @@ export function createRegistryTransfer(
         const found = which.startsWith("@") ? await registry.byAlias(model, which.slice(1)) : await registry.registered(model, versionNumber(which));
         return { files: (found?.files ?? []) as ArtifactFile[], run_id: null, model_id: null };
       });
+      await renewFiles(objects, files);
       return files;
     } catch (error) {
       if (error instanceof Error && "status" in error) return [];
@@ -151,6 +152,7 @@ async function nameOf(transaction: Tx, model: MovedModel): Promise<string> {
 
 /** Answers whether it is new. Its files are those that it has, or where it has none, those that are there now. */
 async function takeVersion(transaction: Tx, version: MovedVersion, files: MovedFile[]): Promise<boolean> {
+  await hold(transaction, { run: version.run, model: version.loggedModel });
   checkStrings([{ what: "source", value: version.source ?? undefined, most: 1_000 }]);
   const { rows } = await sql<{ made: boolean }>`
     insert into model_version as v (model, version, digest, files, tracking_run_id, source, description, tags, metrics, gates, created_at, updated_at, user_id, run_link, logged_model_id, stage)

@@ -75,7 +75,9 @@ export function createExperiments({
       if (rows[0] !== undefined) return rows[0].id;
       const { lifecycle_stage: stage } = await findExperiment(db, { name });
       throw exists(
-        stage === "active" ? `Experiment '${name}' already exists.` : `Experiment '${name}' already exists in deleted state. Restore it, or take another name.`,
+        stage === "active"
+          ? `Experiment '${name}' already exists.`
+          : `Experiment '${name}' already exists in deleted state. You can restore the experiment, or free it and its name with millrace gc.`,
       );
     },
     experiment: (by) => findExperiment(db, by),

@@ -92,7 +92,7 @@ export function transferRoutes(
   const DigestText = Type.String({ pattern: "^sha256:[0-9a-f]{64}$" });
   app.post(`${base}/objects/missing`, { ...write, schema: { tags, body: batch(DigestText), response: { 200: items(DigestText) } } }, async ({ body }) => {
     const absent: string[] = [];
-    for (const digest of body.items) if ((await objects.stat(digest as Digest)) === undefined) absent.push(digest);
+    for (const digest of body.items) if ((await objects.renew(digest as Digest)) === undefined) absent.push(digest);
     return { items: absent };
   });
   void app.register(async (plain) => {

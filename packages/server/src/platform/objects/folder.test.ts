@@ -40,6 +40,7 @@ test("what is in the store is listed with the moment at which it was last put or
   );
   await store.put(Buffer.from("one"));
   expect(await store.renew(two.digest)).toMatchObject(two);
+  expect([...(await listed()).keys()]).toEqual([one, two, three].map(({ digest }) => digest).sort());
   expect([...(await listed()).values()].map(({ old }) => old)).toEqual([false, false, false]);
   expect(await store.renew(`sha256:${"0".repeat(64)}`)).toBeUndefined();
 });

@@ -116,9 +116,9 @@ export async function openFolderStore(folder: string): Promise<ObjectStore> {
       await rm(place(digest), { force: true });
     },
     async *list() {
-      for (const first of await readdir(folder)) {
+      for (const first of (await readdir(folder)).sort()) {
         if (!/^[0-9a-f]{2}$/.test(first)) continue;
-        const names = await readdir(path.join(folder, first));
+        const names = (await readdir(path.join(folder, first))).sort();
         for (let at = 0; at < names.length; at += looksAtOnce) {
           const digests = names.slice(at, at + looksAtOnce).map((rest): Digest => `sha256:${first}${rest}`);
           for (const found of await Promise.all(digests.map(find))) if (found !== undefined) yield found;

@@ -29,7 +29,7 @@ export interface ObjectStore {
   /** A path on this machine at which the whole object can be read; fetched first where the store is remote. */
   localPath(digest: Digest): Promise<string>;
   delete(digest: Digest): Promise<void>;
-  /** All there is, with the moment when it was last put or renewed. What comes or goes meanwhile may be in it or not. */
+  /** All there is in the order of digests, with the moment when it was last put or renewed. What comes or goes meanwhile may be in it or not. */
   list(): AsyncIterable<ListedObject>;
   /** Deletes it unless it was put or renewed since that moment, also by another process right now. Says whether it is gone by this. */
   deleteOlder(digest: Digest, than: Date): Promise<boolean>;

@@ -1,0 +1,10 @@
+import { sql } from "kysely";
+import type { References } from "../platform/index.js";
+
+/** Runs are kept for good, with what their steps gave. */
+export const pipelineReferences: References = {
+  objects: sql`
+    select jsonb_path_query(outputs, '$.*.files[*].digest') #>> '{}' from pipeline_step
+    union all select jsonb_path_query(outputs, '$.*.files[*].digest') #>> '{}' from pipeline_cache`,
+  trackingRuns: sql`select tracking_run_id from pipeline_run`,
+};
