@@ -8,19 +8,23 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createCompute } from "../compute/index.js";
 
+const root = fileURLToPath(new URL("../../../../", import.meta.url));
+
+/** The Python of an environment with the locked requirements, which all tests share and which is made where there is none. */
+export async function clientPython(lock: string, folder: string): Promise<string> {
+  process.env.MILLRACE_ENVIRONMENTS ??= path.join(root, ".millrace", "environments");
+  const compute = createCompute({ config: { dataDir: folder, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" } });
+  const digest = `sha256:${createHash("sha256")
+    .update(await readFile(lock))
+    .digest("hex")}`;
+  return (await compute.environment({ file: lock, digest }, { signal: new AbortController().signal, onLine: () => {} })).path;
+}
+
 /** Runs a script whose last line of output is JSON, and answers that. */
 export async function withMlflowClient(url: string, script: string): Promise<unknown> {
   const folder = await mkdtemp(path.join(tmpdir(), "millrace-client-"));
   try {
-    const root = fileURLToPath(new URL("../../../../", import.meta.url));
-    // The environment of the example's locked requirements, which other tests use too.
-    process.env.MILLRACE_ENVIRONMENTS ??= path.join(root, ".millrace", "environments");
-    const lock = path.join(root, "examples/flights/requirements.lock");
-    const compute = createCompute({ config: { dataDir: folder, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" } });
-    const digest = `sha256:${createHash("sha256")
-      .update(await readFile(lock))
-      .digest("hex")}`;
-    const { path: python } = await compute.environment({ file: lock, digest }, { signal: new AbortController().signal, onLine: () => {} });
+    const python = await clientPython(path.join(root, "examples/flights/requirements.lock"), folder);
     await writeFile(path.join(folder, "client.py"), script);
     const env = { ...process.env, MLFLOW_TRACKING_URI: url, NO_COLOR: "1", PYTHONWARNINGS: "ignore", MLFLOW_DISABLE_TELEMETRY: "true" };
     const { stdout } = await promisify(execFile)(python, ["client.py"], { cwd: folder, env });
