@@ -5,21 +5,33 @@ import { useEffect, useState } from "react";
 
 export class Refused extends Error {
   readonly status: number;
-  constructor(status: number, message: string) {
+  /** More about it, where the server says more: `{at}` is where a filter is wrong. */
+  readonly details: unknown;
+  constructor(status: number, message: string, details?: unknown) {
     super(message);
     this.status = status;
+    this.details = details;
   }
 }
 
 async function request<T>(path: string, init?: RequestInit): Promise<T> {
   const response = await fetch(path, { ...init, headers: { accept: "application/json", ...init?.headers } });
   if (response.ok) return response.json();
-  const body: ApiErrorBody | undefined = await response.json().catch(() => undefined);
-  throw new Refused(response.status, body?.error?.message ?? `The server answered ${response.status} ${response.statusText}.`);
+  // MLflow's errors carry their message outside.
+  const body: (Partial<ApiErrorBody> & { message?: string }) | undefined = await response.json().catch(() => undefined);
+  const message = body?.error?.message ?? body?.message ?? `The server answered ${response.status} ${response.statusText}.`;
+  throw new Refused(response.status, message, body?.error?.details);
 }
 const base = "/api/v1";
-export const send = <T>(method: "POST" | "PUT", path: string, body: unknown = {}): Promise<T> =>
-  request(base + path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+const json = (body: unknown) => ({ headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+export const send = <T>(method: "POST" | "PUT", path: string, body: unknown = {}): Promise<T> => request(base + path, { method, ...json(body) });
+/** Any address of this server. */
+export const read = <T>(path: string, signal?: AbortSignal): Promise<T> => request(path, signal === undefined ? {} : { signal });
+/** A read whose question is too long for an address. */
+export const ask = <T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> =>
+  request(base + path, { method: "POST", ...json(body), ...(signal === undefined ? {} : { signal }) });
+/** `route` is below MLflow's address: `runs/set-tag`. */
+export const mlflow = <T>(route: string, body: unknown): Promise<T> => request(`/api/2.0/mlflow/${route}`, { method: "POST", ...json(body) });
 
 export interface Listed<T> {
   items: T[];

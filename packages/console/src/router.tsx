@@ -5,7 +5,8 @@ import type { Search } from "./url";
 
 const root = createRootRoute({
   component: Shell,
-  validateSearch: (search: Record<string, unknown>): Search => Object.fromEntries(Object.entries(search).map(([key, value]) => [key, String(value)])),
+  validateSearch: (search: Record<string, unknown>): Search =>
+    Object.fromEntries(Object.entries(search).flatMap(([key, value]) => (value == null ? [] : [[key, String(value)]]))),
   notFoundComponent: () => (
     <Page title="Not found">
       <Failure message="There is no screen at this address. The loop's parts are in the menu." />
@@ -48,6 +49,18 @@ export const router = createRouter({
     at(
       "/runs/$id",
       lazyRouteComponent(() => import("./screens/run"), "Run"),
+    ),
+    at(
+      "/experiments",
+      lazyRouteComponent(() => import("./screens/experiments"), "Experiments"),
+    ),
+    at(
+      "/experiments/$id",
+      lazyRouteComponent(() => import("./screens/experiment"), "Experiment"),
+    ),
+    at(
+      "/experiments/$id/runs/$runId",
+      lazyRouteComponent(() => import("./screens/tracking-run"), "TrackingRun"),
     ),
     at(
       "/models",

@@ -9,6 +9,7 @@ const parts = [
   ["/feature-views", "Feature views"],
   ["/pipelines", "Pipelines"],
   ["/runs", "Runs"],
+  ["/experiments", "Experiments"],
   ["/models", "Models"],
   ["/endpoints", "Endpoints"],
   ["/monitors", "Monitors"],

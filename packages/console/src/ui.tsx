@@ -8,12 +8,25 @@ import { Refused, useClock } from "./api";
 import { exact, relative, words } from "./format";
 import { useUrl } from "./url";
 
-export function Page({ title, about, actions, children }: { title: string; about?: ReactNode; actions?: ReactNode; children: ReactNode }) {
+export function Page({
+  title,
+  about,
+  actions,
+  children,
+  wide = false,
+}: {
+  title: string;
+  about?: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+  /** As wide as the window. */
+  wide?: boolean;
+}) {
   useEffect(() => {
     document.title = `${title} · Millrace`;
   }, [title]);
   return (
-    <div className="mx-auto max-w-[1600px] space-y-3">
+    <div className={`mx-auto space-y-3 ${wide ? "" : "max-w-[1600px]"}`}>
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
         <h1 className="text-lg font-semibold tracking-tight">{title}</h1>
         <div className="text-muted">{about}</div>

@@ -1,0 +1,98 @@
+import { Dialog } from "radix-ui";
+import { type ReactNode, useId, useState } from "react";
+
+export interface Field {
+  name: string;
+  label: string;
+  value?: string;
+  placeholder?: string;
+  long?: boolean;
+}
+/** A button that asks for a few texts before it does its work. It stays open, with the reason, where that is refused. */
+export function AskFor({
+  button,
+  title,
+  about,
+  fields,
+  done,
+  run,
+  plain = false,
+}: {
+  button: ReactNode;
+  title: string;
+  about?: ReactNode;
+  fields: Field[];
+  /** What the button that does it says. */
+  done: string;
+  run: (values: Record<string, string>) => Promise<unknown>;
+  plain?: boolean;
+}) {
+  const form = useId();
+  const [open, setOpen] = useState(false);
+  const [failure, setFailure] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  return (
+    <Dialog.Root
+      open={open}
+      onOpenChange={(next) => {
+        setOpen(next);
+        setFailure(undefined);
+      }}
+    >
+      <Dialog.Trigger className={plain ? "link" : "button"}>{button}</Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
+        <Dialog.Content
+          {...(about === undefined ? { "aria-describedby": undefined } : {})}
+          className="fixed left-1/2 top-1/4 z-50 w-[28rem] max-w-[92vw] -translate-x-1/2 rounded-lg border border-line bg-panel p-4 shadow-xl"
+        >
+          <Dialog.Title className="font-semibold">{title}</Dialog.Title>
+          {about !== undefined && <Dialog.Description className="mt-1 text-muted">{about}</Dialog.Description>}
+          <form
+            className="mt-3 space-y-2"
+            onSubmit={(event) => {
+              event.preventDefault();
+              const given = new FormData(event.currentTarget);
+              const values = Object.fromEntries(fields.map(({ name }) => [name, String(given.get(name) ?? "")]));
+              setBusy(true);
+              setFailure(undefined);
+              run(values)
+                .then(() => setOpen(false))
+                .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
+                .finally(() => setBusy(false));
+            }}
+          >
+            {fields.map(({ name, label, value, placeholder, long }) => (
+              <label key={name} htmlFor={`${form}-${name}`} className="block">
+                <span className="text-muted">{label}</span>
+                {long ? (
+                  <textarea
+                    id={`${form}-${name}`}
+                    name={name}
+                    defaultValue={value}
+                    placeholder={placeholder}
+                    rows={6}
+                    className="field !h-auto w-full py-1 font-mono text-[12px]"
+                  />
+                ) : (
+                  <input id={`${form}-${name}`} name={name} defaultValue={value} placeholder={placeholder} className="field w-full" autoComplete="off" />
+                )}
+              </label>
+            ))}
+            {failure !== undefined && (
+              <p role="alert" className="text-bad">
+                {failure}
+              </p>
+            )}
+            <div className="flex justify-end gap-2 pt-2">
+              <Dialog.Close className="button">Cancel</Dialog.Close>
+              <button type="submit" disabled={busy} className="button border-accent bg-accent text-panel hover:bg-accent/85">
+                {done}
+              </button>
+            </div>
+          </form>
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
