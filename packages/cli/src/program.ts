@@ -98,6 +98,20 @@ export function program(): Command {
     .addHelpText("after", "\nNothing is changed at the source. Interrupted or repeated, it goes on where it was and brings nothing twice.")
     .action(async (source: string, options: ImportOptions) => (await import("./commands/import.js")).importMlflow(source, options));
 
+  withServer(from.command("folder"))
+    .description("bring what `millrace export` wrote")
+    .argument("<folder>")
+    .option("--no-artifacts", "leave the files out")
+    .option("--dry-run", "only say what there is to bring")
+    .option(...json)
+    .action(async (folder: string, options: ImportOptions) => (await import("./commands/import.js")).importFolder(folder, options));
+
+  withServer(millrace.command("export"))
+    .description("write all of tracking and the registry into a folder: tables as Parquet, and the files")
+    .argument("<folder>", "an empty or new one; that of an interrupted export is completed")
+    .option(...json)
+    .action(async (folder: string, options: Json) => (await import("./commands/export.js")).exportAll(folder, options));
+
   withServer(millrace.command("gc"))
     .description("free for good what was deleted: experiments, runs, logged models, and files that nobody refers to any more")
     .option("--older-than <age>", "only what was deleted longer ago, as 30d or 12h; default what the server is set to, 30d if not", age)

@@ -20,6 +20,13 @@ export async function importMlflow(from: string, options: ImportOptions): Promis
   await move(source, client, options, from);
 }
 
+export async function importFolder(folder: string, options: ImportOptions): Promise<void> {
+  const client = connect(options);
+  if (!existsSync(folder)) throw new CliError(`There is no folder ${folder}.`, exit.usage);
+  const { folderSource } = await import("../transfer/folder.js");
+  await move(await folderSource(folder), client, options, folder);
+}
+
 async function move(source: Opened, client: ReturnType<typeof connect>, options: ImportOptions, from: string): Promise<void> {
   const interrupted = () => {
     tell("\nInterrupted. What has arrived stays; repeat the command to go on.");

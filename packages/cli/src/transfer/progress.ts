@@ -22,7 +22,9 @@ export interface Progress {
   end(): void;
 }
 
-export function showProgress(total: Counts, what: string): Progress {
+type Total = Pick<Counts, "runs" | "points"> & { bytes?: number };
+
+export function showProgress(total: Total, what: string): Progress {
   const terminal = process.stderr.isTTY === true;
   const began = performance.now();
   const done = nothingDone();
@@ -48,7 +50,7 @@ export function showProgress(total: Counts, what: string): Progress {
   };
 }
 
-function lineOf(total: Counts, done: Done, skipped: { runs: number; points: number }, seconds: number): string {
+function lineOf(total: Total, done: Done, skipped: { runs: number; points: number }, seconds: number): string {
   const runs = done.runs + skipped.runs;
   const points = done.points + skipped.points;
   const parts = [
@@ -62,9 +64,10 @@ function lineOf(total: Counts, done: Done, skipped: { runs: number; points: numb
     `${count(Math.round(done.points / seconds))} points/s`,
     `${bytes(done.bytes / seconds)}/s`,
   ];
-  // A run is about as much work as some tens of points.
-  const weight = (r: number, p: number | undefined) => (p === undefined ? r : 30 * r + p);
-  const share = weight(runs, total.points === undefined ? undefined : points) / Math.max(1, weight(total.runs, total.points));
+  // A run is about as much work as some tens of points, and a point as some kilobytes of files.
+  const weight = (r: number, p: number | undefined, b: number) =>
+    30 * r + (total.points === undefined ? 0 : (p ?? 0)) + (total.bytes === undefined ? 0 : b / 2_000);
+  const share = weight(runs, points, done.bytes) / Math.max(1, weight(total.runs, total.points, total.bytes ?? 0));
   const left = share > 0.01 && share < 1 ? [`about ${duration((seconds * 1_000 * (1 - share)) / share)} left`] : [];
   return [...parts, ...rates, ...left].join(" · ");
 }

@@ -13,9 +13,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openMlflow } from "../commands/import.js";
 import { connect } from "../server.js";
 import { bring } from "./bring.js";
+import { openDuck } from "./duck.js";
+import { folderSource } from "./folder.js";
 import { showProgress } from "./progress.js";
 import { restSource } from "./rest.js";
-import { openWeb } from "./web.js";
+import { take } from "./take.js";
+import { openWeb, type Web } from "./web.js";
 
 const main = fileURLToPath(new URL("../main.ts", import.meta.url));
 const command = ["--conditions=millrace-source", "--import", "tsx", main];
@@ -24,11 +27,12 @@ type Server = Pick<Awaited<ReturnType<typeof startServer>>, "url" | "stop">;
 let folder: string;
 let one: Server;
 let other: Server;
+let third: Server;
 const inFolder = (...names: string[]) => path.join(folder, ...names);
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-transfer-"));
   const config = { host: "127.0.0.1", port: 0, dataDir: inFolder("one"), clock: { kind: "system" as const }, logLevel: "warn" };
-  [one, other] = await Promise.all([startServer(config), anotherProcess(inFolder("other"))]);
+  [one, other, third] = await Promise.all([startServer(config), anotherProcess(inFolder("other")), anotherProcess(inFolder("third"))]);
   for (const version of ["3.17.2", "2.22.0"])
     await writeFile(inFolder(`${version}.db`), gunzipSync(await readFile(new URL(`fixtures/mlflow-${version}.db.gz`, import.meta.url))));
   // What the stores say lies on their own machines, and was brought here into a folder.
@@ -38,7 +42,7 @@ beforeAll(async () => {
   }
 });
 afterAll(async () => {
-  await Promise.all([one.stop(), other.stop()]);
+  await Promise.all([one.stop(), other.stop(), third.stop()]);
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -78,7 +82,7 @@ const get = async (server: Server, route: string): Promise<Record<string, unknow
 const counts = (server: Server) => connect({ url: server.url }).request<TransferCounts>("GET", "/api/v1/transfer");
 /** As the command does, in this process. */
 async function imported(server: Server, from: string, artifacts: string | boolean = inFolder("mlruns")) {
-  const source = await openMlflow(from, { artifacts });
+  const source = from.endsWith("export") ? await folderSource(from) : await openMlflow(from, { artifacts });
   const progress = showProgress(await source.counts(), "test");
   try {
     return { ...(await bring(source, connect({ url: server.url }), { files: true }, progress)), ...progress.done, skippedRuns: progress.skipped.runs };
@@ -167,13 +171,59 @@ test("one Millrace is copied to another, by its own routes and by MLflow's, and 
   const all = await everything(one);
   expect(await everything(other)).toEqual(all);
   // MLflow's routes tell less: of what is there already nothing changes, and no point comes twice.
-  const total = { experiments: 0, runs: 0, points: undefined, loggedModels: 0, models: 0, versions: 0 };
-  const progress = showProgress(total, "test");
+  const progress = showProgress({ runs: 28, points: undefined }, "test");
   const brought = await bring(await restSource(openWeb(one.url)), connect({ url: other.url }), { files: true }, progress);
   progress.end();
   expect(brought).toEqual({ moved: [], leftOut: [], withoutFiles: [] });
   expect(progress.done).toMatchObject({ runs: 28, points: 1_321, loggedModels: 1, versions: 8, files: 0 });
   expect(await everything(other)).toEqual(all);
+});
+
+test("an export holds all of it as Parquet and files, goes on where it was interrupted, and can be brought into another server", async () => {
+  const out = inFolder("export");
+  // The server goes away on the way.
+  let asked = 0;
+  const web = openWeb(one.url);
+  const goesAway = { ...web, get: (...args: Parameters<Web["get"]>) => (++asked > 5 ? Promise.reject(new Error("gone")) : web.get(...args)) };
+  const progress = showProgress({ runs: 28, points: 1_321 }, "test");
+  await expect(take(goesAway, out, progress)).rejects.toThrow("gone");
+  expect(await imported(third, out).then(String, ({ message }: Error) => message)).toContain("no finished export");
+  const lists: string[] = [];
+  const told = await take(
+    {
+      ...web,
+      get: (...args: Parameters<Web["get"]>) => {
+        lists.push(args[0]);
+        return web.get(...args);
+      },
+    },
+    out,
+    progress,
+  );
+  progress.end();
+  expect(told).toMatchObject({ resumed: true, leftOut: [], rows: { runs: 28, metrics: 1_321, model_versions: 8 } });
+  expect(lists.filter((list) => /experiments|runs|series/.test(list))).toEqual([]);
+
+  const duck = await openDuck();
+  const rows = (sql: string) => duck.rows(sql.replaceAll(/\$(\w+)/g, (_, table) => `read_parquet('${out}/${table}/*.parquet')`));
+  expect(await rows("select count(*) as n, count(distinct run_id) as runs from $metrics")).toEqual([{ n: 1_321, runs: 25 }]);
+  expect(await rows(`select step, value from $metrics where run_id = '${run5}' and key = 'odd' order by step, value`)).toEqual([
+    { step: 0, value: Number.NaN },
+    { step: 1, value: 2 },
+    { step: 3, value: 0.5 },
+    { step: 3, value: 1 },
+  ]);
+  expect(await rows(`select value from $latest_metrics where run_id = '${run5}' and key = 'odd'`)).toEqual([{ value: 1 }]);
+  expect(
+    await rows("select r.run_name, i.name, i.tags['mlflow.data.context'] as context from $inputs i join $runs r using (run_id) order by all limit 1"),
+  ).toEqual([{ run_name: "with a model", name: "prices", context: "training" }]);
+  await duck.close();
+  expect(await readFile(path.join(out, "files/1", run5, "artifacts", odd), "utf8")).toBe("x".repeat(20_000));
+  expect(await readFile(path.join(out, "README.md"), "utf8")).toContain("## latest_metrics");
+
+  expect(await millrace(third, "import", "folder", out)).toMatchObject({ code: 0, stdout: expect.stringContaining("28 runs, 1,321 metric points") });
+  expect(await everything(third)).toEqual(await everything(one));
+  expect(await millrace(one, "export", inFolder("mlruns"))).toMatchObject({ code: 2, stderr: expect.stringContaining("is not empty and holds no export") });
 });
 
 test("killed and interrupted on the way, and repeated, it loses nothing and doubles nothing", async () => {
