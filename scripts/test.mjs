@@ -3,9 +3,11 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { s3Server } from "./s3-server.mjs";
 import { root, setup } from "./setup.mjs";
 
 setup();
+if (process.argv.length === 2) s3Server({ mayBuild: true });
 const folder = mkdtempSync(path.join(tmpdir(), "millrace-test-"));
 const results = path.join(folder, "results.json");
 const names = process.argv.slice(2);

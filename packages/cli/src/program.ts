@@ -25,7 +25,10 @@ export function program(): Command {
     .option("--data-dir <folder>", "where data is kept", "./millrace-data")
     .option("--replay-from <time>", "run on a replayed clock that begins at this time (ISO 8601)", moment)
     .addOption(new Option("--log-level <level>", "what the log on standard error tells").choices(["error", "warn", "info", "debug"]).default("warn"))
-    .addHelpText("after", "\nWith DATABASE_URL set, that PostgreSQL is used in place of the embedded one.")
+    .addHelpText(
+      "after",
+      "\nWith DATABASE_URL set, that PostgreSQL is used in place of the embedded one;\nwith MILLRACE_OBJECTS=s3://bucket/prefix, that bucket in place of a folder (docs/operations.md).",
+    )
     .action(async (options: { port: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }) => {
       await (await import("./commands/up.js")).up(options);
     });

@@ -63,6 +63,7 @@ async function makeFolder(folder: string): Promise<void> {
 /** A server's place for its data, and what is asked of it in any case. */
 export function dataConfig(dataDir: string): ServerConfig {
   const databaseUrl = process.env.DATABASE_URL;
+  const objects = objectsConfig(process.env);
   return {
     host: "127.0.0.1",
     port: 0,
@@ -71,6 +72,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     logLevel: "warn",
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
     ...gcConfig(process.env.MILLRACE_GC_OLDER_THAN),
+    ...(objects === undefined ? {} : { objects }),
   };
 }
 
@@ -78,6 +80,18 @@ function gcConfig(olderThan: string | undefined): Pick<ServerConfig, "gc"> {
   if (olderThan === undefined || olderThan === "") return {};
   if (!/^[0-9]{1,6}(?:m|h|d|w)$/.test(olderThan)) throw new CliError(`MILLRACE_GC_OLDER_THAN is "${olderThan}": give an age as 30d or 12h.`, exit.usage);
   return { gc: { olderThan } };
+}
+
+function objectsConfig({
+  MILLRACE_OBJECTS: url,
+  MILLRACE_OBJECTS_DIRECT: direct,
+  MILLRACE_OBJECTS_CACHE_GB: cache,
+}: NodeJS.ProcessEnv): ServerConfig["objects"] {
+  if (url === undefined || url === "") return undefined;
+  const gigabytes = cache === undefined || cache === "" ? 20 : Number(cache);
+  if (!(gigabytes > 0)) throw new CliError(`MILLRACE_OBJECTS_CACHE_GB is "${cache}": give a number of gigabytes above 0.`, exit.usage);
+  if (direct !== undefined && !["", "on", "off"].includes(direct)) throw new CliError(`MILLRACE_OBJECTS_DIRECT is "${direct}": give on or off.`, exit.usage);
+  return { url, direct: direct !== "off", cacheBytes: gigabytes * 1024 ** 3 };
 }
 
 export function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): string {

@@ -4,10 +4,10 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StepState } from "@millrace/sdk/api";
 import type { NodeSpec } from "@millrace/sdk/spec";
-import type { Platform } from "../platform/index.js";
+import type { Limit, Platform } from "../platform/index.js";
 import { cacheKey, isArtifact, reusable } from "./cache.js";
 import type { DurableStep } from "./engine.js";
-import type { Limit } from "./limit.js";
+
 import { openStepLog } from "./logs.js";
 import type { ParamValue } from "./params.js";
 import type { StepContext, StepKind } from "./step.js";

@@ -3,11 +3,11 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { LogPage, Pipeline, Run, RunDetail } from "@millrace/sdk/api";
 import type { Compute } from "../compute/index.js";
-import { conflict, newId, notFound, type Platform } from "../platform/index.js";
+import { conflict, limit, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import { openEngine } from "./engine.js";
 import { type ExecutionParts, executeRun, workFolder } from "./execute.js";
-import { limit } from "./limit.js";
+
 import { readStepLog } from "./logs.js";
 import { checkParams, checkWiring } from "./params.js";
 import { pythonStep } from "./python-step.js";

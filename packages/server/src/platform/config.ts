@@ -6,6 +6,8 @@ export interface ServerConfig {
   dataDir: string;
   /** An external PostgreSQL; without it one runs embedded in the data folder. */
   databaseUrl?: string;
+  /** An S3 bucket for data; without it, a folder of the data folder. */
+  objects?: ObjectsConfig;
   clock: { kind: "system" } | { kind: "replay"; from: Date };
   logLevel: string;
   gc?: {
@@ -14,5 +16,13 @@ export interface ServerConfig {
   };
   /** Where the built console lies; without it `/` says how to build it. */
   consoleFolder?: string;
+}
+export interface ObjectsConfig {
+  /** `s3://bucket/prefix` */
+  url: string;
+  /** Whether clients can reach the store themselves, for large artifacts. */
+  direct: boolean;
+  /** Of objects that this machine reads as files so much is kept. */
+  cacheBytes: number;
 }
 export const version = "0.1.0";

@@ -13,7 +13,7 @@ import { openEvents } from "./events.js";
 import type { Platform } from "./index.js";
 import { type Log, openLog } from "./log.js";
 import { openMetrics } from "./metrics.js";
-import { openFolderStore } from "./objects/index.js";
+import { type ObjectStore, openFolderStore } from "./objects/index.js";
 import { endWithin } from "./stop.js";
 
 const migrations = new URL("../../migrations/", import.meta.url);
@@ -49,7 +49,16 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
   // Locks are held for as long as work takes; from the same pool, a few of them could leave the work itself without a connection.
   const locks = connect(databaseUrl, { max: 10, name: "millrace locks" });
   closeLater("the connections that hold locks", locks.close);
-  const objects = await openFolderStore(path.join(config.dataDir, "objects"));
+  const objects = await openObjects();
+  async function openObjects(): Promise<ObjectStore> {
+    if (config.objects === undefined) return openFolderStore(path.join(config.dataDir, "objects"));
+    // Loaded where it is asked for: the client of S3 is large.
+    const { openS3Store } = await import("./objects/s3/index.js");
+    const { url, direct, cacheBytes } = config.objects;
+    const s3 = await openS3Store({ url, direct, cache: { folder: path.join(config.dataDir, "cache"), bytes: cacheBytes } }, log);
+    closeLater("the object store", s3.close);
+    return s3.store;
+  }
   const duckdb = openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(config.dataDir, "spill") });
   closeLater("DuckDB", duckdb.close);
   const notifications = openNotifications(databaseUrl, log);

@@ -33,4 +33,27 @@ export interface ObjectStore {
   list(): AsyncIterable<ListedObject>;
   /** Deletes it unless it was put or renewed since that moment, also by another process right now. Says whether it is gone by this. */
   deleteOlder(digest: Digest, than: Date): Promise<boolean>;
+  /** Where clients can reach the store themselves. */
+  readonly direct?: DirectTransfers;
+}
+
+/**
+ * Ways for clients past the server. What they send is staged under a name that is given to nobody else; it becomes an object when the server takes
+ * it over, and has read it to know its digest.
+ */
+export interface DirectTransfers {
+  /** For one `PUT` of the whole, and for as long as the address is good. */
+  uploadUrl(name: string, seconds: number): Promise<string>;
+  beginParts(name: string): Promise<string>;
+  partUrl(name: string, upload: string, part: number, seconds: number): Promise<string>;
+  /** Done before, it is done. Parts that don't fit are refused with a 400. */
+  completeParts(name: string, upload: string, parts: { number: number; tag: string }[]): Promise<void>;
+  abortParts(name: string, upload: string): Promise<void>;
+  /** The tag is another one when the content is, or when it was sent again. */
+  uploaded(name: string): Promise<{ size: number; tag: string } | undefined>;
+  /** Takes over what was uploaded, which stays staged. Undefined where that has another tag by now. */
+  adopt(name: string, tag: string): Promise<StoredObject | undefined>;
+  discard(name: string): Promise<void>;
+  /** For `GET`s, also of ranges. */
+  downloadUrl(digest: Digest, options: { seconds: number; disposition: string }): Promise<string>;
 }
