@@ -23,6 +23,8 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
     logController: new LogController({ disableRequestLogging: true }),
     // Routes that take more say so.
     bodyLimit: megabyte,
+    // A screen's address holds what it shows, up to five hundred runs, and comes a second time as the referrer of what it asks for.
+    http: { maxHeaderSize: 64 * 1024 },
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 1_000 },
   }).withTypeProvider<TypeBoxTypeProvider>();
