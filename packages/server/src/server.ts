@@ -19,6 +19,7 @@ import { createRemoval, createTracking, createTrackingTransfer, trackingReferenc
 import { transferRoutes } from "./transfer/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
+import { createWebhooks, webhookRoutes } from "./webhooks/index.js";
 
 export { type Role, roles } from "./access/index.js";
 export type { ServerConfig } from "./platform/index.js";
@@ -71,6 +72,8 @@ async function compose(platform: Platform): Promise<RunningServer> {
   const registry = createRegistry(platform);
   registryRoutes(app, registry, platform.objects);
   mlflowRegistryRoutes(app, createMlflowRegistry(platform, { registry, tracking }), platform);
+  const webhooks = createWebhooks(platform);
+  webhookRoutes(app, webhooks, platform);
   missingRoutes(app, platform);
   transferRoutes(app, {
     tracking: createTrackingTransfer(platform),
@@ -133,6 +136,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
       await end("the collection of what was deleted", () => gc.stop());
       await end("work that was due", () => platform.clock.stop());
       await end("the handling of events", () => platform.events.stop());
+      await end("webhooks", () => webhooks.stop());
       await end("pipelines", () => pipelines.stop());
       await end("serving", () => serving.stop());
     },

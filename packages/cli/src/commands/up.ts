@@ -73,6 +73,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
     ...gcConfig(process.env.MILLRACE_GC_OLDER_THAN),
     ...(objects === undefined ? {} : { objects }),
+    ...webhookConfig(process.env.MILLRACE_WEBHOOK_ALLOWED_SCHEMES, process.env.MILLRACE_WEBHOOK_ALLOWED_NETWORKS),
   };
 }
 
@@ -92,6 +93,13 @@ function objectsConfig({
   if (!(gigabytes > 0)) throw new CliError(`MILLRACE_OBJECTS_CACHE_GB is "${cache}": give a number of gigabytes above 0.`, exit.usage);
   if (direct !== undefined && !["", "on", "off"].includes(direct)) throw new CliError(`MILLRACE_OBJECTS_DIRECT is "${direct}": give on or off.`, exit.usage);
   return { url, direct: direct !== "off", cacheBytes: gigabytes * 1024 ** 3 };
+}
+
+function webhookConfig(schemes: string | undefined, networks: string | undefined): Pick<ServerConfig, "webhooks"> {
+  const list = (text = "") => text.split(",").flatMap((one) => one.trim() || []);
+  const bad = list(schemes).find((one) => one !== "http" && one !== "https");
+  if (bad !== undefined) throw new CliError(`MILLRACE_WEBHOOK_ALLOWED_SCHEMES has "${bad}": there are http and https.`, exit.usage);
+  return { webhooks: { ...(list(schemes).length > 0 ? { schemes: list(schemes) } : {}), networks: list(networks) } };
 }
 
 export function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): string {

@@ -10,6 +10,16 @@ export interface ServerConfig {
   objects?: ObjectsConfig;
   clock: { kind: "system" } | { kind: "replay"; from: Date };
   logLevel: string;
+  webhooks?: {
+    /** Default `https` alone. */
+    schemes?: string[];
+    /** Of addresses that are not public, those that may be reached, as `10.0.0.0/8`. Default none. */
+    networks?: string[];
+    /** How often a delivery is tried. Default 8. */
+    attempts?: number;
+    /** From the first attempt to the second; each pause after it is four times as long. Default a second. */
+    retryMs?: number;
+  };
   gc?: {
     /** For how long what was deleted can be restored, as `30d`. */
     olderThan: string;

@@ -20,10 +20,10 @@ import type { Platform } from "../platform/index.js";
 import { hold, type Tracking } from "../tracking/index.js";
 import type { MlflowModel, MlflowRegistry, MlflowVersion, RegistrySearch } from "./mlflow-types.js";
 import { digestOf, noModel, noVersion, readSource, renewFiles, type Source } from "./sources.js";
+import { createTelling, promptTag } from "./told.js";
 import type { Registry } from "./types.js";
 
 const stages = ["None", "Staging", "Production", "Archived"];
-export const promptTag = "mlflow.prompt.is_prompt";
 const isPrompt = JSON.stringify({ [promptTag]: "true" });
 /** Below it the artifacts of registered versions are shown. */
 const shownUnder = "registry";
@@ -72,6 +72,7 @@ export function createMlflowRegistry(
   { registry, tracking }: { registry: Registry; tracking: Tracking },
 ): MlflowRegistry {
   const now = () => clock.now();
+  const telling = createTelling(events);
   tracking.artifacts.mount(shownUnder, async ([name = "", version = "", ...below]) => {
     if (!/^[0-9]{1,9}$/.test(version)) return undefined;
     // Clients write a name as it is in one address and encoded in another.
@@ -137,11 +138,14 @@ export function createMlflowRegistry(
     async createModel(name, { description, tags }) {
       checkName(name);
       checkTags(tags, largest.registryTag);
-      const { rows } = await sql`
-        insert into model (name, description, tags, created_at, updated_at) values (${name}, ${description ?? null}, ${jsonOf(tags)}, ${now()}, ${now()})
-        on conflict do nothing returning name`.execute(db);
-      if (rows.length === 0) throw exists(`Registered Model (name=${name}) already exists.`);
-      return findModel(name);
+      return db.transaction().execute(async (transaction) => {
+        const { rows } = await sql`
+          insert into model (name, description, tags, created_at, updated_at) values (${name}, ${description ?? null}, ${jsonOf(tags)}, ${now()}, ${now()})
+          on conflict do nothing returning name`.execute(transaction);
+        if (rows.length === 0) throw exists(`Registered Model (name=${name}) already exists.`);
+        await telling.modelCreated(transaction, name, { tags: recordOf(tags), description: description ?? "" });
+        return findModel(name, transaction);
+      });
     },
     model: (name) => findModel(name),
     searchModels: ({ filter, orderBy, limit, token }: RegistrySearch) => {
@@ -160,9 +164,13 @@ export function createMlflowRegistry(
     async updateModel(name, change) {
       if ("name" in change) return rename(name, change.name);
       const set = changed(change);
-      const { rows } = await sql`update model set ${set}, updated_at = ${now()} where name = ${name} returning name`.execute(db);
-      if (rows.length === 0) throw noModel(name);
-      return findModel(name);
+      return db.transaction().execute(async (transaction) => {
+        const { rows } = await sql`update model set ${set}, updated_at = ${now()} where name = ${name} returning name`.execute(transaction);
+        if (rows.length === 0) throw noModel(name);
+        if ("tag" in change) await telling.modelTag(transaction, name, change.tag.key, change.tag.value);
+        if ("removeTag" in change) await telling.modelTag(transaction, name, change.removeTag, undefined);
+        return findModel(name, transaction);
+      });
     },
     async deleteModel(name) {
       await db.transaction().execute(async (transaction) => {
@@ -195,6 +203,13 @@ export function createMlflowRegistry(
           values (${name}, ${version}, ${digestOf(read.files)}, ${JSON.stringify(read.files)}::jsonb, ${run ?? null}, ${source}, ${description ?? null}, ${jsonOf(tags)}, '{}', '[]',
             ${at}, ${at}, ${userId}, ${runLink ?? null}, ${loggedModel ?? null})`.execute(transaction);
         if (!prompt) await events.append(transaction, "model_version.registered", `${name}/${version}`, { model: name, version, runId: null });
+        await telling.versionCreated(transaction, name, version, {
+          prompt,
+          source,
+          runId: run ?? null,
+          tags: recordOf(tags),
+          description: description || null,
+        });
         return version;
       });
       if (loggedModel !== undefined && !prompt) await noteRegistration(tracking, loggedModel, name, version);
@@ -244,6 +259,8 @@ export function createMlflowRegistry(
           await mustExist(name, transaction);
           throw noVersion(name, version);
         }
+        if ("tag" in change) await telling.versionTag(transaction, name, version, change.tag.key, change.tag.value);
+        if ("removeTag" in change) await telling.versionTag(transaction, name, version, change.removeTag, undefined);
       });
       return findVersion(name, version);
     },
@@ -314,7 +331,8 @@ function changed(change: { description: string } | { tag: { key: string; value: 
   checkTags([change.tag], largest.registryTag);
   return sql`tags = tags || ${jsonOf([change.tag])}`;
 }
-const jsonOf = (tags: { key: string; value: string }[]): Sql => sql`${JSON.stringify(Object.fromEntries(tags.map((tag) => [tag.key, tag.value])))}::jsonb`;
+const recordOf = (tags: { key: string; value: string }[]): Record<string, string> => Object.fromEntries(tags.map((tag) => [tag.key, tag.value]));
+const jsonOf = (tags: { key: string; value: string }[]): Sql => sql`${JSON.stringify(recordOf(tags))}::jsonb`;
 
 /** Prompts lie in the registry too: they are shown only to who asks for them by their tag, which models have not. */
 function withPrompts(of: Searchable, tags: Sql): { searchable: Searchable; asked: () => boolean } {

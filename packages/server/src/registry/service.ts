@@ -16,10 +16,12 @@ import {
   type VersionRow,
   writeAlias,
 } from "./store.js";
+import { createTelling } from "./told.js";
 import type { Registry } from "./types.js";
 
 export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock">): Registry {
   const { db, events, clock } = platform;
+  const telling = createTelling(events);
 
   async function requireVersion(model: string, version: number) {
     const row = await findVersion(db, model, version);
@@ -59,7 +61,8 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
     register: (given) =>
       db.transaction().execute(async (transaction) => {
         const now = clock.now();
-        const last = await lockModel(transaction, given.model, now);
+        const { last, made } = await lockModel(transaction, given.model, now);
+        if (made) await telling.modelCreated(transaction, given.model, { tags: {}, description: "" });
         // The same run may ask again after a crash.
         const before = await findByRun(transaction, given.model, given.digest, given.runId);
         if (before !== undefined) return { version: before };
@@ -78,6 +81,8 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
           created_at: now,
         });
         await events.append(transaction, "model_version.registered", `${given.model}/${version}`, { model: given.model, version, runId: given.runId });
+        const source = `mlflow-artifacts:/registry/${given.model}/${version}`;
+        await telling.versionCreated(transaction, given.model, version, { prompt: false, source, runId: given.trackingRunId, tags: {}, description: null });
         return { version };
       }),
     setAlias: (model, alias, version) =>
@@ -87,12 +92,15 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
         if ((await findVersion(transaction, model, version)) === undefined) throw notFound(`version of the model "${model}"`, String(version));
         if (await writeAlias(transaction, model, alias, version, clock.now())) {
           await events.append(transaction, "alias.set", model, { model, alias, version });
+          await telling.alias(transaction, model, alias, version);
         }
       }),
     deleteAlias: (model, alias) =>
       db.transaction().execute(async (transaction) => {
         const version = await removeAlias(transaction, model, alias);
-        if (version !== undefined) await events.append(transaction, "alias.deleted", model, { model, alias, version });
+        if (version === undefined) return;
+        await events.append(transaction, "alias.deleted", model, { model, alias, version });
+        await telling.alias(transaction, model, alias, undefined);
       }),
   };
 }

@@ -26,12 +26,13 @@ const versionColumns = sql`v.model, v.version, v.digest, v.files, v.service, v.r
   coalesce((select array_agg(a.alias order by a.alias) from model_alias a where a.model = v.model and a.version = v.version), '{}') as aliases`;
 
 /** Makes the model where there is none. Answers the version number that was given out last. */
-export async function lockModel(transaction: Transaction<unknown>, model: string, now: Date): Promise<number> {
+export async function lockModel(transaction: Transaction<unknown>, model: string, now: Date): Promise<{ last: number; made: boolean }> {
   for (;;) {
-    await sql`insert into model (name, created_at, updated_at) values (${model}, ${now}, ${now}) on conflict do nothing`.execute(transaction);
+    const inserted =
+      await sql`insert into model (name, created_at, updated_at) values (${model}, ${now}, ${now}) on conflict do nothing returning name`.execute(transaction);
     const { rows } = await sql<{ last_version: number }>`select last_version from model where name = ${model} for update`.execute(transaction);
     // Another client may delete it between the two.
-    if (rows[0] !== undefined) return rows[0].last_version;
+    if (rows[0] !== undefined) return { last: rows[0].last_version, made: inserted.rows.length > 0 };
   }
 }
 

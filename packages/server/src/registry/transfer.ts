@@ -4,9 +4,9 @@ import { sql, type Transaction } from "kysely";
 import { checkStrings, invalidValue, type Page } from "../mlflow/index.js";
 import { type Digest, invalid, notFound, type Platform } from "../platform/index.js";
 import { type After, type ArtifactFile, hold, paged, type Tracking } from "../tracking/index.js";
-import { promptTag } from "./mlflow.js";
 import { digestOf, readSource, renewFiles } from "./sources.js";
 import { writeAlias } from "./store.js";
+import { promptTag } from "./told.js";
 import type { Registry } from "./types.js";
 
 export interface RegistryTransfer {
