@@ -14,6 +14,7 @@ const codes: Record<string, string> = {
   FORBIDDEN: "PERMISSION_DENIED",
   TOO_LARGE: "INVALID_PARAMETER_VALUE",
   INTERNAL: "INTERNAL_ERROR",
+  UNAVAILABLE: "TEMPORARILY_UNAVAILABLE",
 };
 export const codeFor = (code: string): string => codes[code] ?? code;
 

@@ -3,6 +3,7 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger } from "fastify";
 import Fastify, { LogController } from "fastify";
 import { type ServerConfig, version } from "../config.js";
+import { isAway } from "../database/index.js";
 import { ApiError, StartError } from "../errors.js";
 import type { Log } from "../log.js";
 import type { Platform } from "../types.js";
@@ -66,6 +67,7 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
   });
   app.setErrorHandler((error, request, reply) => {
     const answer = errorAnswer(error, log, request.url);
+    if (answer.status === 429 || answer.status === 503) void reply.header("retry-after", "1");
     void reply.code(answer.status).send(answer.body);
   });
   let hasConsole = false;
@@ -112,6 +114,10 @@ export function errorAnswer(error: unknown, log: Log, url: string): { status: nu
   if (status !== undefined && status >= 400 && status < 500) {
     // Fastify's own: a body that is no JSON, does not fit the schema, or is too large.
     return { status, body: { error: { code: status === 413 ? "TOO_LARGE" : "INVALID", message: (error as Error).message } } };
+  }
+  if (isAway(error)) {
+    log.warn({ error, url }, "a request came while PostgreSQL was away");
+    return { status: 503, body: { error: { code: "UNAVAILABLE", message: "The database is away for a moment. Send the request again." } } };
   }
   log.error({ error, url }, "a request failed");
   return { status: 500, body: { error: { code: "INTERNAL", message: "The server failed. Its log says why." } } };
