@@ -77,8 +77,8 @@ export function program(): Command {
     );
 
   withServer(millrace.command("lineage"))
-    .description("what something was made from, down to files and commit")
-    .argument("<id>", "the id of a prediction, or kind/id, as model_version/delay/3 or run/<id>")
+    .description("what something was made from, down to files and commit, and what was made of it")
+    .argument("<id>", "the id of a prediction, or kind/id: model_version/delay/3, run/<id>, logged_model/<id>, dataset/<digest>, dataset_version/flights/3")
     .option(...json)
     .action(async (id: string, options: Json) => (await import("./commands/lineage.js")).lineage(id, options));
 

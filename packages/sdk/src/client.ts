@@ -15,6 +15,7 @@ import type {
   Firing,
   LabelResult,
   Lineage,
+  LineageDirection,
   LogPage,
   Model,
   ModelVersion,
@@ -198,7 +199,7 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       get: (id: string) => get<Collection>(`/api/v1/gc/${part(id)}`),
       list: (query?: Paging) => get<Page<Collection>>("/api/v1/gc", query),
     },
-    lineage: (kind: string, id: string) => get<Lineage>(`/api/v1/lineage/${part(kind)}/${part(id)}`),
+    lineage: (kind: string, id: string, direction: LineageDirection = "back") => get<Lineage>(`/api/v1/lineage/${part(kind)}/${part(id)}`, { direction }),
   };
 }
 

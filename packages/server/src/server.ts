@@ -9,13 +9,21 @@ import { createInference } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
-import { createPipelines, pipelineReferences, pipelinesRoutes } from "./pipelines/index.js";
+import { createPipelineLineage, createPipelines, pipelineReferences, pipelinesRoutes } from "./pipelines/index.js";
 import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectReferences, projectsRoutes } from "./projects/index.js";
-import { createMlflowRegistry, createRegistry, createRegistryTransfer, mlflowRegistryRoutes, registryReferences, registryRoutes } from "./registry/index.js";
+import {
+  createMlflowRegistry,
+  createRegistry,
+  createRegistryLineage,
+  createRegistryTransfer,
+  mlflowRegistryRoutes,
+  registryReferences,
+  registryRoutes,
+} from "./registry/index.js";
 import { createServing, openInferenceProtocolRoutes, servingReferences, servingRoutes } from "./serving/index.js";
-import { createRemoval, createTracking, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
+import { createRemoval, createTracking, createTrackingLineage, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
 import { transferRoutes } from "./transfer/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
 import { createValidation, validationRoutes } from "./validation/index.js";
@@ -112,7 +120,13 @@ async function compose(platform: Platform): Promise<RunningServer> {
   monitoringRoutes(app, monitoring);
   const triggers = createTriggers(platform, { projects, pipelines, datasets, monitoring });
   triggersRoutes(app, triggers);
-  lineageRoutes(app, createLineage({ projects, datasets, pipelines, registry, serving }));
+  lineageRoutes(
+    app,
+    createLineage({
+      ...{ projects, datasets, pipelines, registry, serving },
+      ...{ tracked: createTrackingLineage(platform), versions: createRegistryLineage(platform), pipelineRuns: createPipelineLineage(platform) },
+    }),
+  );
 
   // Whoever keeps digests of objects in its tables is named here: what nobody refers to is freed.
   const gc = createGc(platform, {

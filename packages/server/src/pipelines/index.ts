@@ -1,4 +1,5 @@
 /** Pipelines: durable, cached runs of typed steps. */
+export { createPipelineLineage, type PipelineLineage } from "./lineage.js";
 export { pipelineReferences } from "./references.js";
 export { pipelinesRoutes } from "./routes.js";
 export { createPipelines } from "./service.js";

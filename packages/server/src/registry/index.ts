@@ -1,4 +1,5 @@
 /** Registry: named models, their immutable versions, and the aliases that say what a version is for. */
+export { createRegistryLineage, type RegistryLineage, type VersionPlace } from "./lineage.js";
 export { createMlflowRegistry } from "./mlflow.js";
 export { mlflowRegistryRoutes } from "./mlflow-routes.js";
 export { registryReferences } from "./references.js";
