@@ -272,6 +272,20 @@ function importing(store: string): ChildProcess {
   return spawn(process.execPath, args, { env: { ...process.env, MILLRACE_URL: other.url }, stdio: "ignore" });
 }
 
+test("what was deleted here and freed comes again whole", async () => {
+  const before = await counts(third);
+  await fetch(`${third.url}/api/2.0/mlflow/runs/delete`, {
+    method: "POST",
+    body: JSON.stringify({ run_id: run5 }),
+    headers: { "content-type": "application/json" },
+  });
+  // By now it is deleted for longer than no time at all.
+  await expect.poll(async () => (await millrace(third, "gc", "--older-than", "0s", "--json")).code, { timeout: 20_000 }).toBe(0);
+  await expect.poll(async () => (await counts(third)).runs, { timeout: 20_000 }).toBeLessThan(before.runs);
+  await imported(third, one.url, true);
+  expect(await everything(third)).toEqual(await everything(one));
+});
+
 test("what can't be brought is told, and files that are not on this machine are named", async () => {
   expect((await imported(one, inFolder("3.17.2.db"), true)).leftOut).toEqual([
     "files at /srv/mlflow/mlruns: there is no such folder on this machine: name where the files are with --artifacts",

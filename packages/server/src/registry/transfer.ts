@@ -1,4 +1,7 @@
-/** Moving registered models in and out, with their version numbers. A batch is taken as a whole or not at all; taken again, it changes nothing. */
+/**
+ * Moving registered models in and out, with their version numbers. A batch is taken as a whole or not at all; taken again, it changes nothing.
+ * Who listens here hears of it; webhooks don't: to those who set them it is no news.
+ */
 import type { ModelPlace, MovedAlias, MovedFile, MovedModel, MovedVersion, TransferCounts } from "@millrace/sdk/api";
 import { sql, type Transaction } from "kysely";
 import { checkStrings, invalidValue, type Page } from "../mlflow/index.js";
@@ -69,6 +72,7 @@ export function createRegistryTransfer(
         await mustHaveModels(transaction, versions);
         const sorted = [...versions].sort((a, b) => (a.model === b.model ? a.version - b.version : a.model < b.model ? -1 : 1));
         for (const version of sorted) {
+          await hold(transaction, { run: version.run, model: version.loggedModel });
           const made = await takeVersion(transaction, version, files.get(`${version.model}/${version.version}`) ?? []);
           if (made && version.tags[promptTag] !== "true") {
             const { model, version: number } = version;

@@ -2,7 +2,7 @@
 import type { ExperimentPlace, MovedExperiment, MovedFile, MovedLoggedModel, MovedRun, MovedSeries, RunMark, TransferCounts } from "@millrace/sdk/api";
 import { type RawBuilder, sql, type Transaction } from "kysely";
 import { checkKey, type Page } from "../mlflow/index.js";
-import { type Database, float8s, int8s, invalid, notFound, type Platform, texts } from "../platform/index.js";
+import { conflict, type Database, float8s, int8s, invalid, notFound, type Platform, texts } from "../platform/index.js";
 
 export interface TrackingTransfer {
   /**
@@ -50,6 +50,7 @@ export function createTrackingTransfer({ db, clock }: Pick<Platform, "db" | "clo
         const sorted = byId(runs);
         await mustHaveExperiments(transaction, sorted);
         const marks = await upsertRuns(transaction, sorted, clock.now().getTime());
+        await mustNotBeFreed(transaction, sorted);
         await upsertRunValues(transaction, sorted);
         await upsertInputs(transaction, sorted);
         return marks;
@@ -158,6 +159,13 @@ async function upsertRuns(transaction: Tx, runs: MovedRun[], now: number): Promi
   return rows;
 }
 
+/** Looked at when the runs are there: a collection that took them away before has noted it by then, and takes their points yet. */
+async function mustNotBeFreed(transaction: Tx, runs: MovedRun[]): Promise<void> {
+  const { rows } = await sql<{ id: string }>`select id from freed_run where id = any(${runs.map(({ id }) => id)}::text[]) limit 1`.execute(transaction);
+  if (rows[0] !== undefined)
+    throw conflict(`The run ${rows[0].id} was deleted here and is just being freed. Let \`millrace gc\` end, then repeat the command.`);
+}
+
 async function upsertRunValues(transaction: Tx, runs: MovedRun[]): Promise<void> {
   const columns = (values: (run: MovedRun) => Record<string, string>) => {
     const rows = runs.flatMap((run) => Object.entries(values(run)).map(([key, value]) => ({ run: run.id, key, value })));
@@ -206,7 +214,7 @@ async function takeSeries(transaction: Tx, series: MovedSeries[]): Promise<void>
     if (step.length !== time.length || step.length !== value.length) throw invalid(`The columns of the metric "${key}" of the run ${run} have not one length.`);
   }
   const ids = [...new Set(series.map(({ run }) => run))].sort();
-  const { rows } = await sql<{ id: string }>`select id from tracking_run where id = any(${ids}::text[])`.execute(transaction);
+  const { rows } = await sql<{ id: string }>`select id from tracking_run where id = any(${ids}::text[]) for key share`.execute(transaction);
   const there = new Set(rows.map(({ id }) => id));
   const absent = ids.find((id) => !there.has(id));
   if (absent !== undefined) throw notFound("run", absent);
