@@ -1,6 +1,7 @@
 /** What MLflow's APIs of tracking and of the registry share: addresses, bodies, errors, names, filters, orders and pages. */
 export { checkKey, checkStrings, checkTags, cut, cutParams, cutTags, largest } from "./checks.js";
 export { exists, invalidValue, isDuplicate, missing, wrongState } from "./errors.js";
+export { missingRoutes } from "./missing.js";
 export { key, type OrderKey, orderKeys, type Page, readPage } from "./order.js";
 export {
   type Body,
@@ -8,7 +9,6 @@ export {
   keyValues,
   list,
   maxResults,
-  missingRoutes,
   mlflowScope,
   nextPage,
   number,

@@ -1,7 +1,7 @@
 /** MLflow's REST protocol: its addresses and errors, and what its bodies, protocol buffers as JSON, may hold. */
 import { isUtf8 } from "node:buffer";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { ApiError, errorAnswer, type Http, type Permission, type Platform } from "../platform/index.js";
+import { errorAnswer, type Http, type Permission, type Platform } from "../platform/index.js";
 import { codeFor, invalidValue } from "./errors.js";
 import type { KeyValue } from "./types.js";
 
@@ -62,22 +62,6 @@ function asBody(given: unknown): Body {
   if (given === undefined || given === null) return {};
   if (typeof given !== "object" || Array.isArray(given)) throw invalidValue("A JSON object is expected as the body.");
   return given as Body;
-}
-
-/** What MLflow has and this server does not says so, in place of an address that is not found. */
-export function missingRoutes(app: Http, platform: Pick<Platform, "log">): void {
-  mlflowScope(app, platform, ({ scope }) => {
-    const options = { config: { permission: "tracking:read" as Permission }, schema: { hide: true } };
-    for (const prefix of ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow"]) {
-      scope.all(`${prefix}/*`, options, async (request) => {
-        throw new ApiError(
-          404,
-          "ENDPOINT_NOT_FOUND",
-          `This server has no ${request.method} ${request.url.split("?")[0]} of MLflow's API. docs/mlflow.md says what it has.`,
-        );
-      });
-    }
-  });
 }
 
 // ---------------------------------------------------------------------------------------- what comes in

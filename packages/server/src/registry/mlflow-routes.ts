@@ -13,11 +13,11 @@ import {
   text,
   texts,
 } from "../mlflow/index.js";
-import type { Http, Platform } from "../platform/index.js";
+import type { Http, Permission, Platform } from "../platform/index.js";
 import type { MlflowModel, MlflowRegistry, MlflowVersion } from "./mlflow-types.js";
 
 export function mlflowRegistryRoutes(app: Http, registry: MlflowRegistry, platform: Pick<Platform, "log">): void {
-  mlflowScope(app, platform, ({ on }) => {
+  mlflowScope(app, platform, ({ on, scope }) => {
     const name = (given: Body) => text(given, "name");
     const model = (found: MlflowModel) => ({ registered_model: modelJson(found) });
     const version = (found: MlflowVersion) => ({ model_version: versionJson(found) });
@@ -90,6 +90,13 @@ export function mlflowRegistryRoutes(app: Http, registry: MlflowRegistry, platfo
     );
     on("DELETE", "model-versions/delete", "models:write", (given) => registry.deleteVersion(name(given), versionOf(given)));
     on("GET", "model-versions/get-download-uri", "models:read", async (given) => ({ artifact_uri: await registry.downloadUri(name(given), versionOf(given)) }));
+    // Its pages link to a version's files here.
+    scope.get("/model-versions/get-artifact", { config: { permission: "models:read" as Permission }, schema: { hide: true } }, async (request, reply) => {
+      const given = request.query as Body;
+      const folder = /^mlflow-artifacts:(.+)$/.exec(await registry.downloadUri(name(given), versionOf(given)))?.[1];
+      if (folder === undefined) throw invalidValue("The files of this version are not kept by this server.");
+      return reply.redirect(`/api/2.0/mlflow-artifacts/artifacts${folder}/${text(given, "path").split("/").map(encodeURIComponent).join("/")}`);
+    });
     on("POST", "model-versions/set-tag", "models:write", async (given) => void (await registry.updateVersion(name(given), versionOf(given), tag(given))));
     on("DELETE", "model-versions/delete-tag", "models:write", async (given) => {
       await registry.updateVersion(name(given), versionOf(given), { removeTag: text(given, "key") });
