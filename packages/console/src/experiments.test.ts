@@ -262,4 +262,87 @@ describe.skipIf(browserPath === undefined)("the console's experiments, on a real
     expect(lines.length).toBe(351);
     expect(lines[0]).toMatch(/,metrics\.auc,params\.model$/);
   });
+
+  it("show a run with what went in, what came of it and its family, and let one change what it says", async () => {
+    const experiment_id = await newExperiment("models");
+    const made = async (run_name: string, tags: { key: string; value: string }[] = []): Promise<string> => {
+      const answer: { run?: { info?: { run_id?: string } } } = await mlflow("runs/create", { experiment_id, run_name, start_time: began, tags });
+      return answer.run?.info?.run_id ?? "";
+    };
+    const parent = await made("parent");
+    const run_id = await made("child", [{ key: "mlflow.parentRunId", value: parent }]);
+    const point = (value: number, step: number) => ({ key: "loss", value, step, timestamp: began });
+    await mlflow("runs/log-batch", { run_id, metrics: [point(4, 0), point(1, 1), point(2, 2)], params: [{ key: "depth", value: "6" }] });
+    await open(`/experiments/${experiment_id}/runs/${run_id}`);
+    await page.getByRole("row", { name: "loss 2 1 4 2 3" }).waitFor();
+    await page.getByRole("row", { name: "depth 6" }).waitFor();
+    await page.getByRole("button", { name: "Add a description" }).click();
+    await page.getByLabel("Text").fill("# Why\n\nBecause **it** is <img src=x onerror=alert(1)>");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("heading", { name: "Why" }).waitFor();
+    await page.getByText("is <img src=x onerror=alert(1)>").waitFor();
+    await page.getByRole("button", { name: "Rename" }).click();
+    await page.getByRole("textbox", { name: "Name" }).fill("best child");
+    await page.getByRole("dialog").getByRole("button", { name: "Rename" }).click();
+    await page.getByRole("heading", { level: 1, name: "best child" }).waitFor();
+    await page.getByRole("link", { name: "parent", exact: true }).click();
+    await page
+      .getByRole("row", { name: /best child/ })
+      .getByRole("link")
+      .click();
+    await page.getByRole("heading", { level: 1, name: "best child" }).waitFor();
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("alertdialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("button", { name: "Restore" }).waitFor();
+    expect(wrong).toEqual([]);
+  });
+
+  it("show a run's artifacts in place, and nothing in them runs; a logged model becomes a version", async () => {
+    const experiment_id = await newExperiment("files");
+    const { run }: { run?: { info?: { run_id?: string } } } = await mlflow("runs/create", { experiment_id, start_time: began });
+    const run_id = run?.info?.run_id ?? "";
+    const { model }: { model?: { info?: { model_id?: string } } } = await mlflow("logged-models", { experiment_id, name: "scorer", source_run_id: run_id });
+    const put = async (path: string, body: string) => {
+      const answer = await fetch(`${server.url}/api/2.0/mlflow-artifacts/artifacts/${experiment_id}/${path}`, { method: "PUT", body });
+      expect(answer.status).toBe(200);
+    };
+    await put(`${run_id}/artifacts/notes.md`, "# Notes\n\n- one");
+    await put(`${run_id}/artifacts/data/head.csv`, 'name,said\nanna,"yes, twice"\n');
+    await put(`${run_id}/artifacts/report.html`, "<h1>Report</h1><script>parent.document.title = 'run'</script>");
+    await put(
+      `${run_id}/artifacts/plot.svg`,
+      '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>parent.document.title = "run"</script></svg>',
+    );
+    await put(`models/${model?.info?.model_id}/artifacts/MLmodel`, "flavors:\n  python_function: {}\n");
+    await open(`/experiments/${experiment_id}/runs/${run_id}?tab=artifacts`);
+    await page.getByRole("button", { name: /notes\.md/ }).click();
+    await page.getByRole("heading", { name: "Notes", exact: true }).waitFor();
+    await page.getByRole("button", { name: "data" }).click();
+    await page.getByRole("button", { name: /head\.csv/ }).click();
+    await page.getByRole("cell", { name: "yes, twice" }).waitFor();
+    await page.getByRole("button", { name: /plot\.svg/ }).click();
+    await page.getByRole("img", { name: "plot.svg" }).waitFor();
+    await page.getByRole("button", { name: "model scorer" }).click();
+    await page.getByRole("button", { name: /MLmodel/ }).click();
+    await page.getByText("python_function: {}").waitFor();
+    expect(wrong).toEqual([]);
+    await page.getByRole("button", { name: /report\.html/ }).click();
+    await page.frameLocator("iframe").getByRole("heading", { name: "Report" }).waitFor();
+    // The browser says that it did not run the script.
+    expect(wrong.every((one) => one.includes("sandboxed"))).toBe(true);
+    wrong = [];
+    expect(await page.title()).not.toBe("run");
+    await page.reload();
+    await page.getByRole("button", { name: "As text" }).click();
+    await page.getByText("<h1>Report</h1>").waitFor();
+    wrong = [];
+    await page.getByRole("link", { name: "Overview" }).click();
+    await page.getByRole("button", { name: "Register" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Register" }).click();
+    await page.getByRole("link", { name: "scorer 1" }).waitFor();
+    await page.getByRole("button", { name: "Register" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Register" }).click();
+    await page.getByRole("link", { name: "scorer 2" }).waitFor();
+    expect(wrong).toEqual([]);
+  });
 });

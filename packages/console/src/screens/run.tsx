@@ -1,7 +1,7 @@
 import type { Artifact, LogLine, LogPage, RunDetail, Step } from "@millrace/sdk/api";
 import type { NodeSpec } from "@millrace/sdk/spec";
 import { useQueryClient } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { send, useApi, useOther } from "../api";
 import { Chart } from "../chart";
@@ -105,6 +105,7 @@ function RunView({ run }: { run: RunDetail }) {
                   ),
                 ],
                 ["model", <ModelLink key="model" of={run.modelVersion} />],
+                ["tracked as", run.trackingRunId === null ? "–" : <TrackedAs key="tracked" runId={run.trackingRunId} />],
                 ...Object.entries(run.params).map(([name, param]) => [name, <code key={name}>{value(param)}</code>] as const),
               ]}
             />
@@ -310,14 +311,24 @@ function Log({ run, step }: { run: string; step: Step }) {
 }
 
 interface TrackingRun {
-  run: { data: { metrics?: { key: string }[] } };
+  run: { info: { run_name: string; experiment_id: string }; data: { metrics?: { key: string }[] } };
 }
 interface History {
   metrics?: { value: number; step: number }[];
 }
+const useTracked = (runId: string) => useOther<TrackingRun>(`/api/2.0/mlflow/runs/get?run_id=${encodeURIComponent(runId)}`);
+function TrackedAs({ runId }: { runId: string }) {
+  const tracked = useTracked(runId).data?.run.info;
+  if (tracked === undefined) return <code className="text-[12px]">{runId.slice(0, 8)}</code>;
+  return (
+    <Link className="link" to="/experiments/$id/runs/$runId" params={{ id: tracked.experiment_id, runId }}>
+      {tracked.run_name || runId.slice(0, 8)}
+    </Link>
+  );
+}
 /** Metrics that a script logged several times: its training curves. */
 function Curves({ runId }: { runId: string }) {
-  const tracked = useOther<TrackingRun>(`/api/2.0/mlflow/runs/get?run_id=${encodeURIComponent(runId)}`);
+  const tracked = useTracked(runId);
   const keys = tracked.data?.run.data.metrics?.map((metric) => metric.key) ?? [];
   return (
     <div className="grid grid-cols-2 gap-3">

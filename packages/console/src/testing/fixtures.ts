@@ -299,7 +299,7 @@ export const log = {
   done: true,
 };
 export const pipelines: Pipeline[] = [{ name: "delay", project: "flights", projectVersion: 3, spec, lastRun: runs[0] ?? null }];
-export const trackingRun = { run: { data: { metrics: [{ key: "train_loss", value: 0.51, step: 30 }] } } };
+export const trackingRun = { run: { info: { run_name: "delay-0", experiment_id: "1" }, data: { metrics: [{ key: "train_loss", value: 0.51, step: 30 }] } } };
 export const history = { metrics: range(30).map((step) => ({ key: "train_loss", value: 0.5 + 0.3 / (step + 1), step, timestamp: now + step })) };
 
 // -------------------------------------------------------------------------------------------- models
