@@ -143,3 +143,12 @@ export const RunFamily = Type.Object({
   more: Type.Boolean(),
 });
 export type RunFamily = Static<typeof RunFamily>;
+
+// ----------------------------------------------------------------------------------------- artifacts
+/** The first rows of a Parquet file, each value as a text, cut where it is long. */
+export const ArtifactRows = Type.Object({
+  columns: Type.Array(Type.Object({ name: Type.String(), type: Type.String() })),
+  rows: Type.Array(Type.Array(Nullable(Type.String()))),
+  total: Type.Number(),
+});
+export type ArtifactRows = Static<typeof ArtifactRows>;

@@ -1,14 +1,15 @@
 /** An artifact in place: whatever a client put there is read as data and never run. */
+import type { ArtifactRows } from "@millrace/sdk/api";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { Refused } from "../api";
+import { Refused, useApi } from "../api";
 import { bytes, count } from "../format";
-import { Empty, Failure, Loading } from "../ui";
+import { Empty, Failure, Loading, Read } from "../ui";
 import { rowsOf } from "./delimited";
 import { Markdown } from "./markdown";
 
 const most = { text: 512 * 1024, image: 10 * 1024 * 1024, rows: 500, lines: 5_000 };
-type Kind = "image" | "html" | "markdown" | "json" | "table" | "text" | "none";
+type Kind = "image" | "html" | "markdown" | "json" | "table" | "parquet" | "text" | "none";
 
 const images: Record<string, string> = {
   png: "image/png",
@@ -35,7 +36,6 @@ const closed = new Set([
   "tar",
   "xls",
   "xlsx",
-  "parquet",
   "pdf",
   "ubj",
   "safetensors",
@@ -48,6 +48,7 @@ function kindOf(path: string): Kind {
   if (ending === "md" || ending === "markdown") return "markdown";
   if (ending === "json" || ending === "ipynb") return "json";
   if (ending === "csv" || ending === "tsv") return "table";
+  if (ending === "parquet") return "parquet";
   return closed.has(ending) ? "none" : "text";
 }
 
@@ -83,6 +84,8 @@ export function ArtifactView({ path, size }: { path: string; size: number | unde
         </Empty>
       ) : kind === "image" ? (
         <Picture path={path} />
+      ) : kind === "parquet" ? (
+        <Parquet path={path} />
       ) : (
         <Text path={path} size={size} kind={raw ? "text" : kind} />
       )}
@@ -191,38 +194,64 @@ function Lines({ text }: { text: string }) {
   );
 }
 
+function Parquet({ path }: { path: string }) {
+  const rows = useApi<ArtifactRows>(`/tracking/artifacts/rows?${new URLSearchParams({ path })}`, 600_000);
+  return (
+    <div className="min-h-0 overflow-auto p-3">
+      <Read query={rows}>
+        {(data) => (
+          <>
+            <Cells
+              head={data.columns.map(({ name, type }) => ({ name, title: type.toLowerCase() }))}
+              rows={data.rows.map((row) => row.map((cell) => cell ?? ""))}
+            />
+            <p className="pt-1 text-muted">
+              {data.rows.length < data.total ? `The first ${count(data.rows.length)} of ${count(data.total)} rows.` : `${count(data.total)} rows.`}
+            </p>
+          </>
+        )}
+      </Read>
+    </div>
+  );
+}
+
 function Rows({ text, delimiter, cut }: { text: string; delimiter: string; cut: boolean }) {
   const [head = [], ...rows] = rowsOf(text, delimiter, most.rows + 1);
   // The last one may end where reading ended.
   if (cut && rows.length < most.rows) rows.pop();
   return (
     <>
-      <table className="border-collapse text-[12px]">
-        <thead>
-          <tr>
-            {head.map((cell, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: columns of a file may have one name twice
-              <th key={i} scope="col" className="border border-line bg-sunken px-2 py-0.5 text-left font-medium">
-                {cell}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: rows of a file have no other name
-            <tr key={i}>
-              {row.map((cell, j) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: as above
-                <td key={j} className="max-w-80 truncate border border-line px-2 py-0.5" title={cell}>
-                  {cell}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Cells head={head.map((name) => ({ name }))} rows={rows} />
       <p className="pt-1 text-muted">{rows.length >= most.rows || cut ? `The first ${count(rows.length)} rows.` : `${count(rows.length)} rows.`}</p>
     </>
   );
 }
+
+const Cells = ({ head, rows }: { head: { name: string; title?: string }[]; rows: string[][] }) => (
+  <table className="border-collapse text-[12px]">
+    <thead>
+      <tr>
+        {head.map(({ name, title }, i) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: columns of a file may have one name twice
+          <th key={i} scope="col" className="border border-line bg-sunken px-2 py-0.5 text-left font-medium">
+            {name}
+            {title !== undefined && <span className="block font-normal text-muted">{title}</span>}
+          </th>
+        ))}
+      </tr>
+    </thead>
+    <tbody>
+      {rows.map((row, i) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: rows of a file have no other name
+        <tr key={i}>
+          {row.map((cell, j) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: as above
+            <td key={j} className="max-w-80 truncate border border-line px-2 py-0.5" title={cell}>
+              {cell}
+            </td>
+          ))}
+        </tr>
+      ))}
+    </tbody>
+  </table>
+);

@@ -1,7 +1,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
+import { useMemo } from "react";
 import { mlflow, read } from "../api";
 import { duration, exact } from "../format";
+import { MetricCharts } from "../metric-charts";
 import { Artifacts } from "../runs/artifacts";
 import { AskFor } from "../runs/dialog";
 import { type LoggedModel, RunOverview, type TrackedRun } from "../runs/run-overview";
@@ -41,6 +43,7 @@ function RunView({ run }: { run: TrackedRun }) {
   });
   const tags = new Map(run.data.tags?.map(({ key, value }) => [key, value]));
   const pipelineRun = tags.get("millrace.run");
+  const charted = useMemo(() => [{ id: info.run_id, name: info.run_name || info.run_id }], [info.run_id, info.run_name]);
   const deleted = info.lifecycle_stage === "deleted";
   const logged = models.data?.models ?? [];
   const took = info.end_time === undefined ? undefined : Number(info.end_time) - Number(info.start_time);
@@ -91,6 +94,7 @@ function RunView({ run }: { run: TrackedRun }) {
         param="tab"
         of={[
           ["overview", "Overview"],
+          ["metrics", "Metrics"],
           ["artifacts", "Artifacts"],
         ]}
       />
@@ -98,6 +102,8 @@ function RunView({ run }: { run: TrackedRun }) {
         <Artifacts
           roots={[{ name: "run", uri: info.artifact_uri }, ...logged.map(({ info: model }) => ({ name: `model ${model.name}`, uri: model.artifact_uri }))]}
         />
+      ) : tab === "metrics" ? (
+        <MetricCharts runs={charted} live={info.status === "RUNNING"} />
       ) : (
         <RunOverview run={run} models={logged} tags={tags} did={did} />
       )}

@@ -9,6 +9,7 @@ import { createInputs } from "./inputs.js";
 import { createLog } from "./log.js";
 import { createModels } from "./models.js";
 import { createOverview } from "./overview.js";
+import { createPreview } from "./preview.js";
 import { createRuns } from "./runs.js";
 import { createSeries } from "./series.js";
 import { createRunTable } from "./table.js";
@@ -17,10 +18,14 @@ import type { Metric, Tracking } from "./types.js";
 /** A pipeline's step has this long to log to its run. */
 const tokenMs = 48 * 3_600_000;
 
-export function createTracking(platform: Pick<Platform, "db" | "clock" | "address" | "objects">, { access }: { access: Pick<Access, "issueToken"> }): Tracking {
+export function createTracking(
+  platform: Pick<Platform, "db" | "clock" | "address" | "objects" | "duckdb">,
+  { access }: { access: Pick<Access, "issueToken"> },
+): Tracking {
   const experiments = createExperiments(platform);
   const runs = createRuns(platform);
   const log = createLog(platform);
+  const artifacts = createArtifacts(platform);
   const now = () => platform.clock.now().getTime();
 
   async function experimentNamed(name: string): Promise<string> {
@@ -38,7 +43,8 @@ export function createTracking(platform: Pick<Platform, "db" | "clock" | "addres
     ...createHistory(platform),
     ...createInputs(platform),
     ...createModels(platform),
-    artifacts: createArtifacts(platform),
+    artifacts,
+    preview: createPreview(platform, artifacts),
     table: createRunTable(platform),
     keys: createRunKeys(platform),
     overview: createOverview(platform),

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { literal, openDuckDb } from "../platform/index.js";
 import { type RunningServer, startServer } from "../server.js";
 import { Json, mlflowApi } from "./testing.js";
 
@@ -204,5 +205,29 @@ describe("a run", () => {
     const child = await newRun("child", 2, { tags: { "mlflow.parentRunId": parent } }, other);
     expect((await ask("GET", `runs/${parent}/family`)).body.value).toMatchObject({ parent: null, children: [{ id: child, name: "child" }], more: false });
     expect((await ask("GET", `runs/${child}/family`)).body.value).toMatchObject({ parent: { id: parent }, children: [] });
+  });
+});
+
+describe("a Parquet file among the artifacts", () => {
+  it("tells its columns and its first rows as texts, and nothing where it is none", async () => {
+    const duckdb = openDuckDb({ memoryMb: 64, threads: 1, spillFolder: path.join(folder, "spill") });
+    const file = path.join(folder, "rows.parquet");
+    await duckdb.rows(
+      `copy (select i as id, [i] as "a ""list""", case when i > 0 then 'x' end as name from range(300) t (i)) to ${literal(file)} (format parquet)`,
+    );
+    await duckdb.close();
+    const put = async (name: string, body: Buffer<ArrayBuffer> | string) =>
+      (await fetch(`${server.url}/api/2.0/mlflow-artifacts/artifacts/${experiment}/${ids.a}/artifacts/${name}`, { method: "PUT", body })).status;
+    expect([await put("rows.parquet", await readFile(file)), await put("no.parquet", "no table")]).toEqual([200, 200]);
+    const rows = (name: string) => ask("GET", `artifacts/rows?path=${experiment}/${ids.a}/artifacts/${name}`);
+    const { body } = await rows("rows.parquet");
+    expect(body.at("columns").value).toEqual([
+      { name: "id", type: "BIGINT" },
+      { name: 'a "list"', type: "BIGINT[]" },
+      { name: "name", type: "VARCHAR" },
+    ]);
+    expect([body.at("rows", 0).value, body.list("rows").length, body.at("total").value]).toEqual([["0", "[0]", null], 200, 300]);
+    expect((await rows("no.parquet")).body.text("error", "message")).toContain("can't be read as a Parquet file");
+    expect([(await rows("none.parquet")).status, (await rows("../x.parquet")).status]).toEqual([404, 400]);
   });
 });

@@ -1,3 +1,4 @@
+import type { ArtifactRows } from "@millrace/sdk/api";
 import type { KeyValue, Page, View } from "../mlflow/index.js";
 import type { RunTracker } from "../pipelines/index.js";
 import type { Artifacts } from "./artifacts.js";
@@ -78,6 +79,8 @@ export interface Tracking {
   /** What pipelines log their runs with. */
   runTracker: RunTracker;
   artifacts: Artifacts;
+  /** The first rows of a Parquet file among the artifacts. */
+  preview(path: string): Promise<ArtifactRows>;
   table: RunTable;
   keys: RunKeys;
   overview: Overview;

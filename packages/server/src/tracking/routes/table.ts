@@ -1,6 +1,7 @@
 /** Runs as tables show them, under Millrace's own addresses. What a client logs goes by MLflow's. */
 import { Readable } from "node:stream";
 import {
+  ArtifactRows,
   ExperimentQuery,
   ExperimentSummary,
   Page,
@@ -82,5 +83,9 @@ export function tableRoutes(app: Http, tracking: Tracking): void {
   );
   app.get(`${base}/runs/:id/family`, { ...read, schema: { tags, params: ById, response: { 200: RunFamily } } }, async ({ params }) =>
     overview.family(params.id),
+  );
+  const ByPath = Type.Object({ path: Type.String({ maxLength: 1_000 }) });
+  app.get(`${base}/artifacts/rows`, { ...read, schema: { tags, querystring: ByPath, response: { 200: ArtifactRows } } }, async ({ query }) =>
+    tracking.preview(query.path),
   );
 }
