@@ -9,8 +9,6 @@ export const promptTag = "mlflow.prompt.is_prompt";
 const promptTypeTag = "_mlflow_prompt_type";
 const promptTextTag = "mlflow.prompt.text";
 
-export type Telling = ReturnType<typeof createTelling>;
-
 export function createTelling(events: Platform["events"]) {
   async function isPrompt(transaction: Tx, model: string): Promise<boolean> {
     const { rows } = await sql<{
