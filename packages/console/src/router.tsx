@@ -59,6 +59,10 @@ export const router = createRouter({
       lazyRouteComponent(() => import("./screens/experiment"), "Experiment"),
     ),
     at(
+      "/experiments/$id/compare",
+      lazyRouteComponent(() => import("./screens/compare"), "Compare"),
+    ),
+    at(
       "/experiments/$id/runs/$runId",
       lazyRouteComponent(() => import("./screens/tracking-run"), "TrackingRun"),
     ),

@@ -2,7 +2,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 
 const Runs = Type.Array(Type.String({ minLength: 1, maxLength: 100 }), { minItems: 1, maxItems: 500 });
-export const MetricKeysQuery = Type.Object({ runs: Runs });
+export const RunsQuery = Type.Object({ runs: Runs });
 export const MetricKeys = Type.Object({
   /** By name, 2,000 at most. */
   items: Type.Array(Type.Object({ key: Type.String(), runs: Type.Integer() })),

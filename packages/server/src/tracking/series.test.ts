@@ -47,9 +47,9 @@ async function newRun(): Promise<string> {
 }
 const log = (run_id: string, metrics: unknown[]) => call("POST", "runs/log-batch", { run_id, metrics });
 const post = (route: string, body: unknown) =>
-  fetch(`${server.url}/api/v1/tracking/metrics/${route}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  fetch(`${server.url}/api/v1/tracking/${route}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 async function series(query: SeriesQuery): Promise<SeriesAnswer> {
-  return JSON.parse(await (await post("series", query)).text());
+  return JSON.parse(await (await post("metrics/series", query)).text());
 }
 async function one(query: SeriesQuery): Promise<MetricSeries> {
   const [item, ...others] = (await series(query)).items;
@@ -100,7 +100,7 @@ it("answers several runs and metrics at once over one range, without those that 
   expect(items.map(({ run, key }) => `${run} ${key}`).sort()).toEqual([`${longRun} loss`, `${shortRun} loss`, `${shortRun} odd`].sort());
   expect(range).toEqual({ from: 0, to: long - 1 });
   expect(await series({ runs: ["none"], keys: ["loss"] })).toEqual({ items: [], range: null });
-  expect(await (await post("keys", { runs: [longRun, shortRun] })).json()).toEqual({
+  expect(await (await post("metrics/keys", { runs: [longRun, shortRun] })).json()).toEqual({
     items: [
       { key: "loss", runs: 2 },
       { key: "odd", runs: 1 },
@@ -118,5 +118,12 @@ it("refuses what is too much and what is no range", async () => {
     { runs: [longRun], keys: ["loss"], buckets: 0 },
     { runs: [], keys: ["loss"] },
   ])
-    expect((await post("series", wrong)).status).toBe(400);
+    expect((await post("metrics/series", wrong)).status).toBe(400);
+});
+
+it("puts whole runs side by side in the order that was asked for, without those that are not there", async () => {
+  await call("POST", "runs/log-batch", { run_id: shortRun, params: [{ key: "depth", value: "6" }], tags: [{ key: "note", value: "x".repeat(900) }] });
+  const { items } = JSON.parse(await (await post("runs/compare", { runs: [shortRun, "none", longRun] })).text());
+  expect(items.map(({ id }: { id: string }) => id)).toEqual([shortRun, longRun]);
+  expect(items[0]).toMatchObject({ params: { depth: "6" }, tags: { note: "x".repeat(500) }, metrics: { loss: 3, odd: 1.6e308 }, status: "RUNNING" });
 });

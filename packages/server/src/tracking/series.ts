@@ -5,7 +5,7 @@ import { invalid, type Platform, texts } from "../platform/index.js";
 import { tooSlow, within } from "./bounded.js";
 
 /** What a browser can draw, and what an answer may weigh. */
-const most = { series: 2_500, values: 100_000, keys: 2_000, oddOfOne: 100 };
+const most = { series: 2_500, values: 100_000, keys: 2_000, oddOfOne: 100, metricsOfRun: 1_000, text: 500 };
 const usualBuckets = 400;
 const waitMs = 15_000;
 
@@ -13,6 +13,8 @@ export interface Series {
   keys(runs: string[]): Promise<MetricKeys>;
   /** JSON of a SeriesAnswer, which PostgreSQL writes. */
   series(query: SeriesQuery): Promise<string>;
+  /** JSON of `{items: RunTableRow[]}` with all that the runs have, in the order in which they are given. */
+  compare(runs: string[]): Promise<string>;
 }
 interface Found {
   run: string;
@@ -41,6 +43,24 @@ export function createSeries({ db }: Pick<Platform, "db">): Series {
       const answer = await within(db, waitMs, (transaction) => read(transaction, { ...query, runs, keys }));
       if (answer === undefined) throw tooSlow();
       return answer;
+    },
+    async compare(runs) {
+      // What is said of a run is cut as in tables; of metrics that no person compares, a thousand are enough.
+      const values = (table: Sql) => sql`coalesce((select json_object_agg(key, left(value, ${most.text}::int)) from ${table} p where p.run_id = r.id), '{}')`;
+      const answer = await within(db, waitMs, async (transaction) => {
+        const { rows } = await sql<{ items: string }>`
+          select coalesce(json_agg(o.run order by o.n), '[]')::text as items from (
+            select t.n, json_build_object('id', r.id, 'experimentId', r.experiment_id::text, 'name', r.name, 'status', r.status, 'user', r.user_id,
+              'startTime', r.start_time, 'endTime', r.end_time, 'stage', r.lifecycle_stage,
+              'metrics', coalesce((select json_object_agg(key, value) from (
+                select key, value from tracking_latest_metric m where m.run_id = r.id order by key limit ${most.metricsOfRun}) m), '{}'),
+              'params', ${values(sql`tracking_param`)}, 'tags', ${values(sql`tracking_tag`)}) as run
+            from unnest(${[...new Set(runs)]}::text[]) with ordinality as t (id, n) join tracking_run r on r.id = t.id
+          ) o`.execute(transaction);
+        return rows[0]?.items;
+      });
+      if (answer === undefined) throw tooSlow();
+      return `{"items":${answer}}`;
     },
   };
 }
