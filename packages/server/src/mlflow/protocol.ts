@@ -1,11 +1,13 @@
 /** MLflow's REST protocol: its addresses and errors, and what its bodies, protocol buffers as JSON, may hold. */
 import { isUtf8 } from "node:buffer";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { errorAnswer, type Http, type Permission, type Platform } from "../platform/index.js";
+import { ApiError, errorAnswer, type Http, type Permission, type Platform } from "../platform/index.js";
 import { codeFor, invalidValue } from "./errors.js";
 import type { KeyValue } from "./types.js";
 
 const largestBody = 32 * 1024 * 1024;
+/** Of one process and one part of the API. */
+const mostAtOnce = { requests: 1_000, bytes: 128 * 1024 * 1024 };
 export type Body = Record<string, unknown>;
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 type Handler = (given: Body, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
@@ -17,7 +19,21 @@ export interface Protocol {
 }
 
 /** Routes under all the addresses of MLflow's API, with its errors. */
-export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: (protocol: Protocol) => void): void {
+export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: (protocol: Protocol) => void, most = mostAtOnce): void {
+  const under = { requests: 0, bytes: 0 };
+  /** What waits, waits in memory: more of it than will be served soon is sent away, and its client comes again. */
+  async function admitted<Answer>(bytes: number, work: () => Promise<Answer>): Promise<Answer> {
+    if (under.requests >= most.requests || (under.requests > 0 && under.bytes + bytes > most.bytes))
+      throw new ApiError(503, "UNAVAILABLE", "The server has more to do than it can at the moment. Send the request again.");
+    under.requests++;
+    under.bytes += bytes;
+    try {
+      return await work();
+    } finally {
+      under.requests--;
+      under.bytes -= bytes;
+    }
+  }
   void app.register(async (plain) => {
     const scope = plain as Http;
     scope.setErrorHandler((error, request, reply) => {
@@ -48,7 +64,7 @@ export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: 
             url: `${prefix}/${path}`,
             handler: async (request, reply) => {
               const given = { ...asBody(request.query), ...asBody(request.body), ...asBody(request.params) };
-              const answered = await answer(given, request, reply);
+              const answered = await admitted(Number(request.headers["content-length"] ?? 0), () => answer(given, request, reply));
               if (typeof answered === "string") return reply.type("application/json; charset=utf-8").send(answered);
               return answered ?? {};
             },
