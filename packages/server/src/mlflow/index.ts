@@ -4,6 +4,7 @@ export { exists, invalidValue, isDuplicate, missing, wrongState } from "./errors
 export { missingRoutes } from "./missing.js";
 export { key, type OrderKey, orderKeys, type Page, readPage } from "./order.js";
 export {
+  asBody,
   type Body,
   keyValue,
   keyValues,

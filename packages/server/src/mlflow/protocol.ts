@@ -74,7 +74,7 @@ export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: 
     });
   });
 }
-function asBody(given: unknown): Body {
+export function asBody(given: unknown): Body {
   if (given === undefined || given === null) return {};
   if (typeof given !== "object" || Array.isArray(given)) throw invalidValue("A JSON object is expected as the body.");
   return given as Body;

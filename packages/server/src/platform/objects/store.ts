@@ -45,7 +45,8 @@ export interface DirectTransfers {
   /** For one `PUT` of the whole, and for as long as the address is good. */
   uploadUrl(name: string, seconds: number): Promise<string>;
   beginParts(name: string): Promise<string>;
-  partUrl(name: string, upload: string, part: number, seconds: number): Promise<string>;
+  /** Of the parts from 1 on. */
+  partUrls(name: string, upload: string, count: number, seconds: number): AsyncIterable<string>;
   /** Done before, it is done. Parts that don't fit are refused with a 400. */
   completeParts(name: string, upload: string, parts: { number: number; tag: string }[]): Promise<void>;
   abortParts(name: string, upload: string): Promise<void>;

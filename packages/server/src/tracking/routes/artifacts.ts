@@ -1,25 +1,27 @@
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { type Body, invalidValue, optional, type Protocol, text } from "../../mlflow/index.js";
+import { type Body, invalidValue, nextPage, optional, type Protocol, text } from "../../mlflow/index.js";
 import { ApiError, type Http, type Permission } from "../../platform/index.js";
-import { type ArtifactEntry, type ArtifactFile, artifactPath } from "../artifacts.js";
+import { type ArtifactFile, artifactPath } from "../artifacts.js";
 import type { Tracking } from "../types.js";
-import { attachment, directRoutes } from "./direct.js";
 import { runId } from "./runs.js";
 
 export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): void {
   const { artifacts } = tracking;
-  /** Entries by paths from the root of the run or model, as MLflow answers them. */
-  async function listed(root: string, given: string | undefined): Promise<{ root_uri: string; files: ArtifactEntry[] }> {
+  /** Entries by paths from the root of the run or model, as MLflow answers them. A folder with very many comes in pages. */
+  async function listed(root: string, given: string | undefined, token: string | undefined) {
     const path = storage(root);
-    const below = given?.replace(/\/+$/, "");
-    if (below === undefined || below === "") return { root_uri: root, files: await artifacts.list(path) };
-    const entries = await artifacts.list(`${path}/${below}`);
-    return { root_uri: root, files: entries.map((entry) => ({ ...entry, path: `${below}/${entry.path}` })) };
+    const below = given?.replace(/\/+$/, "") ?? "";
+    const { entries, next } = await artifacts.list(below === "" ? path : `${path}/${below}`, { after: fromToken(token) });
+    const files = below === "" ? entries : entries.map((entry) => ({ ...entry, path: `${below}/${entry.path}` }));
+    return { root_uri: root, files, ...nextPage(next && Buffer.from(next).toString("base64url")) };
   }
-  on("GET", "artifacts/list", "tracking:read", async (given) => listed((await tracking.runInfo(runId(given))).artifact_uri, optional(given, "path")));
+  const pageToken = (given: Body) => optional(given, "page_token");
+  on("GET", "artifacts/list", "tracking:read", async (given) =>
+    listed((await tracking.runInfo(runId(given))).artifact_uri, optional(given, "path"), pageToken(given)),
+  );
   on("GET", "logged-models/:model_id/artifacts/directories", "tracking:read", async (given) =>
-    listed((await tracking.model(text(given, "model_id"))).artifact_location, optional(given, "artifact_directory_path")),
+    listed((await tracking.model(text(given, "model_id"))).artifact_location, optional(given, "artifact_directory_path"), pageToken(given)),
   );
 
   const hide = { schema: { hide: true } };
@@ -31,7 +33,7 @@ export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): voi
     raw.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
     for (const prefix of ["/api", "/ajax-api"]) {
       const base = `${prefix}/2.0/mlflow-artifacts/artifacts`;
-      raw.get(base, read, async (request) => ({ files: await artifacts.list(optional(request.query as Body, "path") ?? "") }));
+      raw.get(base, read, async (request) => ({ files: (await artifacts.list(optional(request.query as Body, "path") ?? "")).entries }));
       raw.put(`${base}/*`, write, async (request) => {
         const body = request.body as typeof request.raw | undefined | null;
         await artifacts.put(wildcard(request), body ?? request.raw);
@@ -49,7 +51,6 @@ export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): voi
       return send(request, reply, await artifacts.find(`${storage(root)}/${text(given, "path")}`));
     });
   });
-  directRoutes({ on, scope }, tracking);
 
   /** A browser shows none of it: an artifact is whatever a client has put there. */
   async function send(request: FastifyRequest, reply: FastifyReply, file: ArtifactFile): Promise<FastifyReply> {
@@ -76,7 +77,13 @@ export function artifactRoutes({ on, scope }: Protocol, tracking: Tracking): voi
 }
 
 const wildcard = (request: FastifyRequest): string => (request.params as { "*": string })["*"];
-function storage(uri: string): string {
+function fromToken(token: string | undefined): string | undefined {
+  if (token === undefined || token === "") return undefined;
+  const after = Buffer.from(token, "base64url").toString();
+  if (Buffer.from(after).toString("base64url") !== token) throw invalidValue("Invalid page_token: pass on the next_page_token of the last answer.");
+  return after;
+}
+export function storage(uri: string): string {
   const path = artifactPath(uri);
   if (path === undefined) throw invalidValue(`The artifacts at '${uri}' are not kept by this server.`);
   return path;
@@ -93,3 +100,11 @@ function rangeOf(header: string | undefined, size: number): { start: number; end
 }
 const matches = (header: string | undefined, tag: string): boolean =>
   (header?.split(",") ?? []).some((one) => one.trim() === "*" || one.trim().replace(/^W\//, "") === tag);
+
+/** A name for the file that is saved, of the last part of its path. */
+export function attachment(path: string): string {
+  const name = path.split("/").at(-1) ?? "file";
+  const plain = name.replaceAll(/[^a-zA-Z0-9._-]/g, "_");
+  const encoded = encodeURIComponent(name).replaceAll(/['()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+  return plain === name ? `attachment; filename="${plain}"` : `attachment; filename="${plain}"; filename*=UTF-8''${encoded}`;
+}
