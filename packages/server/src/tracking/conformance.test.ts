@@ -154,6 +154,7 @@ describe("a logged model", () => {
     const found = async (filter: string) =>
       (await post("logged-models/search", { experiment_ids: [experiment_id], filter, max_results: 5_000 })).body.list("models").length;
     expect(await found("model_type != 'agent'")).toBe(1);
+    expect([await found("status = 'PENDING'"), await found("status IN ('READY')")]).toEqual([1, 0]);
   });
 });
 

@@ -48,7 +48,8 @@ const own = attributes(
     model_id: attribute(sql`m.id`, "text"),
     name: attribute(sql`m.name`, "text"),
     experiment_id: attribute(sql`m.experiment_id::text`, "text"),
-    status: attribute(sql`m.status`, "text"),
+    // As the client's own names have it: READY, and not LOGGED_MODEL_READY.
+    status: attribute(sql`replace(m.status, 'LOGGED_MODEL_', '')`, "text"),
     model_type: attribute(sql`coalesce(m.model_type, '')`, "text"),
     source_run_id: attribute(sql`m.source_run_id`, "text", true),
     artifact_location: attribute(sql`m.artifact_location`, "text"),
