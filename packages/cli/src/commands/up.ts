@@ -73,6 +73,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
     ...gcConfig(process.env.MILLRACE_GC_OLDER_THAN),
     ...(objects === undefined ? {} : { objects }),
+    ...locationsConfig(process.env.MILLRACE_ARTIFACT_LOCATIONS),
     ...webhookConfig(process.env.MILLRACE_WEBHOOK_ALLOWED_SCHEMES, process.env.MILLRACE_WEBHOOK_ALLOWED_NETWORKS),
   };
 }
@@ -100,6 +101,14 @@ function webhookConfig(schemes: string | undefined, networks: string | undefined
   const bad = list(schemes).find((one) => one !== "http" && one !== "https");
   if (bad !== undefined) throw new CliError(`MILLRACE_WEBHOOK_ALLOWED_SCHEMES has "${bad}": there are http and https.`, exit.usage);
   return { webhooks: { ...(list(schemes).length > 0 ? { schemes: list(schemes) } : {}), networks: list(networks) } };
+}
+
+function locationsConfig(given: string | undefined): Pick<ServerConfig, "artifactLocations"> {
+  const artifactLocations = (given ?? "").split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
+  const wrong = artifactLocations.find((one) => !/^[a-z][a-z0-9+.-]*:\/\/\/?[^/\s]+/i.test(one));
+  if (wrong !== undefined)
+    throw new CliError(`MILLRACE_ARTIFACT_LOCATIONS has "${wrong}": give addresses with commas between them, as s3://team/experiments.`, exit.usage);
+  return artifactLocations.length === 0 ? {} : { artifactLocations };
 }
 
 export function whyNot(error: unknown, { port, host, dataDir }: ServerConfig): string {

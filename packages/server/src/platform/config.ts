@@ -8,6 +8,8 @@ export interface ServerConfig {
   databaseUrl?: string;
   /** An S3 bucket for data; without it, a folder of the data folder. */
   objects?: ObjectsConfig;
+  /** Addresses below which experiments may keep their artifacts elsewhere, where clients reach them by themselves, as `s3://team/`. */
+  artifactLocations?: string[];
   clock: { kind: "system" } | { kind: "replay"; from: Date };
   logLevel: string;
   webhooks?: {

@@ -10,7 +10,14 @@ let folder: string;
 let server: RunningServer;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
-  server = await startServer({ host: "127.0.0.1", port: 0, dataDir: folder, clock: { kind: "system" }, logLevel: "warn" });
+  server = await startServer({
+    host: "127.0.0.1",
+    port: 0,
+    dataDir: folder,
+    clock: { kind: "system" },
+    logLevel: "warn",
+    artifactLocations: ["s3://team/experiments/"],
+  });
 });
 afterAll(async () => {
   await server.stop();
@@ -105,10 +112,23 @@ it("refuses names that lead elsewhere, in any writing, and touches no file", asy
   expect(await readdir(folder, { recursive: true })).toEqual(before);
 });
 
-it("refuses addresses that are not its own", async () => {
-  for (const location of ["file:///etc", "s3://bucket/x", "mlflow-artifacts:/../x", "mlflow-artifacts:/a/%2e%2e/b", "/tmp", "http://elsewhere/x"]) {
-    expect((await call("POST", "experiments/create", { name: `at ${location}`, artifact_location: location })).status).toBe(400);
-  }
+it("refuses addresses that are not its own, unless the operator allows them", async () => {
+  const create = (location: string) => call("POST", "experiments/create", { name: `at ${location}`, artifact_location: location });
+  const elsewhere = ["file:///etc", "s3://bucket/x", "mlflow-artifacts:/../x", "mlflow-artifacts:/a/%2e%2e/b", "/tmp", "http://elsewhere/x"];
+  const besideAllowed = [
+    "s3://team",
+    "s3://teams/x",
+    "s3://team/experiments-2",
+    "s3://team/experiments/../x",
+    "s3://team/experiments/%2e%2e/x",
+    "s3://team/experiments/x?y",
+  ];
+  for (const location of [...elsewhere, ...besideAllowed]) expect([location, (await create(location)).status]).toEqual([location, 400]);
+  const { status, body } = await create("s3://team/experiments/one");
+  expect(status).toBe(200);
+  const run = (await call("POST", "runs/create", { experiment_id: body.text("experiment_id") })).body.at("run", "info");
+  expect(run.text("artifact_uri")).toBe(`s3://team/experiments/one/${run.text("run_id")}/artifacts`);
+  expect((await call("GET", "artifacts/list", { run_id: run.text("run_id") })).status).toBe(400);
 });
 
 it("tells a client that would go past it to go through it", async () => {

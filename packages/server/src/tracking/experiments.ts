@@ -47,25 +47,35 @@ export async function findExperiment(db: Database, by: { id: string } | { name: 
   throw missing("id" in by ? `No Experiment with id=${by.id} exists` : `Could not find experiment with name '${by.name}'`);
 }
 
-/** Where artifacts lie: with the server, under names that are paths. */
-export function checkLocation(location: string): void {
+/** Where artifacts lie: with the server, under names that are paths; or below an address that the operator allows, which clients reach by themselves. */
+export function checkLocation(location: string, allowed: string[]): void {
   const path = /^mlflow-artifacts:(?:\/|\/\/\/)([^/].*)$/.exec(location)?.[1];
-  if (path === undefined || !/^[\w.-]+(?:\/[\w.-]+)*$/.test(path) || path.split("/").some((part) => /^\.+$/.test(part)))
-    throw invalidValue(
-      `Invalid artifact location: '${location.slice(0, 200)}'. Leave it out, or write mlflow-artifacts:/<path>: the server keeps the artifacts.`,
-    );
+  if (path !== undefined && isPlain(path)) return;
+  if (isAllowed(location, allowed)) return;
+  const others = allowed.length === 0 ? "" : ` Elsewhere they may lie below ${allowed.join(", ")}.`;
+  throw invalidValue(
+    `Invalid artifact location: '${location.slice(0, 200)}'. Leave it out, or write mlflow-artifacts:/<path>: the server keeps the artifacts.${others}`,
+  );
+}
+const isPlain = (path: string): boolean => /^[\w.-]+(?:\/[\w.-]+)*$/.test(path) && !path.split("/").some((part) => /^\.+$/.test(part));
+function isAllowed(location: string, allowed: string[]): boolean {
+  return allowed.some((one) => {
+    const root = one.replace(/\/+$/, "");
+    return location === root || (location.startsWith(`${root}/`) && isPlain(location.slice(root.length + 1)));
+  });
 }
 
 export function createExperiments({
   db,
   clock,
-}: Pick<Platform, "db" | "clock">): Pick<Tracking, "createExperiment" | "experiment" | "searchExperiments" | "updateExperiment"> {
+  config,
+}: Pick<Platform, "db" | "clock" | "config">): Pick<Tracking, "createExperiment" | "experiment" | "searchExperiments" | "updateExperiment"> {
   const now = () => clock.now().getTime();
   return {
     async createExperiment(name, { artifactLocation, tags = [] }) {
       if (name === "") throw invalidValue("Invalid experiment name: it is empty.");
       if (name.length > largest.name) throw invalidValue(`'name' exceeds the maximum length of ${largest.name} characters.`);
-      if (artifactLocation !== undefined && artifactLocation !== "") checkLocation(artifactLocation);
+      if (artifactLocation !== undefined && artifactLocation !== "") checkLocation(artifactLocation, config.artifactLocations ?? []);
       checkTags(tags, largest.experimentTag);
       const { rows } = await sql<{ id: string }>`
         with next as (select nextval(pg_get_serial_sequence('experiment', 'id')) as id)

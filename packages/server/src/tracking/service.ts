@@ -19,7 +19,7 @@ import type { Metric, Tracking } from "./types.js";
 const tokenMs = 48 * 3_600_000;
 
 export function createTracking(
-  platform: Pick<Platform, "db" | "clock" | "address" | "objects" | "duckdb" | "log">,
+  platform: Pick<Platform, "db" | "clock" | "address" | "objects" | "duckdb" | "log" | "config">,
   { access }: { access: Pick<Access, "issueToken"> },
 ): Tracking {
   const experiments = createExperiments(platform);
