@@ -1,20 +1,10 @@
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { browserPath, builtConsole } from "./testing/browser";
 import { type FakeServer, startFakeServer } from "./testing/fake-server";
 import { runs } from "./testing/fixtures";
 
-const browserPath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
-  (file) => file !== undefined && existsSync(file),
-);
 if (browserPath === undefined) console.warn("No Chromium is here: the console's tests are skipped. Name one in CHROMIUM.");
-
-const folder = fileURLToPath(new URL("..", import.meta.url));
-const built = path.join(folder, "dist");
 
 describe.skipIf(browserPath === undefined)("the console", () => {
   let server: FakeServer;
@@ -26,12 +16,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
   const failed = runs.find((run) => run.state === "failed")?.id ?? "";
 
   beforeAll(async () => {
-    if (!existsSync(path.join(built, "index.html"))) {
-      const vite = path.join(path.dirname(createRequire(import.meta.url).resolve("vite/package.json")), "bin/vite.js");
-      const { status, stderr } = spawnSync(process.execPath, [vite, "build", "--logLevel", "warn"], { cwd: folder, encoding: "utf8" });
-      if (status !== 0) throw new Error(`The console could not be built: ${stderr}`);
-    }
-    server = await startFakeServer(built);
+    server = await startFakeServer(builtConsole());
     browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
     context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
   });

@@ -51,6 +51,7 @@ export function Grid(props: Props) {
     const [from = 0, to = -1] = range.split("-").map(Number);
     onSight(rows.slice(from, to + 1).map(({ id }) => id));
     if (rows.length > 0 && to >= rows.length - 60) onEnd();
+    if (from === 0) setAbove(0);
   }, [range, rows, onSight, onEnd]);
 
   const pinned = useMemo(() => columns.filter((one) => one.pinned), [columns]);
@@ -119,7 +120,7 @@ export function Grid(props: Props) {
         aria-activedescendant={active === undefined ? undefined : `run-${active}`}
         tabIndex={0}
         onKeyDown={lead}
-        className={`h-[calc(100vh-11.8rem)] min-h-80 overflow-auto overscroll-contain ${props.dim ? "opacity-60" : ""}`}
+        className={`h-[calc(100vh-11.8rem)] min-h-80 overflow-auto overscroll-contain [overflow-anchor:none] ${props.dim ? "opacity-60" : ""}`}
       >
         <div style={{ width, minWidth: "100%", height: headHeight + virtual.getTotalSize() }} className="relative">
           <div role="row" aria-rowindex={1} className="sticky top-0 z-20 flex border-b border-line bg-panel" style={{ height: headHeight }}>
@@ -224,7 +225,7 @@ const Row = memo(function Row(props: RowProps) {
       aria-rowindex={index + 2}
       aria-selected={selected}
       onClick={() => props.activate(run.id)}
-      className={`group absolute left-0 top-0 flex w-full ${props.fresh ? "fresh" : ""} ${active ? "outline outline-1 -outline-offset-1 outline-accent" : ""}`}
+      className={`group absolute left-0 top-0 flex w-full [contain:strict] ${props.fresh ? "fresh" : ""} ${active ? "outline outline-1 -outline-offset-1 outline-accent" : ""}`}
       style={{ transform: `translateY(${props.top}px)`, height: rowHeight }}
     >
       <div
@@ -283,35 +284,24 @@ function CellView({ run, of, now, left, ground, experimentName }: RowProps & { o
 
 /** When rows come or go above what is read, what is read stays where it is. Counts what came above. */
 function useStillReading(box: { current: HTMLDivElement | null }, rows: RunTableRow[], setAbove: (change: (count: number) => number) => void): void {
-  const reading = useRef<{ rows: RunTableRow[]; top: number }>({ rows, top: 0 });
+  const before = useRef(rows);
   useLayoutEffect(() => {
     const { current } = box;
-    const before = reading.current;
-    reading.current = { rows, top: before.top };
-    if (current === null || before.rows === rows) return;
-    if (before.top <= rowHeight / 2) return;
-    const at = Math.floor(before.top / rowHeight);
-    const anchor = before.rows[at];
-    const now = anchor === undefined ? -1 : rows.findIndex(({ id }) => id === anchor.id);
+    const old = before.current;
+    before.current = rows;
+    if (current === null || old === rows || current.scrollTop <= rowHeight / 2) return;
+    const at = Math.floor(current.scrollTop / rowHeight);
+    const anchor = old[at];
+    // Where only later rows came, nothing moves.
+    if (anchor === undefined || rows[at]?.id === anchor.id) return;
+    const now = rows.findIndex(({ id }) => id === anchor.id);
     // Another search begins at its top.
-    if (now === -1) {
-      current.scrollTop = 0;
-      return;
+    if (now === -1) current.scrollTop = 0;
+    else {
+      current.scrollTop += (now - at) * rowHeight;
+      if (now > at) setAbove((count) => count + now - at);
     }
-    if (now === at) return;
-    current.scrollTop = before.top + (now - at) * rowHeight;
-    reading.current.top = current.scrollTop;
-    if (now > at) setAbove((count) => count + now - at);
   }, [box, rows, setAbove]);
-  useEffect(() => {
-    const { current } = box;
-    const scrolled = () => {
-      reading.current.top = current?.scrollTop ?? 0;
-      if (reading.current.top <= rowHeight / 2) setAbove(() => 0);
-    };
-    current?.addEventListener("scroll", scrolled, { passive: true });
-    return () => current?.removeEventListener("scroll", scrolled);
-  }, [box, setAbove]);
 }
 
 /** Of the columns that scroll, those in sight and a little beside them. */

@@ -14,6 +14,8 @@ interface Loaded {
   /** The search that they are of. */
   of: string;
   rows: RunTableRow[];
+  /** The same by id: a hundred thousand are not gone through for a look at a few. */
+  byId: Map<string, RunTableRow>;
   next: string | undefined;
   /** The columns that each row was asked with. */
   columns: Map<string, string>;
@@ -36,7 +38,8 @@ export interface RunRows {
 }
 
 const first = 100;
-const further = 500;
+/** The further somebody scrolls, the more at once. */
+const further = (loaded: number) => (loaded < 2_000 ? 500 : 1_000);
 const everyMs = 2_000;
 /** A search that takes long is repeated less often. */
 const restFactor = 20;
@@ -66,7 +69,14 @@ export function useRunRows(search: RunSearch, columns: string[]): RunRows {
     page({ limit: first }, stop.signal)
       .then(({ items, next }) => {
         setFailure(undefined);
-        setLoaded({ of, rows: items, next, columns: new Map(items.map(({ id }) => [id, asked])), fresh: new Set() });
+        setLoaded({
+          of,
+          rows: items,
+          byId: new Map(items.map((row) => [row.id, row])),
+          next,
+          columns: new Map(items.map(({ id }) => [id, asked])),
+          fresh: new Set(),
+        });
       })
       .catch((error: unknown) => {
         if (!stop.signal.aborted) setFailure({ of, error: asRefused(error) });
@@ -83,14 +93,15 @@ export function useRunRows(search: RunSearch, columns: string[]): RunRows {
     state.current.busy = true;
     setLoading(true);
     const asked = state.current.wanted;
-    page({ limit: further, token: loaded.next })
+    page({ limit: further(loaded.rows.length), token: loaded.next })
       .then(({ items, next }) =>
         setLoaded((old) => {
           if (old === undefined || old.of !== now || old.next !== loaded.next) return old;
-          const known = new Set(old.rows.map(({ id }) => id));
-          const added = items.filter(({ id }) => !known.has(id));
+          const added = items.filter(({ id }) => !old.byId.has(id));
+          const byId = new Map(old.byId);
+          for (const row of added) byId.set(row.id, row);
           for (const { id } of added) old.columns.set(id, asked);
-          return { ...old, rows: [...old.rows, ...added], next };
+          return { ...old, rows: old.rows.concat(added), byId, next };
         }),
       )
       .catch(() => {}) // asked again at the next scroll
@@ -162,21 +173,24 @@ const asRefused = (error: unknown): Refused =>
 /** The first page takes the place of the rows that it covers; rows in sight are replaced by what they are now, and go where they fit no more. */
 function merged(old: Loaded, { top, ids, seen, asked }: { top: Listed<RunTableRow> | undefined; ids: string[]; seen: RunTableRow[]; asked: string }): Loaded {
   const now = new Map([...seen, ...(top?.items ?? [])].map((row) => [row.id, row]));
-  const gone = new Set(ids.filter((id) => !now.has(id)));
-  const known = new Map(old.rows.map((row) => [row.id, row]));
-  const same = (row: RunTableRow) => {
-    const before = known.get(row.id);
-    return before !== undefined && JSON.stringify(before) === JSON.stringify(row) ? before : row;
-  };
   for (const id of now.keys()) old.columns.set(id, asked);
+  const gone = new Set(ids.filter((id) => !now.has(id)));
+  const changed = new Map(
+    [...now].filter(([id, row]) => {
+      const before = old.byId.get(id);
+      return before === undefined || JSON.stringify(before) !== JSON.stringify(row);
+    }),
+  );
+  const whole = top !== undefined && top.next === undefined;
+  const inPlace = top === undefined || (top.items.every(({ id }, i) => old.rows[i]?.id === id) && (!whole || top.items.length === old.rows.length));
+  if (changed.size === 0 && gone.size === 0 && inPlace) return old;
+  const renewed = (row: RunTableRow) => changed.get(row.id) ?? row;
   const inTop = new Set(top?.items.map(({ id }) => id));
-  const rest = top !== undefined && top.next === undefined ? [] : old.rows.filter(({ id }) => !inTop.has(id) && !gone.has(id));
-  const rows = [...(top?.items ?? []).map(same), ...rest.map((row) => same(now.get(row.id) ?? row))];
-  const unchanged = rows.length === old.rows.length && rows.every((row, i) => row === old.rows[i]);
-  if (unchanged) return old;
-  const fresh = top === undefined ? old.fresh : new Set(top.items.map(({ id }) => id).filter((id) => !known.has(id)));
+  const rest = whole ? [] : old.rows.filter(({ id }) => !inTop.has(id) && !gone.has(id));
+  const rows = [...(top?.items ?? []).map((row) => changed.get(row.id) ?? old.byId.get(row.id) ?? row), ...rest.map(renewed)];
+  const fresh = top === undefined ? old.fresh : new Set(top.items.map(({ id }) => id).filter((id) => !old.byId.has(id)));
   const next = top !== undefined && rest.length === 0 ? top.next : old.next;
-  return { ...old, rows, next, fresh };
+  return { ...old, rows, byId: new Map(rows.map((row) => [row.id, row])), next, fresh };
 }
 
 /** How many runs fit: exact up to a bound. `newest` changes when rows came or went. */

@@ -207,7 +207,9 @@ function useKnownColumns(experiments: string[]): { data: RunColumns | undefined;
   const data = together(answers.flatMap((one) => one.data ?? []));
   const first = useRef<{ of: string; usual: RunColumn[] }>(undefined);
   const of = experiments.join();
-  if (settled && first.current?.of !== of) first.current = { of, usual: usualColumns(data, experiments.length > 1) };
+  // An answer that came too late for its keys is no answer yet.
+  const told = data !== undefined && (data.complete || data.runs > 0);
+  if (settled && told && first.current?.of !== of) first.current = { of, usual: usualColumns(data, experiments.length > 1) };
   return { data, usual: first.current?.of === of ? first.current.usual : usualColumns(undefined, experiments.length > 1) };
 }
 function together(all: RunColumns[]): RunColumns | undefined {

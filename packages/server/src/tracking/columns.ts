@@ -10,7 +10,7 @@ import type { RunKeys } from "./table-types.js";
 /** Params and tags have no index by experiment: at first some runs are looked at, then all of them, once in a while and behind the answers. */
 const sample = { newest: 2_000, oldest: 500 };
 const keep = { sampleMs: 10_000, wholeMs: 600_000, experiments: 1_000 };
-const waits = { sampleMs: 5_000, wholeMs: 60_000 };
+const waits = { sampleMs: 10_000, wholeMs: 60_000 };
 const most = { keys: 5_000, counted: 10_000, values: 50 };
 
 type Keys = Pick<RunColumns, "params" | "tags" | "runs">;
