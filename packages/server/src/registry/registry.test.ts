@@ -106,7 +106,7 @@ test("an alias that is set twice is told once; it moves, and is gone once delete
 
 test("names that MLflow's clients read as something else, and versions that are none, can't be aliases", async () => {
   await registry.register(await given("bus", "a bus", "run-bus"));
-  for (const alias of ["latest", "LATEST", "v1", "V12", "a b", "a/b", "ä", "a".repeat(256)]) {
+  for (const alias of ["latest", "LATEST", "v1", "V12", "a b", "a/b", "a.b", "a".repeat(256)]) {
     expect((await ask(`/bus/aliases/${encodeURIComponent(alias)}`, "PUT", { version: 1 })).status, alias).toBe(400);
   }
   for (const version of [0, -1, 1.5, "1", 3_000_000_000, null]) {

@@ -1,0 +1,29 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { closed, Digest, Name } from "./common.js";
+import { DatasetSpec, SchemaSpec } from "./data.js";
+import { EntitySpec, FeatureServiceSpec, FeatureViewSpec } from "./features.js";
+import { PipelineSpec } from "./pipelines.js";
+import { EndpointSpec, MonitorSpec, TriggerSpec } from "./serving.js";
+
+export const ProjectSpec = Type.Object(
+  {
+    apiVersion: Type.Literal("millrace/v1"),
+    name: Name,
+    datasets: Type.Array(DatasetSpec),
+    schemas: Type.Array(SchemaSpec),
+    entities: Type.Array(EntitySpec),
+    featureViews: Type.Array(FeatureViewSpec),
+    featureServices: Type.Array(FeatureServiceSpec),
+    pipelines: Type.Array(PipelineSpec),
+    endpoints: Type.Array(EndpointSpec),
+    monitors: Type.Array(MonitorSpec),
+    triggers: Type.Array(TriggerSpec),
+    /** The project's code: what a Python step finds in its working folder. Paths are relative, with `/`. */
+    files: Type.Array(Type.Object({ path: Type.String({ maxLength: 1_000 }), digest: Digest, size: Type.Integer() }, closed), { maxItems: 10_000 }),
+    source: Type.Optional(Type.Object({ commit: Type.Optional(Type.String()), branch: Type.Optional(Type.String()), dirty: Type.Boolean() }, closed)),
+    /** The folder on the client's machine; watched folders are relative to it. Only a server on the same machine can use it. */
+    folder: Type.String(),
+  },
+  closed,
+);
+export type ProjectSpec = Static<typeof ProjectSpec>;
