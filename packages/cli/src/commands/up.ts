@@ -74,6 +74,8 @@ export function dataConfig(dataDir: string): ServerConfig {
     ...gcConfig(process.env.MILLRACE_GC_OLDER_THAN),
     ...(objects === undefined ? {} : { objects }),
     ...locationsConfig(process.env.MILLRACE_ARTIFACT_LOCATIONS),
+    ...duckdbConfig(process.env.MILLRACE_DUCKDB_MEMORY, process.env.MILLRACE_DUCKDB_THREADS),
+    ingestion: ingestionConfig(process.env),
     ...webhookConfig(process.env.MILLRACE_WEBHOOK_ALLOWED_SCHEMES, process.env.MILLRACE_WEBHOOK_ALLOWED_NETWORKS),
   };
 }
@@ -94,6 +96,31 @@ function objectsConfig({
   if (!(gigabytes > 0)) throw new CliError(`MILLRACE_OBJECTS_CACHE_GB is "${cache}": give a number of gigabytes above 0.`, exit.usage);
   if (direct !== undefined && !["", "on", "off"].includes(direct)) throw new CliError(`MILLRACE_OBJECTS_DIRECT is "${direct}": give on or off.`, exit.usage);
   return { url, direct: direct !== "off", cacheBytes: gigabytes * 1024 ** 3 };
+}
+
+function duckdbConfig(memory = "", threads = ""): Pick<ServerConfig, "duckdb"> {
+  const [, size, unit] = /^([1-9][0-9]{0,5})(MB|GB)$/i.exec(memory) ?? [];
+  if (memory !== "" && size === undefined) throw new CliError(`MILLRACE_DUCKDB_MEMORY is "${memory}": give a size as 500MB or 4GB.`, exit.usage);
+  if (threads !== "" && !/^[1-9][0-9]{0,2}$/.test(threads)) throw new CliError(`MILLRACE_DUCKDB_THREADS is "${threads}": give a number from 1.`, exit.usage);
+  return {
+    duckdb: {
+      ...(size === undefined ? {} : { memoryMb: Number(size) * (unit?.toUpperCase() === "GB" ? 1_000 : 1) }),
+      ...(threads === "" ? {} : { threads: Number(threads) }),
+    },
+  };
+}
+
+/** `MILLRACE_CONNECTION_ORDERS` is the connection `orders`: the operator says which databases there are, nobody else sees how they are reached. */
+function ingestionConfig(env: NodeJS.ProcessEnv): NonNullable<ServerConfig["ingestion"]> {
+  const s3 = (env.MILLRACE_INGEST_S3 ?? "").split(",").flatMap((one) => one.trim() || []);
+  const wrong = s3.find((one) => !/^s3:\/\/[a-z0-9][a-z0-9._-]+\/?/.test(one));
+  if (wrong !== undefined)
+    throw new CliError(`MILLRACE_INGEST_S3 has "${wrong}": give addresses with commas between them, as s3://landing/flights/.`, exit.usage);
+  const prefix = "MILLRACE_CONNECTION_";
+  const connections = Object.entries(env).flatMap(([name, url]): [string, string][] =>
+    name.startsWith(prefix) && url !== undefined && url !== "" ? [[name.slice(prefix.length).toLowerCase(), url]] : [],
+  );
+  return { s3, connections: Object.fromEntries(connections) };
 }
 
 function webhookConfig(schemes: string | undefined, networks: string | undefined): Pick<ServerConfig, "webhooks"> {

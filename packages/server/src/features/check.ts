@@ -19,7 +19,8 @@ export async function compareWithOffline(
 ): Promise<FeatureComparison> {
   const { spec } = service;
   const rows = logged.at.length;
-  const offline = rows === 0 ? [] : await duckdb.use((connection) => offlineFeatures({ duckdb, connection, service, logged, files }));
+  const reads = (await Promise.all(service.views.map(files))).flat();
+  const offline = rows === 0 ? [] : await duckdb.sandbox({ reads }, (connection) => offlineFeatures({ duckdb, connection, service, logged, files }));
   const wrong = new Set<number>();
   const features = spec.features.map(({ name, type }, f) => {
     const examples: unknown[] = [];

@@ -38,11 +38,14 @@ export async function materialize(platform: Pick<Platform, "db" | "duckdb">, dat
       if (missing.length === 0 && !extra) return rows;
       if (extra) await store.clearStored(transaction, id, view.kind);
       await store.createStage(transaction);
-      for (const { digest, paths } of missing) {
-        const added = await stageRows(connection, transaction, view, paths);
-        await store.mergeStage(transaction, id, view.kind, { digest, rows: added });
-        rows += added;
-      }
+      const stage = async (sources: DuckDBConnection) => {
+        for (const { digest, paths } of missing) {
+          const added = await stageRows(sources, transaction, view, paths);
+          await store.mergeStage(transaction, id, view.kind, { digest, rows: added });
+          rows += added;
+        }
+      };
+      await (view.sql === undefined ? stage(connection) : duckdb.sandbox({ reads: missing.flatMap((part) => part.paths) }, stage));
       await store.settlePushed(transaction, id, snapshot);
       await store.announceAll(transaction, id);
       return rows;

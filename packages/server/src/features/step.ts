@@ -56,7 +56,7 @@ export function historicalFeaturesStep(
       const files = await Promise.all(rows.files.map((file) => objects.localPath(file.digest as Digest)));
       const select = node.config.select ?? "select * from rows";
       const file = path.join(workDir, "rows.parquet");
-      const meta = await duckdb.use(async (connection) => {
+      const meta = await duckdb.sandbox({ reads: [...files, ...[...parts.values()].flatMap((part) => part.paths)], writes: [file] }, async (connection) => {
         await assertSelect(duckdb, connection, select, ["rows"], "The select");
         const shaped = `with "rows" as (select * from ${parquet(files)}) select * from (${select}\n)`;
         const paths = async (view: View) => parts.get(view.dataset)?.paths ?? [];

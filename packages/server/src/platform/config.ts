@@ -10,6 +10,15 @@ export interface ServerConfig {
   objects?: ObjectsConfig;
   /** Addresses below which experiments may keep their artifacts elsewhere, where clients reach them by themselves, as `s3://team/`. */
   artifactLocations?: string[];
+  /** Limits of SQL over tables. Default 2,000 MB and two threads; what needs more memory spills to the data folder. */
+  duckdb?: { memoryMb?: number; threads?: number };
+  /** Where rows may be ingested from. */
+  ingestion?: {
+    /** Addresses in S3 below which files may be read, as `s3://landing/flights/`. Default none. */
+    s3?: string[];
+    /** Connections to PostgreSQL by the names that definitions and commands use. */
+    connections?: Record<string, string>;
+  };
   clock: { kind: "system" } | { kind: "replay"; from: Date };
   logLevel: string;
   webhooks?: {

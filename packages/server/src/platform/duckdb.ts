@@ -1,14 +1,29 @@
 import type { DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
+import { invalid } from "./errors.js";
+import { limit } from "./limit.js";
 
 /** SQL over Parquet, within limits on memory and threads; what does not fit spills to a folder. */
 export interface DuckDb {
   /** Runs `work` on a connection of its own and closes it. Temporary tables and views are its own. */
   use<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T>;
+  /**
+   * As `use`, for SQL that users wrote, on an instance of its own that can read and write only the named files: no other file, no network, no
+   * attached database, no extension, and no setting can be changed. It ends with a 400 after `limitMs`. At most two go on at a time.
+   */
+  sandbox<T>(access: SandboxAccess, work: (connection: DuckDBConnection) => Promise<T>): Promise<T>;
   /** All rows as plain values: 64-bit integers as numbers, times as Date, the rest as JSON would have it. */
   rows<Row>(sql: string, connection?: DuckDBConnection): Promise<Row[]>;
   close(): Promise<void>;
 }
+export interface SandboxAccess {
+  /** Files of this machine. */
+  reads: readonly string[];
+  writes?: readonly string[];
+  /** Default ten minutes. */
+  limitMs?: number;
+}
 interface Options {
+  /** Of the server's own SQL; each sandbox has half of it. */
   memoryMb: number;
   threads: number;
   spillFolder: string;
@@ -33,12 +48,39 @@ export function openDuckDb(options: Options): DuckDb {
       connection.closeSync();
     }
   }
+  const places = limit(2);
+  function sandbox<T>({ reads, writes = [], limitMs = 600_000 }: SandboxAccess, work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    return places(async () => {
+      const own = await open({ ...options, memoryMb: Math.max(64, Math.floor(options.memoryMb / 2)) });
+      const connection = await own.connect();
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        connection.interrupt();
+      }, limitMs);
+      try {
+        await connection.run("set global TimeZone = 'UTC'");
+        await connection.run(`set global allowed_paths = [${[...reads, ...writes].map(literal).join(", ")}]`);
+        await connection.run("set global enable_external_access = false");
+        await connection.run("set global lock_configuration = true");
+        return await work(connection);
+      } catch (error) {
+        if (late) throw invalid(`The SQL took longer than ${limitMs / 1_000} seconds and was ended. Read fewer rows, or join on keys.`);
+        throw error;
+      } finally {
+        clearTimeout(timer);
+        connection.closeSync();
+        own.closeSync();
+      }
+    });
+  }
   async function read<Row>(connection: DuckDBConnection, sql: string): Promise<Row[]> {
     const reader = await connection.runAndReadAll(sql);
     return reader.getRowObjectsJS().map((row) => plain(row) as Row);
   }
   return {
     use,
+    sandbox,
     rows: <Row>(sql: string, connection?: DuckDBConnection) => (connection === undefined ? use((own) => read<Row>(own, sql)) : read<Row>(connection, sql)),
     close: async () => (await opened)?.closeSync(),
   };
@@ -69,5 +111,9 @@ function plain(value: unknown): unknown {
 export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 /** A quoted SQL identifier. */
 export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
-/** `read_parquet` over files of this machine, in order. */
-export const parquet = (paths: string[]): string => `read_parquet([${paths.map(literal).join(", ")}])`;
+/**
+ * `read_parquet` over files of this machine, in order. A column that not all of them have is null in the others, and one whose types differ has the
+ * type that holds them all.
+ */
+export const parquet = (paths: readonly string[]): string =>
+  `read_parquet([${paths.map(literal).join(", ")}]${paths.length > 1 ? ", union_by_name = true" : ""})`;

@@ -59,7 +59,7 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
     closeLater("the object store", s3.close);
     return s3.store;
   }
-  const duckdb = openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(config.dataDir, "spill") });
+  const duckdb = openDuckDb({ memoryMb: 2_000, threads: 2, ...config.duckdb, spillFolder: path.join(config.dataDir, "spill") });
   closeLater("DuckDB", duckdb.close);
   const notifications = openNotifications(databaseUrl, log);
   closeLater("the connection for notifications", notifications.stop);

@@ -4,7 +4,7 @@ import { type DuckDb, invalid, literal } from "../platform/index.js";
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** Functions that look beyond the tables of a query. */
-const outward = /^(read_|glob$|getenv$|parquet_|query|sniff_|duckdb_|pragma_|which_secret|write_|json_execute|.*_scan$)/i;
+const outward = /^(read_|glob$|getenv$|parquet_|query|sniff_|duckdb_|pragma_|which_secret|write_|json_execute|current_setting$|getvariable$|.*_scan$)/i;
 const harmless = new Set(["unnest", "range", "generate_series"]);
 
 /**

@@ -1,3 +1,4 @@
+import type { DuckDBConnection } from "@duckdb/node-api";
 import type { ValidationReport } from "@millrace/sdk/api";
 import type { SchemaSpec } from "@millrace/sdk/spec";
 import type { StepKind } from "../pipelines/step.js";
@@ -20,13 +21,15 @@ export interface Validation {
 export function createValidation(platform: Pick<Platform, "duckdb" | "objects">, { projects }: { projects: Pick<Projects, "require"> }): Validation {
   const { duckdb } = platform;
   async function validate(schema: SchemaSpec, files: string[]): Promise<ValidationReport> {
-    return duckdb.use(async (connection) => {
+    const check = async (connection: DuckDBConnection): Promise<ValidationReport> => {
       const source = parquet(files);
       const columns = await columnsOf(duckdb, connection, source);
       const { rows, statistics } = await statisticsOf(duckdb, connection, source, columns);
       const anomalies = await anomaliesOf({ duckdb, connection, source, columns, rows, statistics }, schema);
       return { schema: schema.name, passed: anomalies.every((anomaly) => anomaly.severity !== "block"), rows, anomalies, statistics };
-    });
+    };
+    // Expectations are users' SQL.
+    return (schema.expectations ?? []).length > 0 ? duckdb.sandbox({ reads: files }, check) : duckdb.use(check);
   }
   return {
     stepKinds: { validate: validateStep(platform, projects, validate) },
