@@ -11,7 +11,7 @@ export interface Expression<out Refs extends string = string, out T extends Colu
   /** Only for the types. */
   readonly type?: T;
 }
-type Operand = Expression | number;
+type Operand = Expression | number | string;
 /** The columns that an operand reads. */
 type Refs<E> = E extends Expression<infer R> ? R : never;
 
@@ -20,14 +20,14 @@ function make<R extends string, T extends ColumnType>(expr: Expr, of: readonly E
 }
 function operand<E extends Operand>(value: E): Expression<Refs<E>>;
 function operand(value: Operand): Expression {
-  return typeof value === "number" ? lit(value) : value;
+  return typeof value === "object" ? value : lit(value);
 }
 
 /** A column of the request, or a feature of a view. */
 export const col = <const N extends string>(name: N): Expression<N> => ({ expr: { op: "column", name }, refs: [name] });
 export const lit = (value: number | string | boolean | null): Expression<never> => ({ expr: { op: "literal", value }, refs: [] });
 
-type Binary = "add" | "subtract" | "multiply" | "divide" | "equal" | "less" | "less_or_equal";
+type Binary = Extract<Expr, { left: Expr }>["op"];
 const binary =
   <T extends ColumnType>(op: Binary) =>
   <L extends Operand, R extends Operand>(left: L, right: R): Expression<Refs<L> | Refs<R>, T> => {
@@ -38,9 +38,86 @@ export const add = binary<"int64" | "float64">("add");
 export const subtract = binary<"int64" | "float64">("subtract");
 export const multiply = binary<"int64" | "float64">("multiply");
 export const divide = binary<"float64">("divide");
+/** What is left of a division, with the sign of the first. Missing where the second is 0. */
+export const modulo = binary<"float64">("modulo");
 export const equal = binary<"boolean">("equal");
 export const less = binary<"boolean">("less");
 export const lessOrEqual = binary<"boolean">("less_or_equal");
+
+export const greater = <L extends Operand, R extends Operand>(left: L, right: R): Expression<Refs<L> | Refs<R>, "boolean"> => less(right, left);
+export const greaterOrEqual = <L extends Operand, R extends Operand>(left: L, right: R): Expression<Refs<L> | Refs<R>, "boolean"> => lessOrEqual(right, left);
+
+/** From the first moment to the second; below 0 where the second is the earlier. */
+export const secondsBetween = binary<"float64">("seconds_between");
+export const hoursBetween = <L extends Operand, R extends Operand>(from: L, to: R) => divide(secondsBetween(from, to), 3_600);
+export const daysBetween = <L extends Operand, R extends Operand>(from: L, to: R) => divide(secondsBetween(from, to), 86_400);
+
+/** Whether a text has another one in it. Letters are told apart by their case. */
+export const contains = binary<"boolean">("contains");
+export const startsWith = binary<"boolean">("starts_with");
+export const endsWith = binary<"boolean">("ends_with");
+
+const unary =
+  <T extends ColumnType>(op: Extract<Expr, { of: Expr; zone?: never; values?: never; start?: never }>["op"]) =>
+  <E extends Operand>(of: E): Expression<Refs<E>, T> => {
+    const given: Expression<Refs<E>> = operand(of);
+    return make({ op, of: given.expr }, [given]);
+  };
+export const abs = unary<"int64" | "float64">("abs");
+/** Missing where the number is below 0. */
+export const sqrt = unary<"float64">("sqrt");
+/** The natural logarithm; missing where the number is not above 0. */
+export const log = unary<"float64">("log");
+export const exp = unary<"float64">("exp");
+export const floor = unary<"int64" | "float64">("floor");
+export const ceil = unary<"int64" | "float64">("ceil");
+/** Halves go away from 0. */
+export const round = unary<"int64" | "float64">("round");
+/** Of Latin, Greek and Cyrillic letters. */
+export const lower = unary<"string">("lower");
+export const upper = unary<"string">("upper");
+/** Without the spaces before and after. */
+export const trim = unary<"string">("trim");
+/** Of a text in characters (code points). */
+export const length = unary<"int64">("length");
+export const not = unary<"boolean">("not");
+export const isNull = unary<"boolean">("is_null");
+
+const many = <T extends ColumnType>(op: Exclude<Extract<Expr, { of: Expr[] }>["op"], "coalesce">) => {
+  function build<const E extends readonly [Operand, ...Operand[]]>(...values: E): Expression<Refs<E[number]>, T>;
+  function build(...values: readonly Operand[]): Expression<string, T> {
+    const all = values.map((one) => operand(one));
+    return make({ op, of: all.map((one) => one.expr) }, all);
+  }
+  return build;
+};
+/** The smallest of some values; missing where one of them is. */
+export const least = many<ColumnType>("least");
+/** The largest of some values; missing where one of them is. */
+export const greatest = many<ColumnType>("greatest");
+export const concat = many<"string">("concat");
+export const and = many<"boolean">("and");
+export const or = many<"boolean">("or");
+
+/** The second where the first is true, else the third. */
+export function ifElse<C extends Expression, A extends Operand, B extends Operand>(
+  condition: C,
+  then: A,
+  otherwise: B,
+): Expression<Refs<C> | Refs<A> | Refs<B>> {
+  const [yes, no]: readonly [Expression<Refs<A> | Refs<B>>, Expression<Refs<A> | Refs<B>>] = [operand(then), operand(otherwise)];
+  const of: Expression<Refs<C> | Refs<A> | Refs<B>>[] = [operand(condition), yes, no];
+  return make({ op: "if", condition: condition.expr, yes: yes.expr, no: no.expr }, of);
+}
+export const oneOf = <E extends Operand>(of: E, values: readonly (number | string)[]): Expression<Refs<E>, "boolean"> => {
+  const given: Expression<Refs<E>> = operand(of);
+  return make({ op: "one_of", of: given.expr, values: [...values] }, [given]);
+};
+/** So many characters of a text from the one that has the number `start`, counted from 1. */
+export const substring = <E extends Operand>(of: E, start: number, characters: number): Expression<Refs<E>, "string"> => {
+  const given: Expression<Refs<E>> = operand(of);
+  return make({ op: "substring", of: given.expr, start, length: characters }, [given]);
+};
 
 type Part = "year" | "month" | "day_of_month" | "day_of_week" | "hour" | "minute";
 const part =
@@ -67,7 +144,6 @@ export function month(of?: Expression | MonthOptions, zone?: string): Expression
   return "expr" in of ? part("month")(of, zone ?? "UTC") : monthParam(of);
 }
 
-export const isNull = <E extends Expression>(of: E): Expression<Refs<E>, "boolean"> => make({ op: "is_null", of: of.expr }, [operand(of)]);
 /** The first that is not null. */
 export function coalesce<const E extends readonly [Expression, ...Operand[]]>(...values: E): Expression<Refs<E[number]>>;
 export function coalesce(...values: readonly [Expression, ...Operand[]]): Expression {
@@ -90,39 +166,87 @@ export function expressionType(expr: Expr, columns: Readonly<Record<string, Colu
     case "add":
     case "subtract":
     case "multiply":
-    case "divide": {
-      const [a, b] = [of(expr.left), of(expr.right)];
-      const problem = a.problem ?? b.problem;
+    case "divide":
+    case "modulo": {
+      const found = operands([expr.left, expr.right]);
+      if ("problem" in found) return found;
+      const problem = found.types.flatMap((type) => (isNumber(type) ? [] : [`${expr.op} takes numbers, not ${type}`]))[0];
       if (problem !== undefined) return { problem };
-      for (const { type } of [a, b]) {
-        if (type !== undefined && type !== "int64" && type !== "float64") return { problem: `${expr.op} takes numbers, not ${type}` };
-      }
-      return { type: expr.op !== "divide" && a.type === "int64" && b.type === "int64" ? "int64" : "float64" };
+      const whole = expr.op !== "divide" && expr.op !== "modulo" && found.types.length === 2 && found.types.every((type) => type === "int64");
+      return { type: whole ? "int64" : "float64" };
     }
     case "equal":
     case "less":
-    case "less_or_equal": {
-      const problem = of(expr.left).problem ?? of(expr.right).problem;
-      return problem === undefined ? { type: "boolean" } : { problem };
+    case "less_or_equal":
+      return gives("boolean", operands([expr.left, expr.right]));
+    case "seconds_between":
+      // A text beside a moment is a moment.
+      return gives("float64", operands([expr.left, expr.right], ["timestamp", "string"]));
+    case "contains":
+    case "starts_with":
+    case "ends_with":
+      return gives("boolean", operands([expr.left, expr.right], ["string"]));
+    case "sqrt":
+    case "log":
+    case "exp":
+      return gives("float64", operands([expr.of], ["int64", "float64"]));
+    case "abs":
+    case "floor":
+    case "ceil":
+    case "round": {
+      const found = operands([expr.of], ["int64", "float64"]);
+      return "problem" in found ? found : { type: found.types[0] === "int64" || expr.op !== "abs" ? "int64" : "float64" };
     }
-    case "is_null": {
-      const { problem } = of(expr.of);
-      return problem === undefined ? { type: "boolean" } : { problem };
+    case "lower":
+    case "upper":
+    case "trim":
+    case "substring":
+      return gives("string", operands([expr.of], ["string"]));
+    case "concat":
+      return gives("string", operands(expr.of, ["string"]));
+    case "length":
+      return gives("int64", operands([expr.of], ["string"]));
+    case "not":
+      return gives("boolean", operands([expr.of], ["boolean"]));
+    case "and":
+    case "or":
+      return gives("boolean", operands(expr.of, ["boolean"]));
+    case "one_of":
+      return gives("boolean", operands([expr.of], expr.values.some((value) => typeof value === "string") ? ["string", "date"] : ["int64", "float64"]));
+    case "is_null":
+      return gives("boolean", operands([expr.of]));
+    case "if": {
+      const problem = gives("boolean", operands([expr.condition], ["boolean"])).problem;
+      return problem === undefined ? common([expr.yes, expr.no]) : { problem };
     }
-    case "coalesce": {
-      const all = expr.of.map(of);
-      const problem = all.find((one) => one.problem !== undefined)?.problem;
-      if (problem !== undefined) return { problem };
-      const types = [...new Set(all.flatMap((one) => one.type ?? []))];
-      const numbers = types.every((type) => type === "int64" || type === "float64");
-      if (types.length > 1 && !numbers) return { problem: `coalesce takes values of one type, not of ${types.join(" and ")}` };
-      return { type: types.length > 1 ? "float64" : (types[0] ?? "string") };
-    }
+    case "coalesce":
+    case "least":
+    case "greatest":
+      return common(expr.of);
     default: {
-      const inner = of(expr.of);
-      if (inner.problem !== undefined) return inner;
-      if (inner.type !== undefined && inner.type !== "timestamp") return { problem: `${expr.op} is taken from a timestamp, not from ${inner.type}` };
-      return { type: "int64" };
+      return gives("int64", operands([expr.of], ["timestamp"]));
     }
   }
+
+  /** The types of what is not null, where they are of the kind that is wanted. */
+  function operands(all: Expr[], wanted?: ColumnType[]): { types: ColumnType[] } | { problem: string } {
+    const types: ColumnType[] = [];
+    for (const { type, problem } of all.map(of)) {
+      if (problem !== undefined) return { problem };
+      if (type === undefined) continue;
+      if (wanted !== undefined && !wanted.includes(type)) return { problem: `${expr.op} takes ${wanted.join(" or ")}, not ${type}` };
+      types.push(type);
+    }
+    return { types };
+  }
+  function common(all: Expr[]): { type?: ColumnType; problem?: string } {
+    const found = operands(all);
+    if ("problem" in found) return found;
+    const types = [...new Set(found.types)];
+    if (types.length > 1 && !types.every(isNumber)) return { problem: `${expr.op} takes values of one type, not of ${types.join(" and ")}` };
+    return { type: types.length > 1 ? "float64" : (types[0] ?? "string") };
+  }
 }
+const isNumber = (type: ColumnType): boolean => type === "int64" || type === "float64";
+const gives = (type: ColumnType, found: { types: ColumnType[] } | { problem: string }): { type?: ColumnType; problem?: string } =>
+  "problem" in found ? found : { type };

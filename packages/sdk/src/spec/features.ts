@@ -7,29 +7,50 @@ export const EntitySpec = Type.Object(
 );
 export type EntitySpec = Static<typeof EntitySpec>;
 
+const times = ["year", "month", "day_of_month", "day_of_week", "hour", "minute"] as const;
+const binary = [
+  ...(["add", "subtract", "multiply", "divide", "modulo", "equal", "less", "less_or_equal"] as const),
+  ...(["seconds_between", "contains", "starts_with", "ends_with"] as const),
+] as const;
+const unary = [
+  ...(["abs", "sqrt", "log", "exp", "floor", "ceil", "round"] as const),
+  ...(["lower", "upper", "trim", "length", "not", "is_null"] as const),
+] as const;
+const many = ["coalesce", "least", "greatest", "concat", "and", "or"] as const;
 /**
  * A computation over named columns that gives the same value in DuckDB (offline) and in the serving process (online).
- * Null in, null out, except for `is_null` and `coalesce`. Times are read in the zone that is named.
+ * Null in, null out, except for `is_null`, `coalesce`, `if` (which takes null for false), and `and` and `or` (which are SQL's). Times are read
+ * in the zone that is named. What is no finite number in the end is missing.
  */
 export type Expr =
   | { op: "column"; name: string }
   | { op: "literal"; value: number | string | boolean | null }
-  | { op: "add" | "subtract" | "multiply" | "divide" | "equal" | "less" | "less_or_equal"; left: Expr; right: Expr }
-  | { op: "year" | "month" | "day_of_month" | "day_of_week" | "hour" | "minute"; of: Expr; zone: string }
-  | { op: "is_null"; of: Expr }
-  | { op: "coalesce"; of: Expr[] };
-const times = ["year", "month", "day_of_month", "day_of_week", "hour", "minute"] as const;
-const binary = ["add", "subtract", "multiply", "divide", "equal", "less", "less_or_equal"] as const;
+  | { op: (typeof binary)[number]; left: Expr; right: Expr }
+  | { op: (typeof times)[number]; of: Expr; zone: string }
+  | { op: (typeof unary)[number]; of: Expr }
+  | { op: (typeof many)[number]; of: Expr[] }
+  | { op: "if"; condition: Expr; yes: Expr; no: Expr }
+  | { op: "one_of"; of: Expr; values: (number | string)[] }
+  /** `length` characters from the one that has the number `start`, counted from 1. */
+  | { op: "substring"; of: Expr; start: number; length: number };
+const Constant = Type.Union([Type.Number(), Type.String({ maxLength: 10_000 }), Type.Boolean(), Type.Null()]);
+const character = Type.Integer({ minimum: 1, maximum: 1_000_000 });
 export const Expr = Type.Unsafe<Expr>(
   Type.Recursive(
     (self) =>
       Type.Union([
         Type.Object({ op: Type.Literal("column"), name: Type.String() }, closed),
-        Type.Object({ op: Type.Literal("literal"), value: Type.Union([Type.Number(), Type.String(), Type.Boolean(), Type.Null()]) }, closed),
+        Type.Object({ op: Type.Literal("literal"), value: Constant }, closed),
         Type.Object({ op: Type.Union(binary.map((b) => Type.Literal(b))), left: self, right: self }, closed),
         Type.Object({ op: Type.Union(times.map((t) => Type.Literal(t))), of: self, zone: Type.String() }, closed),
-        Type.Object({ op: Type.Literal("is_null"), of: self }, closed),
-        Type.Object({ op: Type.Literal("coalesce"), of: Type.Array(self, { minItems: 1 }) }, closed),
+        Type.Object({ op: Type.Union(unary.map((u) => Type.Literal(u))), of: self }, closed),
+        Type.Object({ op: Type.Union(many.map((m) => Type.Literal(m))), of: Type.Array(self, { minItems: 1, maxItems: 100 }) }, closed),
+        Type.Object({ op: Type.Literal("if"), condition: self, yes: self, no: self }, closed),
+        Type.Object(
+          { op: Type.Literal("one_of"), of: self, values: Type.Array(Type.Union([Type.Number(), Type.String()]), { minItems: 1, maxItems: 10_000 }) },
+          closed,
+        ),
+        Type.Object({ op: Type.Literal("substring"), of: self, start: character, length: character }, closed),
       ]),
     { $id: "Expr" },
   ) as TSchema,

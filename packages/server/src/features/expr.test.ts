@@ -56,6 +56,35 @@ test("an expression gives the same value in DuckDB and in the serving process", 
     [{ op: "coalesce", of: [col("s"), lit("none")] }, "string"],
     [{ op: "coalesce", of: [col("t"), col("t")] }, "timestamp"],
     [{ op: "coalesce", of: [col("x"), col("n"), lit(-0.5)] }, "float64"],
+    ...(["abs", "sqrt", "floor", "ceil", "round"] as const).flatMap((op): [Expr, ColumnType][] => [
+      [{ op, of: col("x") }, "float64"],
+      [{ op, of: left }, "int64"],
+      [{ op: "is_null", of: { op, of: left } }, "boolean"],
+    ]),
+    ...(["lower", "upper", "trim"] as const).map((op): [Expr, ColumnType] => [{ op, of: col("s") }, "string"]),
+    [{ op: "length", of: col("s") }, "int64"],
+    [{ op: "modulo", left: col("x"), right: col("n") }, "float64"],
+    [{ op: "modulo", left: col("n"), right: lit(-5) }, "int64"],
+    ...(["least", "greatest"] as const).flatMap((op): [Expr, ColumnType][] => [
+      [{ op, of: [col("n"), col("x"), lit(0.5)] }, "float64"],
+      [{ op, of: [left, lit(1)] }, "float64"],
+      [{ op, of: [col("s"), lit("b")] }, "string"],
+      [{ op, of: [col("t"), col("t")] }, "timestamp"],
+    ]),
+    ...(["and", "or"] as const).map((op): [Expr, ColumnType] => [{ op, of: [col("b"), { op: "less", left: col("x"), right: col("n") }] }, "boolean"]),
+    [{ op: "not", of: col("b") }, "boolean"],
+    [{ op: "if", condition: col("b"), yes: col("n"), no: col("x") }, "float64"],
+    [{ op: "if", condition: col("b"), yes: lit(null), no: col("s") }, "string"],
+    [{ op: "one_of", of: col("s"), values: ["a", "it's", "\u{1F6EB}"] }, "boolean"],
+    [{ op: "one_of", of: col("n"), values: [1, -7] }, "boolean"],
+    [{ op: "one_of", of: col("d"), values: ["1999-12-31"] }, "boolean"],
+    [{ op: "seconds_between", left: lit("2013-01-01T00:00:00Z"), right: col("t") }, "float64"],
+    ...(["contains", "starts_with", "ends_with"] as const).flatMap((op): [Expr, ColumnType][] => [
+      [{ op, left: col("s"), right: lit("a") }, "boolean"],
+      [{ op, left: lit("it's a \u{1F6EB}"), right: col("s") }, "boolean"],
+    ]),
+    [{ op: "concat", of: [col("s"), lit("-"), col("s")] }, "string"],
+    [{ op: "substring", of: { op: "concat", of: [lit("\u{1F6EB}b"), col("s")] }, start: 2, length: 3 }, "string"],
     [lit(null), "float64"],
     [col("d"), "date"],
     [col("b"), "float64"],
@@ -90,6 +119,41 @@ test("an expression gives the same value in DuckDB and in the serving process", 
         expect(online, JSON.stringify([expr, type])).toEqual(offline);
       }
     });
+  } finally {
+    await duckdb.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test("logarithms and powers are equal to 14 digits, and letters change one by one", async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
+  const duckdb = openDuckDb({ memoryMb: 500, threads: 1, spillFolder: folder });
+  try {
+    for (const op of ["log", "exp"] as const) {
+      const expr: Expr = { op, of: { op: "multiply", left: col("x"), right: lit(1) } };
+      const values = [null, 0, -1, 1, 2, 0.1, 1e300, 1e-300, 700, 3.7];
+      const list = values.map((value) => (value === null ? "null" : `${value}::double`)).join(", ");
+      const offline = (await duckdb.rows<{ v: number | null }>(`select ${exprSql(expr, types, "float64")} as v from (select unnest([${list}]) as x)`)).map(
+        (row) => row.v,
+      );
+      const online = values.map((_, row) => exprFunction(expr, types, "float64")({ x: values }, row));
+      online.forEach((value, i) => {
+        const other = offline[i] ?? null;
+        if (typeof value !== "number" || typeof other !== "number") expect(value).toBe(other);
+        else expect(Math.abs(value - other)).toBeLessThanOrEqual(1e-14 * Math.abs(value));
+      });
+    }
+    const all = Array.from({ length: 0x2fff - 32 }, (_, i) => i + 32);
+    for (const op of ["lower", "upper"] as const) {
+      const expr: Expr = { op, of: col("s") };
+      const rows = await duckdb.rows<{ code: number; v: string }>(
+        `select code, ${exprSql(expr, types, "string")} as v from (select range::int as code, chr(range::int) as s from range(32, 12287)) order by code`,
+      );
+      const evaluate = exprFunction(expr, types, "string");
+      const s = all.map((code) => String.fromCodePoint(code));
+      const wrong = rows.filter((row, i) => evaluate({ s }, i) !== row.v).map((row) => row.code.toString(16));
+      expect(wrong, op).toEqual([]);
+    }
   } finally {
     await duckdb.close();
     await rm(folder, { recursive: true, force: true });
