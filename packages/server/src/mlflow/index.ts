@@ -19,6 +19,7 @@ export {
   optionalNumber,
   type Protocol,
   present,
+  shown,
   tagList,
   text,
   texts,

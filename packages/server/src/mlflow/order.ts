@@ -40,14 +40,15 @@ export function orderKeys(by: string[], of: Searchable): OrderKey[] {
     if (name === undefined || text.length > 1_000) throw invalidValue(`Invalid order_by clause '${text.slice(0, 200)}'. Could not be parsed.`);
     const field = fieldOf(name, of);
     if (field.sort === undefined) throw invalidValue(`Results can't be ordered by '${name}'.`);
-    if (!keys.some((key) => key.name === name)) keys.push({ type: field.type, sort: field.sort, descending: match?.[2]?.toLowerCase() === "desc", name });
+    if (!keys.some((key) => key.name === name))
+      keys.push({ type: field.sort.type ?? field.type, sort: field.sort, descending: match?.[2]?.toLowerCase() === "desc", name });
   }
   if (keys.length > 20) throw invalidValue("An order has at most 20 keys.");
   return keys;
 }
 export const key = (name: string, field: Field, descending = false): OrderKey => {
   if (field.sort === undefined) throw new Error(`${name} has no order`);
-  return { name, type: field.type, sort: field.sort, descending };
+  return { name, type: field.sort.type ?? field.type, sort: field.sort, descending };
 };
 
 /** Which values of the first key a statement is for: an index gives each kind in order, which it could not do with all of them. */
@@ -113,7 +114,7 @@ function phaseCondition({ type, sort }: OrderKey, phase: Phase): Sql {
 function afterCondition(first: OrderKey, rest: OrderKey[], phase: Phase, after: (string | null)[]): Sql {
   const [value, ...values] = after;
   const beyond = afterAll(rest, values);
-  if (phase !== "value") return beyond;
+  if (phase !== "value") return sql`(${beyond})`;
   const { sort, descending } = first;
   const told = constant(first, value ?? null);
   // The first of the three is what an index can begin at.

@@ -116,7 +116,9 @@ export function optionalBoolean(given: Body, name: string): boolean | undefined 
   if (value === false || value === "false") return false;
   throw invalidValue(`Invalid value ${shown(value)} for parameter '${name}' supplied: true or false is expected.`);
 }
-const shown = (value: unknown): string => JSON.stringify(value).slice(0, 200);
+/** Of lists and objects only what they are: how deeply they lie in each other is up to the client, and writing them out would end at some depth. */
+export const shown = (value: unknown): string =>
+  Array.isArray(value) ? "[…]" : value !== null && typeof value === "object" ? "{…}" : (JSON.stringify(value) ?? "nothing").slice(0, 200);
 export function list(given: Body, name: string): Body[] {
   const value = given[name] ?? [];
   if (!Array.isArray(value) || value.some((one) => one === null || typeof one !== "object" || Array.isArray(one)))

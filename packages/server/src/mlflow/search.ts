@@ -21,6 +21,8 @@ export interface Field {
   sort?: {
     value: Sql;
     nullable: boolean;
+    /** Where it is ordered as something else than it is compared as. */
+    type?: Field["type"];
     /** `left join`ed, or inner joined where only what has a value is wanted. */
     join?: (kind: Sql) => Sql;
   };
@@ -66,7 +68,7 @@ const patterns: [Kind, RegExp][] = [
   ["or", /or\b/iy],
   ["is", /is\s+(?:not\s+)?null\b/iy],
   ["word", /(?:not\s+)?(?:i?like|in)\b/iy],
-  ["name", /(?:[a-zA-Z_]\w*|`[^`]*`)(?:\.(?:"[^"]*"|'[^']*'|`[^`]*`|[\w./:-]+))?/y],
+  ["name", /(?:[a-zA-Z_]\w*|`[^`]*`)(?:\.(?:"[^"]*"|'[^']*'|`[^`]*`|[\p{L}\p{N}_./:-]+))?/uy],
   ["quoted", /"[^"]*"|'(?:[^']|'')*'/y],
   ["compare", /<=|>=|!=|=|<|>/y],
   ["open", /\(/y],
@@ -114,7 +116,7 @@ const plural: Record<string, string> = {
 
 /** Throws a 400 where a name leads to nothing. */
 export function fieldOf(name: string, of: Searchable): Field {
-  const match = /^([a-zA-Z_]\w*|`[^`]*`|"[^"]*")(?:\.("[^"]*"|'[^']*'|`[^`]*`|[\w./:-]+))?$/.exec(name);
+  const match = /^([a-zA-Z_]\w*|`[^`]*`|"[^"]*")(?:\.("[^"]*"|'[^']*'|`[^`]*`|[\p{L}\p{N}_./:-]+))?$/u.exec(name);
   if (match === null)
     throw invalidValue(`Invalid identifier '${name.slice(0, 200)}'. Write it as metrics.<key>, with quotes around a key of other characters.`);
   const [first, rest] = [match[1] ?? name, match[2]];

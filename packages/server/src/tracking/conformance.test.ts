@@ -43,6 +43,17 @@ describe("a request", () => {
       const answer = await raw(body);
       expect([answer.status, ((await answer.json()) as { error_code: string }).error_code]).toEqual(invalid);
     }
+    const run_id = await newRun();
+    const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+    for (const [route, body] of [
+      ["runs/log-metric", `{"run_id":${deep}}`],
+      ["runs/log-metric", `{"run_id":"${run_id}","key":"a","timestamp":1,"value":${deep}}`],
+      ["runs/log-batch", `{"run_id":"${run_id}","params":[{"key":"a","value":${deep}}]}`],
+      ["runs/search", `{"experiment_ids":["0"],"max_results":${deep}}`],
+    ] as const) {
+      const answer = await fetch(`${server.url}/api/2.0/mlflow/${route}`, { method: "POST", body, headers: { "content-type": "application/json" } });
+      expect([answer.status, ((await answer.json()) as { error_code: string }).error_code]).toEqual(invalid);
+    }
     const notUnicode = new Uint8Array([...new TextEncoder().encode('{"name":"'), 0xff, 0xc3, ...new TextEncoder().encode('"}')]);
     expect((await raw(notUnicode)).status).toBe(400);
     expect((await raw('{"name":"typed"}', "application/x-www-form-urlencoded")).status).toBe(400);
@@ -104,18 +115,39 @@ describe("a metric", () => {
 });
 
 describe("a search", () => {
+  it("orders experiments by their numbers, and stays within its experiments on every page", async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 11; n++) ids.push(await newExperiment(`number ${n}`));
+    const { body } = await post("experiments/search", { filter: "name LIKE 'number %'", order_by: ["experiment_id DESC"], max_results: 100 });
+    expect(body.list("experiments").map((one) => one.text("experiment_id"))).toEqual(ids.toReversed());
+    const [one = "", other = ""] = ids;
+    const runs = [await newRun(one, { run_name: "a" }), await newRun(one, { run_name: "b" })];
+    await newRun(other);
+    for (const run_id of runs) await post("runs/log-metric", { run_id, key: "odd", value: "NaN", timestamp: 1 });
+    // None of them has ended, so that all are of the part of the order that has no value.
+    const search = { experiment_ids: [one], order_by: ["end_time", "metrics.odd", "run_name"], max_results: 1 };
+    const first = await post("runs/search", search);
+    const second = await post("runs/search", { ...search, page_token: first.body.text("next_page_token") });
+    expect([first, second].flatMap((page) => page.body.list("runs").map((run) => run.text("info", "run_name")))).toEqual(["a", "b"]);
+    expect(second.body.at("next_page_token").value).toBeUndefined();
+  });
+
   it("takes keys and names in any quotes, and whole numbers in quotes", async () => {
     const experiment_id = await newExperiment("quotes");
     const run_id = await newRun(experiment_id, { run_name: "it's one" });
     await post("runs/log-batch", {
       run_id,
-      params: [{ key: "p q", value: "it's" }],
+      params: [
+        { key: "p q", value: "it's" },
+        { key: "größe", value: "1" },
+      ],
       metrics: [{ key: "a", value: 1, timestamp: 1 }],
       tags: [{ key: "x.y", value: "1" }],
     });
     const filters = [
       `params.'p q' = "it's"`,
       "params.`p q` = 'it''s'",
+      "params.größe = '1'",
       "tags.'x.y' = '1'",
       "tags.x.y = '1'",
       `"run name" = "it's one"`,

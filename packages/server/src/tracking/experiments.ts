@@ -5,6 +5,7 @@ import {
   attributes,
   checkTags,
   exists,
+  type Field,
   invalidValue,
   isDuplicate,
   jsonField,
@@ -17,15 +18,17 @@ import {
   type Page,
   readPage,
   type Searchable,
+  type Sql,
   where,
 } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
 import type { Experiment, Search, Tracking } from "./types.js";
 
-const idField = attribute(sql`e.id::text`, "text");
+/** A text to who compares it, and a number in an order. */
+export const experimentId = (id: Sql): Field => ({ ...attribute(sql`${id}::text`, "text"), sort: { value: id, nullable: false, type: "integer" } });
 const own = attributes({
   name: attribute(sql`e.name`, "text"),
-  experiment_id: idField,
+  experiment_id: experimentId(sql`e.id`),
   creation_time: attribute(sql`e.creation_time`, "integer"),
   last_update_time: attribute(sql`e.last_update_time`, "integer"),
   lifecycle_stage: attribute(sql`e.lifecycle_stage`, "text"),

@@ -22,7 +22,7 @@ import {
   where,
 } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
-import { experimentNumber, findExperiment, json } from "./experiments.js";
+import { experimentId, experimentNumber, findExperiment, json } from "./experiments.js";
 import type { LoggedModel, LoggedModelSearch, Tracking } from "./types.js";
 
 const statuses = ["LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"];
@@ -47,7 +47,7 @@ const own = attributes(
   {
     model_id: attribute(sql`m.id`, "text"),
     name: attribute(sql`m.name`, "text"),
-    experiment_id: attribute(sql`m.experiment_id::text`, "text"),
+    experiment_id: experimentId(sql`m.experiment_id`),
     // As the client's own names have it: READY, and not LOGGED_MODEL_READY.
     status: attribute(sql`replace(m.status, 'LOGGED_MODEL_', '')`, "text"),
     model_type: attribute(sql`coalesce(m.model_type, '')`, "text"),

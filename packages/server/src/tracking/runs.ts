@@ -18,7 +18,7 @@ import {
   where,
 } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
-import { experimentNumber, findExperiment } from "./experiments.js";
+import { experimentId, experimentNumber, findExperiment } from "./experiments.js";
 import type { RunInfo, Tracking } from "./types.js";
 
 // ------------------------------------------------------------------------------------------------- search
@@ -53,7 +53,7 @@ const own = attributes(
   {
     run_id: attribute(sql`r.id`, "text"),
     run_name: attribute(sql`r.name`, "text"),
-    experiment_id: attribute(sql`r.experiment_id::text`, "text"),
+    experiment_id: experimentId(sql`r.experiment_id`),
     user_id: attribute(sql`r.user_id`, "text"),
     status: attribute(sql`r.status`, "text"),
     start_time: attribute(sql`r.start_time`, "integer"),

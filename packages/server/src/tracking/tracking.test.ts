@@ -208,30 +208,33 @@ describe("search", () => {
     expect(await search(experiment, "", ["metrics.auc; drop"])).toBe("INVALID_PARAMETER_VALUE");
   });
 
-  it.each([[["metrics.`val/auc` DESC"]], [["params.kind DESC", "attributes.end_time"]], [[]]])(
-    "gives pages by %j that new runs don't move",
-    async (order_by) => {
-      const whole = await search(experiment, "", order_by);
-      const names: string[] = [];
-      let page_token: string | undefined;
-      do {
-        const { body } = await post("runs/search", {
-          experiment_ids: [experiment],
-          order_by,
-          max_results: 1,
-          ...(page_token === undefined ? {} : { page_token }),
-        });
-        names.push(...body.list("runs").map((run) => run.text("info", "run_name")));
-        page_token = body.at("next_page_token").value === undefined ? undefined : body.text("next_page_token");
-        const added = await newRun("added", experiment, 1_000 + names.length);
-        await post("runs/log-metric", { run_id: added, key: "val/auc", value: 5 });
-        await post("runs/log-parameter", { run_id: added, key: "kind", value: "zz" });
-        if (names.length === 1) expect((await post("runs/search", { experiment_ids: [experiment], filter: "status = 'FAILED'", page_token })).status).toBe(400);
-        await post("runs/delete", { run_id: added });
-      } while (page_token !== undefined);
-      expect(names).toEqual(whole);
-    },
-  );
+  it.each([
+    [["metrics.`val/auc` DESC"]],
+    [["params.kind DESC", "attributes.end_time"]],
+    [["attributes.end_time", "metrics.`val/auc`"]],
+    [["metrics.nowhere", "params.kind DESC"]],
+    [[]],
+  ])("gives pages by %j that new runs don't move", async (order_by) => {
+    const whole = await search(experiment, "", order_by);
+    const names: string[] = [];
+    let page_token: string | undefined;
+    do {
+      const { body } = await post("runs/search", {
+        experiment_ids: [experiment],
+        order_by,
+        max_results: 1,
+        ...(page_token === undefined ? {} : { page_token }),
+      });
+      names.push(...body.list("runs").map((run) => run.text("info", "run_name")));
+      page_token = body.at("next_page_token").value === undefined ? undefined : body.text("next_page_token");
+      const added = await newRun("added", experiment, 1_000 + names.length);
+      await post("runs/log-metric", { run_id: added, key: "val/auc", value: 5 });
+      await post("runs/log-parameter", { run_id: added, key: "kind", value: "zz" });
+      if (names.length === 1) expect((await post("runs/search", { experiment_ids: [experiment], filter: "status = 'FAILED'", page_token })).status).toBe(400);
+      await post("runs/delete", { run_id: added });
+    } while (page_token !== undefined);
+    expect(names).toEqual(whole);
+  });
 });
 
 it("says of what MLflow has and it has not that it is not there", async () => {

@@ -10,6 +10,7 @@ import {
   optional,
   optionalNumber,
   type Protocol,
+  shown,
   text,
   texts,
 } from "../../mlflow/index.js";
@@ -139,7 +140,7 @@ function metric(given: Body): Metric {
   const read = typeof value === "string" ? double(value) : typeof value === "number" ? value : undefined;
   if (read === undefined)
     throw invalidValue(
-      `Invalid value ${JSON.stringify(value) ?? "nothing"} for parameter 'value' of the metric '${key}' supplied: Please specify value as a valid double (64-bit floating point)`,
+      `Invalid value ${shown(value)} for parameter 'value' of the metric '${key}' supplied: Please specify value as a valid double (64-bit floating point)`,
     );
   const timestamp = optionalNumber(given, "timestamp");
   if (timestamp === undefined) throw invalidValue(`Missing value for required parameter 'timestamp' of the metric '${key}'.`);
