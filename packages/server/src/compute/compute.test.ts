@@ -3,10 +3,20 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openFolderStore } from "../platform/index.js";
 import { createCompute } from "./index.js";
 import { findPython } from "./interpreter.js";
 
 let folder: string;
+const config = {
+  host: "127.0.0.1",
+  port: 0,
+  clock: { kind: "system" as const },
+  logLevel: "warn",
+  get dataDir() {
+    return folder;
+  },
+};
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
 });
@@ -32,7 +42,7 @@ test("a Python that is too old is named", async () => {
 });
 
 test("an environment is made once from a lock, by two who want it at once, also where an earlier attempt was killed", async () => {
-  const compute = createCompute({ config: { dataDir: folder, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" } });
+  const compute = createCompute({ config, objects: await openFolderStore(path.join(folder, "objects")) });
   const python = await compute.python();
   const file = path.join(folder, "requirements.lock");
   await writeFile(file, "iniconfig==2.0.0 --hash=sha256:b6a85871a79d2e3b22d2d1b94ac2824226a63c6b741c88f7ae975f18b6778374\n");
@@ -54,7 +64,7 @@ test("an environment is made once from a lock, by two who want it at once, also 
 });
 
 test("requirements whose contents are not those of the lock are refused", async () => {
-  const compute = createCompute({ config: { dataDir: folder, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" } });
+  const compute = createCompute({ config, objects: await openFolderStore(path.join(folder, "objects")) });
   const file = path.join(folder, "wrong.lock");
   await writeFile(file, `iniconfig==2.0.0 --hash=sha256:${"0".repeat(64)}\n`);
   const made = compute.environment({ file, digest: `sha256:${"cd".repeat(32)}` }, { signal: new AbortController().signal, onLine: () => {} });

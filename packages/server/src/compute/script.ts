@@ -6,7 +6,7 @@ import { runProcess } from "../platform/index.js";
 import type { PythonScript } from "./types.js";
 
 /** The folder that holds the package `millrace`. */
-const helpers = fileURLToPath(new URL("../../../../python", import.meta.url));
+export const helpers = new URL("../../../../python/", import.meta.url);
 const linesKept = 30;
 const maxLogBytes = 64 * 1024 ** 2;
 /** What the server knows and a step has no business with. */
@@ -20,22 +20,18 @@ export async function runScript(script: PythonScript): Promise<void> {
   const lastErrors: string[] = [];
   const ended = await runProcess({
     command: script.interpreter.path,
-    args: ["-u", path.join(helpers, "millrace", "_step.py"), script.script],
+    args: ["-u", fileURLToPath(new URL("millrace/_step.py", helpers)), script.script],
     cwd: script.folder,
     env: {
       ...stepEnvironment(),
       ...script.environment,
-      PYTHONPATH: helpers,
+      PYTHONPATH: fileURLToPath(helpers),
       PYTHONDONTWRITEBYTECODE: "1",
-      MILLRACE_SERVER_PID: String(process.pid),
-      MILLRACE_INPUTS: await note("inputs", script.inputs),
-      MILLRACE_OUTPUTS: await note("outputs", script.outputs),
-      MILLRACE_PARAMS: await note("params", script.params),
+      MILLRACE_STEP_FILE: await note("step", { run: "", step: "", inputs: script.inputs, outputs: script.outputs, params: script.params }),
     },
     timeoutMs: script.timeoutMs,
     signal: script.signal,
     maxLogBytes,
-    watchesServer: true,
     onLine(stream, said) {
       // Where the project's files were put is nobody's business.
       const text = said.replaceAll(`${script.folder}${path.sep}`, "");
@@ -45,7 +41,7 @@ export async function runScript(script: PythonScript): Promise<void> {
     },
   });
   script.signal.throwIfAborted();
-  if (ended.timedOut) throw new Error(`${script.script} ran for longer than its timeout of ${script.timeoutMs / 1000} s, and was ended.`);
+  if (ended.ended === "timeout") throw new Error(`${script.script} ran for longer than its timeout of ${script.timeoutMs / 1000} s, and was ended.`);
   if (ended.code === 0) return;
   const how =
     ended.signal === null ? `ended with code ${ended.code}` : `was killed by ${ended.signal}${ended.signal === "SIGKILL" ? " (out of memory, maybe)" : ""}`;

@@ -1,5 +1,6 @@
 /** What compute offers, and what it is given. */
 import type { Artifact } from "@millrace/sdk/api";
+import type { Backend } from "./backend.js";
 
 /** A Python that can run steps. */
 export interface Interpreter {
@@ -39,6 +40,8 @@ export interface PythonScript {
 }
 
 export interface Compute {
+  /** By its name; `local` without one. Throws an error that says which there are. */
+  backend(name?: string): Backend;
   /** Python 3.10 or newer of this machine. Throws an error that says what to install. */
   python(): Promise<Interpreter>;
   /** The Python of an environment with exactly what the locked requirements (with hashes) name, made where it is not there yet. */

@@ -11,7 +11,7 @@ export { newId } from "./ids.js";
 export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
-export { runProcess } from "./process.js";
+export { isAlive, type ProcessEnd, runProcess } from "./process.js";
 export type { References } from "./references.js";
 export { platformRoutes } from "./routes.js";
 export { endWithin } from "./stop.js";

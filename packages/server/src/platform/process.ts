@@ -1,15 +1,23 @@
 /** Runs a process to its end, with limits. */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
-import type { Readable, Writable } from "node:stream";
+import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
+import { guardGroup, marker, owner, releaseGroup } from "./guard.js";
+import { oomKills, processTree, type TreeUsage } from "./tree.js";
 
 export interface ProcessEnd {
   /** null where a signal ended it. */
   code: number | null;
   signal: NodeJS.Signals | null;
-  timedOut: boolean;
+  /** The limit that it was ended for. */
+  ended: "timeout" | "memory" | "folder" | null;
+  /** The kernel killed it, most likely, because the machine or the container had no memory left. */
+  killedForMemory: boolean;
+  /** As seen by looks, of which there are ten a second: what is short may have used more. */
+  usage: { peakMemoryBytes: number; cpuSeconds: number };
 }
 export interface ProcessOptions {
   command: string;
@@ -24,81 +32,147 @@ export interface ProcessOptions {
   onLine(stream: "stdout" | "stderr", text: string): void;
   /** All that it reads; nothing without. */
   stdin?: string | Buffer;
-  /** It watches whoever started it by itself, and ends its whole group. Else the kernel ends it (on Linux), but not what it started. */
-  watchesServer?: boolean;
+  /** Of the process and all that it started. */
+  memoryBytes?: number;
+  /** A folder that may not grow larger. */
+  folder?: { path: string; maxBytes: number };
+  /** Between asking it to end and making it. Default 2 s. */
+  patienceMs?: number;
+  /** Lines that it writes to the file descriptor 3. */
+  onReport?(text: string): void;
+  /** About each second. */
+  onUsage?(usage: TreeUsage): void;
 }
 
-/** Between asking a process to end and making it. */
-const patienceMs = 2_000;
-/** Has the kernel kill the process when the one that started it is gone, however it ended. */
-const setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].find((file) => process.platform === "linux" && existsSync(file));
+const lookMs = 100;
+const firstLookMs = 20;
+const looksPerUsage = 10;
+const folderLookMs = 2_000;
+const longestReports = 16 * 1024 ** 2;
+let started = 0;
 
-/** The process leads a group of its own, and all of the group ends with it. Rejects where it can't be started. */
+/** The process leads a group of its own, and the group and all else that it started end with it, and with this process. Rejects where it can't be started. */
 export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
   return new Promise((resolve, reject) => {
     if (options.signal.aborted) return reject(options.signal.reason);
-    const child = start(options);
-    let timedOut = false;
-    let bytes = 0;
+    const { patienceMs = 2_000 } = options;
+    const mark = `${owner}-${++started}`;
+    const kills = oomKills();
+    const child = spawn(options.command, options.args, {
+      cwd: options.cwd,
+      env: { ...options.env, [marker]: mark },
+      stdio: ["pipe", "pipe", "pipe", options.onReport === undefined ? "ignore" : "pipe"],
+      detached: true,
+    });
+    const { pid } = child;
+    if (pid === undefined) {
+      child.once("error", reject);
+      return;
+    }
+    guardGroup(pid);
+    const tree = processTree(pid, mark);
+    const usage = { peakMemoryBytes: 0, cpuSeconds: 0 };
+    let ended: ProcessEnd["ended"] = null;
+    let asked = false;
+    let exited = false;
     let impatient: NodeJS.Timeout | undefined;
-    const kill = (signal: NodeJS.Signals) => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, signal);
-      } catch {
-        // It is gone.
-      }
+    const end = (why: ProcessEnd["ended"], at: "once" | "patiently") => {
+      ended ??= why;
+      if (asked) return;
+      asked = true;
+      if (at === "once") return tree.signal("SIGKILL");
+      tree.signal("SIGTERM");
+      impatient = setTimeout(() => tree.signal("SIGKILL"), patienceMs);
     };
-    const end = () => {
-      kill("SIGTERM");
-      impatient = setTimeout(() => kill("SIGKILL"), patienceMs);
-    };
-    const timer = setTimeout(() => {
-      timedOut = true;
-      end();
-    }, options.timeoutMs);
-    options.signal.addEventListener("abort", end, { once: true });
-    const finished = () => {
-      clearTimeout(timer);
-      clearTimeout(impatient);
-      options.signal.removeEventListener("abort", end);
-    };
+    const timer = setTimeout(() => end("timeout", "patiently"), options.timeoutMs);
+    const cancel = () => end(null, "patiently");
+    options.signal.addEventListener("abort", cancel, { once: true });
 
-    for (const stream of ["stdout", "stderr"] as const) {
-      eachLine(child[stream], (text) => {
-        const before = bytes;
-        bytes += Buffer.byteLength(text) + 1;
-        if (bytes <= options.maxLogBytes) options.onLine(stream, text);
-        else if (before <= options.maxLogBytes) options.onLine(stream, `… what comes after ${options.maxLogBytes} bytes is dropped.`);
-      });
+    let looks = 0;
+    let looking = setTimeout(look, firstLookMs);
+    async function look(): Promise<void> {
+      const seen = await tree.look(options.memoryBytes);
+      if (exited) return;
+      usage.peakMemoryBytes = Math.max(usage.peakMemoryBytes, seen.memoryBytes);
+      usage.cpuSeconds = Math.max(usage.cpuSeconds, seen.cpuSeconds);
+      // What is over its limit grows on: it is not asked.
+      if (options.memoryBytes !== undefined && seen.memoryBytes > options.memoryBytes) end("memory", "once");
+      if (looks++ % looksPerUsage === looksPerUsage - 1) options.onUsage?.({ memoryBytes: seen.memoryBytes, cpuSeconds: usage.cpuSeconds });
+      looking = setTimeout(look, process.platform === "linux" ? lookMs : lookMs * looksPerUsage);
+    }
+    const { folder } = options;
+    let measuring: NodeJS.Timeout | undefined;
+    async function measure(place: string, maxBytes: number): Promise<void> {
+      const began = performance.now();
+      if ((await folderBytes(place, maxBytes)) > maxBytes) end("folder", "once");
+      // A folder of very many files is looked at less often.
+      if (!exited) measuring = setTimeout(measure, Math.max(folderLookMs, 20 * (performance.now() - began)), place, maxBytes);
+    }
+    if (folder !== undefined) measuring = setTimeout(measure, folderLookMs, folder.path, folder.maxBytes);
+
+    const [, stdout, stderr, reports] = child.stdio;
+    let bytes = 0;
+    const take = (stream: "stdout" | "stderr", text: string) => {
+      bytes += Buffer.byteLength(text) + 1;
+      if (bytes <= options.maxLogBytes) return options.onLine(stream, text);
+      if (bytes !== Number.POSITIVE_INFINITY) options.onLine(stream, `… what comes after ${options.maxLogBytes} bytes is dropped.`);
+      bytes = Number.POSITIVE_INFINITY;
+    };
+    const full = () => bytes > options.maxLogBytes;
+    if (isReadable(stdout)) eachLine(stdout, full, (text) => take("stdout", text));
+    if (isReadable(stderr)) eachLine(stderr, full, (text) => take("stderr", text));
+    let reported = 0;
+    if (isReadable(reports)) {
+      eachLine(
+        reports,
+        () => reported > longestReports,
+        (text) => {
+          reported += text.length;
+          options.onReport?.(text);
+        },
+      );
     }
     // It may end without having read all.
-    child.stdin.on("error", () => {});
-    child.stdin.end(options.stdin);
-    child.once("error", (error) => {
-      finished();
-      reject(error);
-    });
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(options.stdin);
+    child.once("error", () => {});
     child.once("exit", () => {
+      exited = true;
       clearTimeout(timer);
-      kill("SIGKILL");
-      // What left the group and still holds the output open is not waited for.
+      clearTimeout(looking);
+      clearTimeout(measuring);
+      clearTimeout(impatient);
+      tree.signal("SIGKILL");
+      tree.killStrays();
+      // What could not be ended and still holds the output open is not waited for.
       impatient = setTimeout(() => {
-        child.stdout.destroy();
-        child.stderr.destroy();
+        for (const stream of [stdout, stderr, reports]) if (isReadable(stream)) stream.destroy();
       }, patienceMs);
     });
     child.once("close", (code, signal) => {
-      finished();
-      resolve({ code, signal, timedOut });
+      clearTimeout(impatient);
+      options.signal.removeEventListener("abort", cancel);
+      releaseGroup(pid);
+      const killedForMemory = !asked && (signal === "SIGKILL" || code === 137) && oomKills() > kills;
+      resolve({ code, signal, ended, killedForMemory, usage });
     });
   });
 }
 
-function start({ command, args, cwd, env, watchesServer }: ProcessOptions): ChildProcessByStdio<Writable, Readable, Readable> {
-  const settings = { cwd, env, stdio: ["pipe", "pipe", "pipe"] as ["pipe", "pipe", "pipe"], detached: true };
-  // Where the command is not there, spawning it itself says so.
-  if (watchesServer === true || setpriv === undefined || !path.isAbsolute(command) || !existsSync(command)) return spawn(command, args, settings);
-  return spawn(setpriv, ["--pdeathsig", "KILL", command, ...args], settings);
+const isReadable = (stream: unknown): stream is Readable => typeof stream === "object" && stream !== null && "read" in stream && "destroy" in stream;
+
+/** Of the files in a folder; counting ends beyond `enough`. What goes away meanwhile does not count. */
+export async function folderBytes(folder: string, enough: number): Promise<number> {
+  let bytes = 0;
+  const folders = [folder];
+  for (let one = folders.pop(); one !== undefined && bytes <= enough; one = folders.pop()) {
+    for (const entry of await readdir(one, { withFileTypes: true }).catch(() => [])) {
+      const place = path.join(one, entry.name);
+      if (entry.isDirectory()) folders.push(place);
+      else if (entry.isFile()) bytes += (await stat(place).catch(() => undefined))?.size ?? 0;
+    }
+  }
+  return bytes;
 }
 
 /** Whether a process runs: one that ended and that nobody has asked about does not. */
@@ -116,18 +190,20 @@ export function isAlive(pid: number): boolean {
 }
 
 const longestLine = 64 * 1024;
-/** Lines as they come; one that does not end is given in pieces, so that it fills no memory. */
-function eachLine(source: Readable, onLine: (text: string) => void): void {
+/** Lines as they come; one that does not end is given in pieces, so that it fills no memory. Once `full`, what comes is read and dropped. */
+function eachLine(source: Readable, full: () => boolean, onLine: (text: string) => void): void {
   const decoder = new StringDecoder("utf8");
   let rest = "";
   source.on("data", (chunk: Buffer) => {
+    if (full()) return;
     const lines = (rest + decoder.write(chunk)).split(/\r?\n/);
     rest = lines.pop() ?? "";
     for (const line of lines) onLine(line);
     for (; rest.length > longestLine; rest = rest.slice(longestLine)) onLine(rest.slice(0, longestLine));
   });
+  source.on("error", () => {});
   source.on("end", () => {
     rest += decoder.end();
-    if (rest !== "") onLine(rest);
+    if (rest !== "" && !full()) onLine(rest);
   });
 }

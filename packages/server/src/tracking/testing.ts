@@ -7,13 +7,17 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createCompute } from "../compute/index.js";
+import { openFolderStore } from "../platform/index.js";
 
 const root = fileURLToPath(new URL("../../../../", import.meta.url));
 
 /** The Python of an environment with the locked requirements, which all tests share and which is made where there is none. */
 export async function clientPython(lock: string, folder: string): Promise<string> {
   process.env.MILLRACE_ENVIRONMENTS ??= path.join(root, ".millrace", "environments");
-  const compute = createCompute({ config: { dataDir: folder, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" } });
+  const compute = createCompute({
+    config: { dataDir: folder, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" },
+    objects: await openFolderStore(path.join(folder, "objects")),
+  });
   const digest = `sha256:${createHash("sha256")
     .update(await readFile(lock))
     .digest("hex")}`;
