@@ -294,6 +294,24 @@ def find_uv():
     return os.path.join(made_once(place, make), "bin", "uv")
 
 
+def registry_settings():
+    """What pip is configured with on this node, as uv reads it: uv.ts does the same."""
+    asked = subprocess.run([sys.executable, "-m", "pip", "config", "list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    settings = {}
+    for line in asked.stdout.splitlines():
+        match = re.match(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", line)
+        if match:
+            settings[match.group(1)] = match.group(2).replace("\\n", " ").strip()
+    translated = (
+        ("UV_DEFAULT_INDEX", ("UV_DEFAULT_INDEX", "UV_INDEX_URL"), settings.get("index-url")),
+        ("UV_INDEX", ("UV_INDEX", "UV_EXTRA_INDEX_URL"), settings.get("extra-index-url")),
+        ("UV_FIND_LINKS", ("UV_FIND_LINKS",), settings.get("find-links", "").replace(" ", ",")),
+        ("UV_INSECURE_HOST", ("UV_INSECURE_HOST",), settings.get("trusted-host")),
+        ("SSL_CERT_FILE", ("SSL_CERT_FILE",), settings.get("cert")),
+    )
+    return {name: value for name, own, value in translated if value and not any(o in os.environ for o in own)}
+
+
 def environment_python(millrace, digest):
     version = "%d.%d" % sys.version_info[:2]
     place = os.path.join(cache_folder(), "environments", "%s-py%s" % (digest[7:39], version))
@@ -310,7 +328,7 @@ def environment_python(millrace, digest):
         tool(
             [uv, "pip", "install", "--python", python, "--require-hashes", "--compile-bytecode", "-r", lock],
             "The requirements can't be installed.",
-            {"UV_NO_PROGRESS": "1"},
+            {**registry_settings(), "UV_NO_PROGRESS": "1"},
         )
         say(line=["millrace", "The environment is ready after %.1f s." % (time.monotonic() - began)])
 
@@ -576,7 +594,10 @@ def run(millrace, spec, cancelled):
             "error": process.report.get("error"),
         }
         if code == 0 and process.ended is None:
-            end["outputs"] = take_outputs(millrace, note, spec["limits"])
+            try:
+                end["outputs"] = take_outputs(millrace, note, spec["limits"])
+            except Problem as problem:
+                end["problem"] = str(problem)
         return end
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 /** The composition: the one file that knows every capability. */
 import { createAccess, type Role } from "./access/index.js";
-import { createCompute } from "./compute/index.js";
+import { computeRoutes, createCompute } from "./compute/index.js";
 import { createDatasets, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, featuresRoutes } from "./features/index.js";
@@ -102,7 +102,8 @@ async function compose(platform: Platform): Promise<RunningServer> {
   servingRoutes(app, serving);
   openInferenceProtocolRoutes(app, platform, { serving, projects, features });
 
-  const compute = createCompute(platform);
+  const compute = createCompute(platform, { access });
+  computeRoutes(app, platform.objects);
   const pipelines = createPipelines(platform, {
     projects,
     compute,
@@ -152,6 +153,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
       await end("the handling of events", () => platform.events.stop());
       await end("webhooks", () => webhooks.stop());
       await end("pipelines", () => pipelines.stop());
+      await end("processes", () => compute.stop());
       await end("serving", () => serving.stop());
     },
   };

@@ -5,6 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { ServerConfig } from "@millrace/server";
+import { computeConfig } from "../compute-config.js";
 import { CliError, codeOf, exit, explain } from "../errors.js";
 import { print, tell } from "../output.js";
 
@@ -72,6 +73,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     logLevel: "warn",
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
     ...gcConfig(process.env.MILLRACE_GC_OLDER_THAN),
+    ...computeConfig(process.env),
     ...(objects === undefined ? {} : { objects }),
     ...locationsConfig(process.env.MILLRACE_ARTIFACT_LOCATIONS),
     ...duckdbConfig(process.env.MILLRACE_DUCKDB_MEMORY, process.env.MILLRACE_DUCKDB_THREADS),

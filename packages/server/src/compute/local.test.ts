@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isAlive, type ObjectStore, openFolderStore } from "../platform/index.js";
-import type { Backend, Job, JobEnd, JobInput } from "./backend.js";
+import type { Backend, Job, JobInput } from "./backend.js";
 import { pythonCommand } from "./layout.js";
 import { localBackend } from "./local.js";
 import { createCompute } from "./service.js";
+import { putFile, runOn, type Told, textOf } from "./testing.js";
 
 const mib = 1024 ** 2;
 let folder: string;
@@ -23,40 +24,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-interface Told {
-  end: JobEnd;
-  lines: string[];
-  progress: unknown[];
-  metrics: Record<string, number>[];
-}
-async function run(files: Record<string, string>, job: Partial<Job>, { on = local, signal = new AbortController().signal } = {}): Promise<Told> {
-  const code = [];
-  for (const [name, text] of Object.entries(files)) code.push({ path: name, digest: (await objects.put(Buffer.from(text))).digest });
-  const told: Omit<Told, "end"> = { lines: [], progress: [], metrics: [] };
-  const end = await on.run(
-    {
-      ...{ id: "run-1/step/1", command: pythonCommand(Object.keys(files)[0] ?? ""), python: {}, code, inputs: {}, outputs: {}, params: {} },
-      ...{ environment: {}, secretValues: [], resources: {}, timeoutMs: 60_000 },
-      ...job,
-    },
-    {
-      signal,
-      onLine: (stream, text) => told.lines.push(`${stream} ${text}`),
-      onProgress: (one) => told.progress.push(one),
-      onMetrics: (one) => told.metrics.push(one),
-      onUsage: () => {},
-    },
-  );
-  return { end, ...told };
-}
-const file = async (name: string, text: string) => ({ path: name, ...(await objects.put(Buffer.from(text))) });
-async function textOf(end: JobEnd, output: string): Promise<string> {
-  const [one] = end.outputs[output] ?? [];
-  if (one === undefined) throw new Error(`There is no output ${output}: ${end.message}`);
-  const parts: Buffer[] = [];
-  for await (const part of await objects.read(one.digest)) parts.push(part);
-  return Buffer.concat(parts).toString();
-}
+const run = (files: Record<string, string>, job: Partial<Job>, { on = local, signal }: { on?: Backend; signal?: AbortSignal } = {}) =>
+  runOn(on, objects, { files, ...job }, signal === undefined ? {} : { signal });
+const file = (name: string, text: string) => putFile(objects, name, text);
 
 test("a script finds its inputs, lists among them, and leaves its outputs; it tells of its progress, its metrics and what it used", async () => {
   const inputs: Record<string, JobInput> = {
@@ -87,7 +57,7 @@ print("done", os.getcwd().endswith("project"))
     { inputs, params: { depth: 6 }, outputs: { report: { type: "json" }, model: { type: "model" }, page: { type: "file" } } },
   );
   expect(end).toMatchObject({ outcome: "succeeded", code: 0, message: null });
-  expect(JSON.parse(await textOf(end, "report"))).toEqual({ run: "run-1", step: "step", said: "hello" });
+  expect(JSON.parse(await textOf(objects, end, "report"))).toEqual({ run: "run-1", step: "step", said: "hello" });
   expect(end.outputs.model).toMatchObject([{ path: "model.bin", size: 1 }]);
   expect(end.outputs.page).toMatchObject([{ path: "page.html" }]);
   expect(progress).toEqual([
@@ -112,7 +82,7 @@ test("a function's arguments are the inputs, and its result the outputs; what do
   const outputs = { report: { type: "json" }, model: { type: "model" } };
   const { end } = await run(files, { command: pythonCommand("steps.fit:fit"), inputs, outputs });
   expect(end.message).toBeNull();
-  expect(JSON.parse(await textOf(end, "report"))).toEqual({ depth: 3, note: 1, name: "x" });
+  expect(JSON.parse(await textOf(objects, end, "report"))).toEqual({ depth: 3, note: 1, name: "x" });
   const { note, ...less } = inputs;
   expect((await run(files, { command: pythonCommand("steps.fit:fit"), inputs: less, outputs })).end.message).toContain(
     "steps.fit:fit takes 'note', and the step has no such input; it has 'depth'",
@@ -129,7 +99,7 @@ test("any program runs: its arguments name inputs, outputs and params, and no sh
   const files = { "copy.sh": '#!/bin/sh\ncp "$1" "$2"; echo "$3"; echo \'{"progress": {"done": 1}}\' >&3' };
   const { end, lines, progress } = await run(files, { ...job, command: ["./copy.sh", "{inputs.rows}", "{outputs.copy}", "{params.text}"] });
   expect(end.message).toBeNull();
-  expect(await textOf(end, "copy")).toBe("1\n2\n");
+  expect(await textOf(objects, end, "copy")).toBe("1\n2\n");
   expect(lines).toEqual(["stdout a $HOME; b"]);
   expect(progress).toEqual([{ done: 1 }]);
   const wrong = async (command: string[]) => (await run(files, { ...job, command })).end;

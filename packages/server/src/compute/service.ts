@@ -1,13 +1,20 @@
 import path from "node:path";
+import type { Access } from "../access/index.js";
 import type { Platform } from "../platform/index.js";
 import type { Backend } from "./backend.js";
 import { makeEnvironment } from "./environment.js";
 import { findPython } from "./interpreter.js";
 import { localBackend } from "./local.js";
+import { rayBackend } from "./ray.js";
 import { runScript } from "./script.js";
 import type { Compute, Interpreter } from "./types.js";
 
-export function createCompute({ config, objects }: Pick<Platform, "config" | "objects">): Compute {
+/** Without `access` nobody can be let in from elsewhere: then there is no backend but `local`. */
+export function createCompute(
+  platform: Pick<Platform, "config" | "objects"> & Partial<Pick<Platform, "address">>,
+  { access }: { access?: Pick<Access, "issueToken"> } = {},
+): Compute {
+  const { config, objects } = platform;
   const folder = process.env.MILLRACE_ENVIRONMENTS ?? path.join(config.dataDir, "environments");
   const toolsFolder = path.join(config.dataDir, "tools");
   let found: Promise<Interpreter> | undefined;
@@ -21,11 +28,18 @@ export function createCompute({ config, objects }: Pick<Platform, "config" | "ob
   }
   const environment: Compute["environment"] = async (requirements, progress) =>
     makeEnvironment({ folder, toolsFolder }, await python(), requirements, progress);
-  const backends: Backend[] = [localBackend({ config, objects }, { python, environment })];
+  const { folderBytes, ray } = config.compute ?? {};
+  const backends: Backend[] = [localBackend({ config, objects }, { python, environment }, folderBytes === undefined ? {} : { folderBytes })];
+  if (access !== undefined) {
+    const remote = { config, objects, address: platform.address ?? { url: undefined } };
+    if (ray !== undefined) backends.push(rayBackend(remote, access, ray));
+  }
   return {
     python,
     environment,
     runPython: runScript,
+    backends: backends.map((one) => one.name),
+    stop: async () => void (await Promise.all(backends.map((one) => one.stop?.()))),
     backend(name = "local") {
       const backend = backends.find((one) => one.name === name);
       if (backend !== undefined) return backend;

@@ -42,6 +42,9 @@ export interface PythonScript {
 export interface Compute {
   /** By its name; `local` without one. Throws an error that says which there are. */
   backend(name?: string): Backend;
+  /** The names of those that are set up here. */
+  backends: string[];
+  stop(): Promise<void>;
   /** Python 3.10 or newer of this machine. Throws an error that says what to install. */
   python(): Promise<Interpreter>;
   /** The Python of an environment with exactly what the locked requirements (with hashes) name, made where it is not there yet. */

@@ -31,12 +31,21 @@ export interface ServerConfig {
     /** From the first attempt to the second; each pause after it is four times as long. Default a second. */
     retryMs?: number;
   };
+  compute?: ComputeConfig;
   gc?: {
     /** For how long what was deleted can be restored, as `30d`. */
     olderThan: string;
   };
   /** Where the built console lies; without it `/` says how to build it. */
   consoleFolder?: string;
+}
+export interface ComputeConfig {
+  /** Where the nodes of a cluster reach this server; default the address that it listens on. */
+  advertiseUrl?: string;
+  /** How large the folder of a step may grow while it runs. */
+  folderBytes?: number;
+  /** A Ray cluster: the address of its Jobs API, and a token where it asks for one. */
+  ray?: { address: string; token?: string };
 }
 export interface ObjectsConfig {
   /** `s3://bucket/prefix` */

@@ -1,0 +1,229 @@
+/** Steps as jobs of a Ray cluster, by its Jobs REST API: https://docs.ray.io/en/latest/cluster/running-applications/job-submission/api.html */
+import { createHash } from "node:crypto";
+import { request as overHttp } from "node:http";
+import { request as overHttps } from "node:https";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Access } from "../access/index.js";
+import { version } from "../platform/index.js";
+import type { Backend, Job, JobEnd, Watch } from "./backend.js";
+import { checkRemote, type Follower, follow, prepare, type RemotePlatform, readEnd, withoutEnd } from "./remote.js";
+import { programName, size } from "./said.js";
+
+const lookMs = 500;
+/** Ray gives the whole log each time: of a long one less often. */
+const logBytesPerSecond = 1024 ** 2;
+const largestAnswer = 256 * 1024 ** 2;
+/** For so long a head that does not answer is waited for; then the job is given up. */
+const awayMs = 300_000;
+const stopMs = 60_000;
+
+interface RayJob {
+  status: "PENDING" | "RUNNING" | "STOPPED" | "SUCCEEDED" | "FAILED";
+  message?: string | null;
+  driver_exit_code?: number | null;
+}
+
+export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issueToken">, ray: { address: string; token?: string }): Backend {
+  const ask = client(ray);
+
+  async function run(job: Job, watch: Watch): Promise<JobEnd> {
+    const id = submissionId(job);
+    const at = `/api/jobs/${id}`;
+    const follower = follow(job, watch);
+    let seen: RayJob | undefined;
+    try {
+      seen = await find(at, watch.signal);
+      if (seen === undefined) await submit(id, job, watch);
+      else watch.onLine("millrace", `The Ray job ${id} is there already: it is followed.`);
+      return await untilEnd(at, id, job, watch, follower);
+    } catch (error) {
+      if (watch.signal.aborted) return stopped(at, id, job, follower);
+      if (error instanceof Away) return withoutEnd("lost", `The Ray cluster at ${ray.address} does not answer: ${error.message}`, follower);
+      if (error instanceof Refused) return withoutEnd("failed", error.message, follower);
+      throw error;
+    }
+  }
+
+  async function submit(id: string, job: Job, watch: Watch): Promise<void> {
+    const { entrypoint, environment } = await prepare(platform, access, job);
+    const { cpus = 1, gpus, memoryBytes } = job.resources;
+    const [run = "", ...step] = job.id.split("/");
+    const { status, text } = await patiently(watch.signal, () =>
+      ask("POST", "/api/jobs/", {
+        entrypoint,
+        submission_id: id,
+        runtime_env: { env_vars: environment },
+        metadata: { millrace_run: run, millrace_step: step.slice(0, -1).join("/") },
+        // With resources asked for it may go to any node; else Ray keeps it on the head.
+        entrypoint_num_cpus: cpus,
+        ...(gpus === undefined ? {} : { entrypoint_num_gpus: gpus }),
+        ...(memoryBytes === undefined ? {} : { entrypoint_memory: memoryBytes }),
+      }),
+    );
+    // Asked twice, as when the first answer was lost, Ray has it already.
+    if (status !== 200 && (await find(`/api/jobs/${id}`, watch.signal)) === undefined)
+      throw new Refused(`The Ray cluster refused the job (${status}): ${lastLine(text)}`);
+    watch.onLine("millrace", `Submitted to the Ray cluster at ${ray.address} as ${id}.`);
+  }
+
+  async function untilEnd(at: string, id: string, job: Job, watch: Watch, follower: Follower): Promise<JobEnd> {
+    let told = "";
+    let nextLog = 0;
+    for (;;) {
+      const seen = await find(at, watch.signal);
+      if (seen === undefined) return withoutEnd("lost", `The Ray cluster has no job ${id} any more, as after a restart of its head.`, follower);
+      const over = seen.status === "SUCCEEDED" || seen.status === "FAILED" || seen.status === "STOPPED";
+      if (seen.status === "PENDING" && told === "") {
+        told = "pending";
+        watch.onLine("millrace", `The job waits for room in the cluster: ${needs(job)}.`);
+      }
+      if (seen.status !== "PENDING" && (over || performance.now() >= nextLog)) {
+        const began = performance.now();
+        const bytes = await takeLog(at, follower, watch.signal);
+        nextLog = began + Math.max(lookMs, (bytes / logBytesPerSecond) * 1_000);
+      }
+      // Once the result was said, the rest is Ray's own business.
+      const result = follower.result();
+      if (result !== undefined) {
+        const end = await readEnd(platform, job, result, follower);
+        // The job holds secrets, and is of no more use.
+        await forget(at, over);
+        return end;
+      }
+      if (over) {
+        await forget(at, true);
+        return judgeWithoutResult(id, job, seen, follower);
+      }
+      await delay(lookMs, undefined, { signal: watch.signal });
+    }
+  }
+
+  function judgeWithoutResult(id: string, job: Job, seen: RayJob, follower: Follower): JobEnd {
+    const code = seen.driver_exit_code;
+    const said = seen.message ?? "";
+    if (seen.status === "STOPPED") return withoutEnd("cancelled", `The Ray job ${id} was stopped by somebody else.`, follower);
+    if (/failed to start within/i.test(said))
+      return withoutEnd("failed", `The Ray cluster found no room for ${programName(job)}, which asks for ${needs(job)}. Ray says: ${lastLine(said)}`, follower);
+    if (/runtime.?env/i.test(said) && /fail/i.test(said)) return withoutEnd("failed", `Ray could not prepare the job: ${lastLine(said)}`, follower);
+    if (typeof code === "number" && code > 0)
+      return withoutEnd("failed", `The job ended with code ${code} before the step began: ${follower.others().at(-1) ?? lastLine(said)}`, follower);
+    return withoutEnd("lost", `The node that ran ${programName(job)} is gone. Ray says: ${lastLine(said)}`, follower);
+  }
+
+  async function stopped(at: string, id: string, job: Job, follower: Follower): Promise<JobEnd> {
+    const until = AbortSignal.timeout(stopMs);
+    try {
+      await patiently(until, () => ask("POST", `${at}/stop`));
+      for (let seen = await find(at, until); seen !== undefined && ["PENDING", "RUNNING"].includes(seen.status); seen = await find(at, until))
+        await delay(lookMs / 2, undefined, { signal: until });
+      await takeLog(at, follower, until);
+      await forget(at, true);
+    } catch {
+      return withoutEnd("cancelled", `The step was cancelled, but Ray has not confirmed that the job ${id} ended.`, follower);
+    }
+    const result = follower.result();
+    const end = result === undefined ? undefined : await readEnd(platform, job, result, follower).catch(() => undefined);
+    return { ...(end ?? withoutEnd("cancelled", "", follower)), outcome: "cancelled", message: "The step was cancelled.", outputs: {} };
+  }
+
+  async function takeLog(at: string, follower: Follower, signal: AbortSignal): Promise<number> {
+    // The log of a node that is gone can't be had: what was read of it stays.
+    const { status, text } = await patiently(signal, () => ask("GET", `${at}/logs`), 1);
+    if (status !== 200) return 0;
+    const { logs } = JSON.parse(text) as { logs?: string };
+    follower.take(logs ?? "");
+    return text.length;
+  }
+
+  async function find(at: string, signal: AbortSignal): Promise<RayJob | undefined> {
+    const { status, text } = await patiently(signal, () => ask("GET", at));
+    if (status === 404) return undefined;
+    if (status !== 200) throw new Refused(`The Ray cluster at ${ray.address} answered ${status}: ${lastLine(text)}`);
+    return JSON.parse(text) as RayJob;
+  }
+
+  /** A job that is not over yet can't be deleted: it ends within moments, and is left to Ray where it does not. */
+  async function forget(at: string, over: boolean): Promise<void> {
+    for (let tries = over ? 1 : 20; tries > 0; tries--) {
+      const answer = await ask("DELETE", at).catch(() => undefined);
+      if (answer?.status === 200 || answer?.status === 404) return;
+      await delay(lookMs / 2);
+    }
+  }
+
+  return {
+    name: "ray",
+    async check() {
+      return checkRemote(platform);
+    },
+    run,
+  };
+}
+
+/** The same for the same attempt, so that it is found again; nothing that a person chose goes into it. */
+const submissionId = (job: Job): string => `millrace-${createHash("sha256").update(job.id).digest("hex").slice(0, 32)}`;
+
+function needs({ resources: { cpus = 1, memoryBytes, gpus } }: Job): string {
+  const parts = [`${cpus} CPU${cpus === 1 ? "" : "s"}`];
+  if (memoryBytes !== undefined) parts.push(`${size(memoryBytes)} of memory`);
+  if (gpus !== undefined) parts.push(`${gpus} GPU${gpus === 1 ? "" : "s"}`);
+  return parts.join(", ");
+}
+const lastLine = (text: string): string => text.trim().split("\n").at(-1)?.slice(0, 500) ?? "";
+
+/** The head could not be reached, or was not ready, for long. */
+class Away extends Error {}
+/** It answered, and the answer is no. */
+class Refused extends Error {}
+
+interface Answer {
+  status: number;
+  text: string;
+}
+/** Asked again where nobody answers, or only that it can't now. After `tries` its last answer is taken for one. */
+async function patiently(signal: AbortSignal, ask: () => Promise<Answer>, tries = Number.POSITIVE_INFINITY): Promise<Answer> {
+  const until = performance.now() + awayMs;
+  for (let n = 1; ; n++) {
+    signal.throwIfAborted();
+    let reason: string;
+    try {
+      const answer = await ask();
+      if (answer.status < 500 || n >= tries) return answer;
+      reason = `it answered ${answer.status}`;
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+      if (n >= tries) return { status: 0, text: reason };
+    }
+    if (performance.now() > until) throw new Away(reason);
+    await delay(Math.min(500 * 2 ** Math.min(n, 5), 10_000), undefined, { signal });
+  }
+}
+
+/** Ray takes what looks like a browser for one, and refuses it: \`fetch\` sends such headers, \`node:http\` does not. */
+function client({ address, token }: { address: string; token?: string }): (method: "GET" | "POST" | "DELETE", at: string, body?: unknown) => Promise<Answer> {
+  const base = new URL(address);
+  const prefix = base.pathname.replace(/\/$/, "");
+  return (method, at, body) =>
+    new Promise((resolve, reject) => {
+      const sent = body === undefined ? undefined : JSON.stringify(body);
+      const headers = {
+        "user-agent": `millrace/${version}`,
+        ...(sent === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(sent) }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      };
+      const request = (base.protocol === "https:" ? overHttps : overHttp)(new URL(prefix + at, base), { method, headers, timeout: 30_000 }, (response) => {
+        const parts: Buffer[] = [];
+        let bytes = 0;
+        response.on("data", (part: Buffer) => {
+          bytes += part.length;
+          if (bytes > largestAnswer) request.destroy(new Error("the answer is too large"));
+          else parts.push(part);
+        });
+        response.once("error", reject);
+        response.once("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }));
+      });
+      request.once("timeout", () => request.destroy(new Error("it did not answer within 30 s")));
+      request.once("error", reject);
+      request.end(sent);
+    });
+}
