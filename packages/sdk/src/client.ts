@@ -11,8 +11,11 @@ import type {
   Endpoint,
   Event,
   FeatureComparison,
+  FeatureService,
   FeatureView,
   Firing,
+  HistoricalFeatures,
+  HistoricalRead,
   LabelResult,
   Lineage,
   LineageDirection,
@@ -138,6 +141,10 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
     },
     features: {
       views: () => get<Page<FeatureView>>("/api/v1/feature-views"),
+      services: () => get<Page<FeatureService>>("/api/v1/feature-services"),
+      /** At most 100,000 rows of the service's request columns, each with its own moment. */
+      historical: (service: string, read: HistoricalRead) =>
+        ask<HistoricalFeatures>("POST", `/api/v1/feature-services/${part(service)}/historical`, { json: read }),
       push: (view: string, columns: Columns) => ask<PushResult>("POST", `/api/v1/feature-views/${part(view)}/push`, { json: { columns } }),
       materialize: (view: string) => ask<PushResult>("POST", `/api/v1/feature-views/${part(view)}/materialize`, { json: {} }),
       online: (service: string, request: Columns) => ask<OnlineFeatures>("POST", `/api/v1/feature-services/${part(service)}/online`, { json: { request } }),

@@ -3,7 +3,7 @@ import { createAccess, type Role } from "./access/index.js";
 import { computeRoutes, createCompute } from "./compute/index.js";
 import { createDatasets, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
-import { createFeatures, featuresRoutes } from "./features/index.js";
+import { createFeatures, feastRoutes, featuresRoutes, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
 import { createInference } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
@@ -19,6 +19,7 @@ import {
   createRegistryLineage,
   createRegistryTransfer,
   mlflowRegistryRoutes,
+  type Registry,
   registryReferences,
   registryRoutes,
 } from "./registry/index.js";
@@ -93,8 +94,14 @@ async function compose(platform: Platform): Promise<RunningServer> {
   validationRoutes(app, validation, platform);
   const datasets = createDatasets(platform, { projects, validation });
   datasetsRoutes(app, datasets);
-  const features = createFeatures(platform, { projects, datasets, loggedPredictions: (query) => serving.loggedPredictions(query) });
+  const features = createFeatures(platform, {
+    projects,
+    datasets,
+    loggedPredictions: (query) => serving.loggedPredictions(query),
+    models: async () => modelsOfServices(registry),
+  });
   featuresRoutes(app, features);
+  feastRoutes(app, features);
 
   const inference = createInference(platform);
   const evaluation = createEvaluation(platform, { projects, registry, inference });
@@ -157,4 +164,18 @@ async function compose(platform: Platform): Promise<RunningServer> {
       await end("serving", () => serving.stop());
     },
   };
+}
+
+/** Of each feature service the models with a version that was trained on it, and the newest of these versions. */
+async function modelsOfServices(registry: Registry): Promise<Map<string, ServiceModel[]>> {
+  const found = new Map<string, ServiceModel[]>();
+  for (const { name } of await registry.models()) {
+    const seen = new Set<string>();
+    for (const { service, version } of await registry.versions(name, { limit: 100 })) {
+      if (service === null || seen.has(service)) continue;
+      seen.add(service);
+      found.set(service, [...(found.get(service) ?? []), { model: name, version }]);
+    }
+  }
+  return found;
 }

@@ -10,6 +10,10 @@ export function checkViews(spec: ProjectSpec, report: Report): void {
     const of = `the feature view "${view.name}"`;
     if (!entities.includes(view.entity)) report(view, `${of}: ${unknown("entity", view.entity, entities)}`);
     if (!datasets.includes(view.source.dataset)) report(view, `${of}: ${unknown("dataset", view.source.dataset, datasets)}`);
+    if (view.created !== undefined && view.timestamp === undefined) {
+      report(view, `${of} has "${view.created}" for when its rows were created and names no timestamp: say since when their values hold.`);
+    }
+    checkDuration(`the materialization of ${of}`, view.materialize, view, report);
     if (view.kind === "latest") checkDuration(`the ttl of ${of}`, view.ttl, view, report);
     else for (const feature of view.features) checkDuration(`the window of "${feature.name}" in ${of}`, feature.over, view, report);
     checkColumns(spec, view, report);
@@ -22,7 +26,7 @@ function checkColumns(spec: ProjectSpec, view: FeatureViewSpec, report: Report):
   if (columns === undefined) return;
   const keys = spec.entities.find((one) => one.name === view.entity)?.keys.map((key) => key.name) ?? [];
   const read = view.kind === "latest" ? view.features.map((one) => one.name) : view.features.flatMap((one) => one.column ?? []);
-  const needed = [...keys, ...read, ...(view.timestamp === undefined ? [] : [view.timestamp])];
+  const needed = [...keys, ...read, ...(view.timestamp === undefined ? [] : [view.timestamp]), ...(view.created === undefined ? [] : [view.created])];
   for (const column of new Set(needed)) {
     if (columns[column] === undefined) {
       report(view, `the feature view "${view.name}" reads the dataset "${view.source.dataset}": ${unknown("column", column, Object.keys(columns))}`);

@@ -51,7 +51,7 @@ export {
   upper,
   year,
 } from "./expressions.js";
-export { count, type Entity, entity, type FeatureView, featureView, mean, share, sum, window } from "./features.js";
+export { count, distinct, type Entity, entity, type FeatureView, featureView, last, max, mean, min, share, stddev, sum, window } from "./features.js";
 export { bool, choice, float, int, type Param, text } from "./params.js";
 export { type Pipeline, pipeline } from "./pipeline.js";
 export { isProject, type Project, project } from "./project.js";

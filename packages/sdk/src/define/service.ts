@@ -3,7 +3,7 @@ import type { Model, Output, Table } from "./artifacts.js";
 import { type Column, type Columns, type TypesOf, typesOf } from "./columns.js";
 import { type Definition, define, type Problem } from "./definition.js";
 import { type Expression, expressionType } from "./expressions.js";
-import type { FeatureView } from "./features.js";
+import type { FeatureView, Told } from "./features.js";
 import { given, here } from "./place.js";
 
 /** What a model takes. `R` are the columns of a request, `F` the model's inputs. */
@@ -56,17 +56,19 @@ export function featureService<
   const V extends readonly FeatureView[],
   const X extends Compute<(keyof NoInfer<R> & string) | FeaturesOf<NoInfer<V>>> = Readonly<Record<never, never>>,
   const N extends (keyof R & string) | FeaturesOf<V> | (keyof X & string) = (keyof R & string) | FeaturesOf<V> | (keyof X & string),
->(options: {
-  name: string;
-  /** Columns that a request (online) or a row (offline) brings itself; the keys of the views are among them. */
-  request: R;
-  /** The request's column with the row's own moment, as of which features are joined. */
-  timestamp: keyof NoInfer<R> & string;
-  views: V & Keyed<TypesOf<NoInfer<R>>, V>;
-  compute?: X;
-  /** The model's inputs in order: columns of the request, features of the views, computed ones. */
-  features: readonly N[];
-}): FeatureService<TypesOf<R>, Inputs<TypesOf<R>, V, X, N>> {
+>(
+  options: {
+    name: string;
+    /** Columns that a request (online) or a row (offline) brings itself; the keys of the views are among them. */
+    request: R;
+    /** The request's column with the row's own moment, as of which features are joined. */
+    timestamp: keyof NoInfer<R> & string;
+    views: V & Keyed<TypesOf<NoInfer<R>>, V>;
+    compute?: X;
+    /** The model's inputs in order: columns of the request, features of the views, computed ones. */
+    features: readonly N[];
+  } & Told,
+): FeatureService<TypesOf<R>, Inputs<TypesOf<R>, V, X, N>> {
   const problems: Problem[] = [];
   const at = here();
   const views: readonly FeatureView[] = options.views;
@@ -92,6 +94,9 @@ export function featureService<
   const spec: FeatureServiceSpec = given({
     name: options.name,
     request: Object.entries(options.request).map(([name, { type }]) => ({ name, type })),
+    description: options.description,
+    owner: options.owner,
+    tags: options.tags,
     timestamp: options.timestamp,
     views: views.map((view) => view.name),
     compute,

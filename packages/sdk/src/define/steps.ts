@@ -35,11 +35,15 @@ export function validate<A extends Columns, C extends Columns>(rows: Table<A>, s
   return given({ ...node.output("rows", "table"), time: rows.time });
 }
 
+interface AsOf {
+  /** `known` (default): what had been created by a row's moment. `event_time` (Feast's rule): whatever speaks of it, also what was created later. */
+  asOf?: "known" | "event_time";
+}
 /** Joins a service's features to rows, as they were known at each row's own moment. The rows have the service's request columns. */
 export function historicalFeatures<R extends Columns, F extends Columns, A extends NoInfer<R>>(
   rows: Table<A>,
   service: FeatureService<R, F>,
-  options?: StepOptions & { select?: never },
+  options?: StepOptions & AsOf & { select?: never },
 ): FeatureTable<A & F>;
 /**
  * As above, where a SELECT over the table `rows` first shapes the rows: it gives the request columns, and what else is to be kept, as
@@ -48,15 +52,15 @@ export function historicalFeatures<R extends Columns, F extends Columns, A exten
 export function historicalFeatures<R extends Columns, F extends Columns, const L extends Readonly<Record<string, Column>>>(
   rows: Table,
   service: FeatureService<R, F>,
-  options: StepOptions & { select: string; columns: L },
+  options: StepOptions & AsOf & { select: string; columns: L },
 ): FeatureTable<R & F & TypesOf<L>>;
 export function historicalFeatures<R extends Columns, F extends Columns>(
   rows: Table,
   service: FeatureService<R, F>,
-  options: StepOptions & { select: string },
+  options: StepOptions & AsOf & { select: string },
 ): FeatureTable<R & F & Columns>;
-export function historicalFeatures(rows: Table, service: FeatureService, options: StepOptions & { select?: string } = {}): FeatureTable {
-  const config = given({ service: service.name, select: options.select });
+export function historicalFeatures(rows: Table, service: FeatureService, options: StepOptions & AsOf & { select?: string } = {}): FeatureTable {
+  const config = given({ service: service.name, select: options.select, asOf: options.asOf });
   const node = addNode(options.name ?? "features", { kind: "historical_features", config }, { rows }, [["rows", "table"]], [service], options);
   return { ...node.output("rows", "table"), service, time: service.timestamp };
 }

@@ -1,8 +1,15 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { ColumnType, closed, Duration, Name } from "./common.js";
 
+/** Who answers for a definition and what it is found by. */
+const told = {
+  description: Type.Optional(Type.String({ maxLength: 2_000 })),
+  owner: Type.Optional(Type.String({ maxLength: 200 })),
+  tags: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 100 }), { maxItems: 50 })),
+};
+
 export const EntitySpec = Type.Object(
-  { name: Name, keys: Type.Array(Type.Object({ name: Type.String(), type: ColumnType }, closed), { minItems: 1, maxItems: 8 }) },
+  { name: Name, keys: Type.Array(Type.Object({ name: Type.String(), type: ColumnType }, closed), { minItems: 1, maxItems: 8 }), ...told },
   closed,
 );
 export type EntitySpec = Static<typeof EntitySpec>;
@@ -66,35 +73,59 @@ const FeatureSource = Type.Object(
 );
 const feature = { name: Name, type: ColumnType, unit: Type.Optional(Type.String()), description: Type.Optional(Type.String()) };
 
-export const Aggregate = Type.Union([Type.Literal("count"), Type.Literal("sum"), Type.Literal("mean"), Type.Literal("share")]);
+/** `stddev` is the sample's; `last` is the newest value; all but `count` leave nulls out. */
+const aggregates = ["count", "sum", "mean", "share", "min", "max", "stddev", "last", "distinct"] as const;
+export const Aggregate = Type.Union(aggregates.map((one) => Type.Literal(one)));
+export type Aggregate = (typeof aggregates)[number];
+
+/** What both kinds of view have. */
+const view = {
+  name: Name,
+  entity: Name,
+  source: FeatureSource,
+  /**
+   * The column that says when a row's values came to be known, where that can be later than its timestamp: a row that was created or corrected
+   * later is not seen before. Null is the timestamp itself.
+   */
+  created: Type.Optional(Type.String()),
+  /** How often what the dataset accepted is brought online. Without it, as soon as it is accepted. */
+  materialize: Type.Optional(Duration),
+  ...told,
+  definedAt: Type.Optional(Type.String()),
+};
 
 /** `latest`: the newest row of an entity not older than the TTL. `window`: aggregates of its events over (t − over, t]. */
 export const FeatureViewSpec = Type.Union([
   Type.Object(
     {
       kind: Type.Literal("latest"),
-      name: Name,
-      entity: Name,
-      source: FeatureSource,
+      ...view,
       /** The column that says from when on a row's values were known. Without it the values hold for all time. */
       timestamp: Type.Optional(Type.String()),
       ttl: Type.Optional(Duration),
       features: Type.Array(Type.Object(feature, closed), { minItems: 1 }),
-      description: Type.Optional(Type.String()),
-      definedAt: Type.Optional(Type.String()),
     },
     closed,
   ),
   Type.Object(
     {
       kind: Type.Literal("window"),
-      name: Name,
-      entity: Name,
-      source: FeatureSource,
+      ...view,
       timestamp: Type.String(),
-      features: Type.Array(Type.Object({ ...feature, aggregate: Aggregate, column: Type.Optional(Type.String()), over: Duration }, closed), { minItems: 1 }),
-      description: Type.Optional(Type.String()),
-      definedAt: Type.Optional(Type.String()),
+      features: Type.Array(
+        Type.Object(
+          {
+            ...feature,
+            aggregate: Aggregate,
+            column: Type.Optional(Type.String()),
+            /** The column's type, for `distinct`. Default string. */
+            of: Type.Optional(ColumnType),
+            over: Duration,
+          },
+          closed,
+        ),
+        { minItems: 1 },
+      ),
     },
     closed,
   ),
@@ -113,6 +144,7 @@ export const FeatureServiceSpec = Type.Object(
     compute: Type.Array(Type.Object({ name: Name, type: ColumnType, expr: Expr }, closed)),
     /** The model's inputs in order: names of request columns, of the views' features, or of computed ones. */
     features: Type.Array(Type.Object({ name: Name, type: ColumnType }, closed), { minItems: 1 }),
+    ...told,
     definedAt: Type.Optional(Type.String()),
   },
   closed,

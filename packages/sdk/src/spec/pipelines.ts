@@ -77,6 +77,8 @@ export const NodeSpec = Type.Union([
           service: Name,
           /** A SELECT over the input table `rows` that shapes it into the service's request columns and the label. */
           select: Type.Optional(Type.String({ maxLength: 20_000 })),
+          /** `known` (default): what had been created by a row's moment. `event_time`: whatever speaks of it, also what was created later. */
+          asOf: Type.Optional(Type.Union([Type.Literal("known"), Type.Literal("event_time")])),
         },
         closed,
       ),

@@ -5,7 +5,7 @@
  */
 import { ApiError, type Platform } from "../platform/index.js";
 import * as store from "./store.js";
-import { newTimeline, setRow, type Timeline } from "./timeline.js";
+import { newTimeline, type OnlineRow, setRow, type Timeline } from "./timeline.js";
 import type { Micros } from "./times.js";
 import type { Value } from "./values.js";
 import type { View } from "./views.js";
@@ -16,6 +16,8 @@ const oneDay = 86_400_000_000;
 interface CachedView {
   id: number;
   seen: number;
+  /** The place of the creation among a row's values, where there is one. */
+  created: number | undefined;
   timelines: Map<string, Timeline>;
 }
 const keyOf = (view: View): string => `${view.name}/${view.digest}`;
@@ -39,6 +41,11 @@ export function openCache(db: Platform["db"]) {
       parsed.set(text, values);
     }
     return values;
+  }
+
+  function rowOf(view: CachedView, at: Micros, key: string, n: number, text: string): OnlineRow {
+    const values = valuesOf(text);
+    return { at, key, n, values, known: view.created === undefined ? at : Math.max(at, Number(values[view.created])) };
   }
 
   function forget(view: CachedView): void {
@@ -70,9 +77,9 @@ export function openCache(db: Platform["db"]) {
       for (const { change, rows } of changes) {
         for (const [entity, at, key, text, n] of rows ?? []) {
           const timeline = view.timelines.get(entity);
-          if (timeline === undefined || at < timeline.from || change <= timeline.change) continue;
+          if (timeline === undefined || at < timeline.first || change <= timeline.change) continue;
           const before = timeline.rows.length;
-          setRow(timeline, { at, key, n, values: valuesOf(text) });
+          setRow(timeline, rowOf(view, at, key, n, text));
           kept += timeline.rows.length - before;
         }
       }
@@ -105,7 +112,7 @@ export function openCache(db: Platform["db"]) {
     const known = views.get(key);
     if (known !== undefined) return known;
     const id = await store.onlineId(db, view);
-    const made = views.get(key) ?? { id, seen: 0, timelines: new Map() };
+    const made = views.get(key) ?? { id, seen: 0, created: view.created === undefined ? undefined : view.columns.length, timelines: new Map() };
     views.set(key, made);
     return made;
   }
@@ -157,13 +164,14 @@ export function openCache(db: Platform["db"]) {
       load.map(([entity]) => entity),
       load.map(([, at]) => since(view, at) - slack),
     );
-    for (const { entity, first, at, key, row_values, n, change } of rows) {
+    for (const { entity, first, from, at, key, row_values, n, change } of rows) {
       // Read before changes that were taken over meanwhile: it would lack them. The next round reads it again.
       if (change < own.seen) continue;
       const before = own.timelines.get(entity);
       if (before !== undefined) kept -= before.rows.length + 1;
-      const made = at.map((moment, i) => ({ at: moment, key: key[i] ?? "", n: n[i] ?? 0, values: valuesOf(row_values[i] ?? "[]") }));
-      own.timelines.set(entity, newTimeline(first ?? Number.NEGATIVE_INFINITY, change, made));
+      const made = at.map((moment, i) => rowOf(own, moment, key[i] ?? "", n[i] ?? 0, row_values[i] ?? "[]"));
+      const all = Number.NEGATIVE_INFINITY;
+      own.timelines.set(entity, newTimeline({ first: first ?? all, from: from ?? all, change }, made));
       kept += made.length + 1;
     }
     // The view was defined anew: nothing can be read under the old number.

@@ -1,9 +1,8 @@
-import type { DuckDBConnection } from "@duckdb/node-api";
 import type { Columns, FeatureComparison } from "@millrace/sdk/api";
-import { type DuckDb, identifier, literal } from "../platform/index.js";
-import { historicalRows } from "./historical.js";
+import type { DuckDb } from "../platform/index.js";
+import { featuresOf } from "./historical-read.js";
 import { microsOf } from "./times.js";
-import { jsonSql, readValue, type Value } from "./values.js";
+import type { Value } from "./values.js";
 import type { Service, View } from "./views.js";
 
 const mostExamples = 5;
@@ -19,8 +18,7 @@ export async function compareWithOffline(
 ): Promise<FeatureComparison> {
   const { spec } = service;
   const rows = logged.at.length;
-  const reads = (await Promise.all(service.views.map(files))).flat();
-  const offline = rows === 0 ? [] : await duckdb.sandbox({ reads }, (connection) => offlineFeatures({ duckdb, connection, service, logged, files }));
+  const offline = await featuresOf({ duckdb, service, request: logged.request, moments: logged.at.map(microsOf), files });
   const wrong = new Set<number>();
   const features = spec.features.map(({ name, type }, f) => {
     const examples: unknown[] = [];
@@ -45,41 +43,4 @@ function same(a: Value, b: Value, float: boolean): boolean {
   if (a === b) return true;
   if (!float || typeof a !== "number" || typeof b !== "number") return false;
   return Math.abs(a - b) <= tolerance * Math.max(Math.abs(a), Math.abs(b));
-}
-
-/** The service's features in its order, row by row as they were logged. */
-async function offlineFeatures(input: {
-  duckdb: DuckDb;
-  connection: DuckDBConnection;
-  service: Service;
-  logged: { request: Columns; at: Date[] };
-  files: (view: View) => Promise<string[]>;
-}): Promise<Value[][]> {
-  const { duckdb, connection, service, logged, files } = input;
-  const { request, features } = service.spec;
-  await connection.run(
-    `create or replace temp table logged (__n bigint, __moment bigint, ${request.map(({ name }) => `${identifier(name)} varchar`).join(", ")})`,
-  );
-  const appender = await connection.createAppender("logged");
-  for (const [row, at] of logged.at.entries()) {
-    appender.appendBigInt(BigInt(row));
-    appender.appendBigInt(BigInt(microsOf(at)));
-    for (const { name, type } of request) {
-      const value = readValue(logged.request[name]?.[row], type, name);
-      // Digits that give the same number again.
-      if (value === null) appender.appendNull();
-      else appender.appendVarchar(String(value));
-    }
-    appender.endRow();
-  }
-  appender.closeSync();
-  const joined = await historicalRows({ duckdb, connection, service, rows: "select * from logged", moment: "__moment", files });
-  const columns = features.map(({ name, type }) => `${jsonSql(identifier(name), type)} as ${identifier(name)}`).join(", ");
-  const reader = await connection.runAndReadAll(`select ${columns} from (${joined.sql}) order by __n`);
-  return reader.getRowsJS().map((row) => row.map((value): Value => (isValue(value) ? value : fail(value))));
-}
-
-const isValue = (value: unknown): value is Value => value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
-function fail(value: unknown): never {
-  throw new TypeError(`A feature is a ${typeof value}: ${literal(String(value))}`);
 }

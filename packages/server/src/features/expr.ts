@@ -225,7 +225,7 @@ function asTime(one: Compiled, other: Compiled): Compiled {
 }
 
 /** DuckDB's order: texts by their bytes in UTF-8, NaN above every number and equal to itself. */
-function order(x: string | number | boolean, y: string | number | boolean): number {
+export function order(x: string | number | boolean, y: string | number | boolean): number {
   if (typeof x === "string" && typeof y === "string") return Buffer.compare(Buffer.from(x), Buffer.from(y));
   const [a, b] = [Number(x), Number(y)];
   if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));

@@ -1,6 +1,6 @@
 /** Features as they were known at each row's moment, computed by DuckDB. */
 import type { DuckDBConnection } from "@duckdb/node-api";
-import type { FeatureServiceSpec } from "@millrace/sdk/spec";
+import type { Aggregate, FeatureServiceSpec } from "@millrace/sdk/spec";
 import { type DuckDb, identifier, invalid } from "../platform/index.js";
 import { exprSql } from "./expr.js";
 import { assertSource, isIncremental, keyColumns, newestFirst, sourceSql } from "./source.js";
@@ -15,6 +15,8 @@ export interface HistoricalInput {
   rows: string;
   /** SQL of a column of the rows that holds their moments in microseconds; without it the service's timestamp is used. */
   moment?: string;
+  /** Default `known`: what was created after a row's moment is not seen at it. */
+  asOf?: "known" | "event_time";
   /** Where the parts of a view's dataset lie. */
   files: (view: View) => Promise<string[]>;
   log?: (text: string) => void;
@@ -63,36 +65,59 @@ async function viewSql(input: HistoricalInput, view: View): Promise<string> {
   const { duckdb, connection } = input;
   const files = await input.files(view);
   if (files.length === 0) {
-    const nothing = view.features.map((_, i) => `${view.kind === "window" && view.aggregates[i]?.aggregate === "count" ? "0" : "null"} as f${i}`);
+    const nothing = view.features.map((_, i) => `${view.kind === "window" && counts.has(view.aggregates[i]?.aggregate ?? "sum") ? "0" : "null"} as f${i}`);
     return `select *, ${nothing.join(", ")} from asked`;
   }
   await assertSource(duckdb, connection, view);
-  if (view.kind === "latest") return latestSql(view, files, await isIncremental(duckdb, connection, view));
+  const known = view.created !== undefined && input.asOf !== "event_time";
+  if (view.kind === "latest") return latestSql(view, files, await isIncremental(duckdb, connection, view), known);
   await connection.run(`create or replace temp table events as select * from ${sourceSql(view, files)}`);
+  if (known) {
+    const [late] = await duckdb.rows<{ n: number }>("select count(*) as n from events where c > t", connection);
+    if ((late?.n ?? 0) > 0) return pairsSql(view);
+  }
+  if (!view.aggregates.every(({ aggregate }) => additive.has(aggregate))) return framesSql(view);
   const whole = await wholeColumns(input, view);
   // Sums of fractions are not taken as differences of longer sums: that would lose digits.
   const exact = view.columns.every((_, i) => whole[i]);
   return exact ? differencesSql(connection, view) : framesSql(view);
 }
 
-function latestSql(view: LatestView, files: string[], byPart: boolean): string {
+/** What is 0 where there is nothing. */
+const counts = new Set<Aggregate>(["count", "distinct"]);
+/** What can be had as the difference of two sums. */
+const additive = new Set<Aggregate>(["count", "sum", "mean", "share"]);
+
+function latestSql(view: LatestView, files: string[], byPart: boolean, known: boolean): string {
   // Parts in order, so that what came later wins where it speaks of the same moment.
   const parts = byPart
     ? files.map((file, i) => `select * from ${sourceSql(view, [file], `, ${i} as part`)}`)
     : [`select * from ${sourceSql(view, files, ", 0 as part")}`];
-  const rows = `(select * from (${parts.join(" union all ")}) qualify ${newestFirst(view)})`;
+  const all = parts.join(" union all ");
+  const rows = known ? knownSql(view, all) : `(select * from (${all}) qualify ${newestFirst(view)})`;
   if (view.timestamp === undefined) {
     return `select a.*, ${view.columns.map((_, i) => `e.v${i} as f${i}`).join(", ")} from asked a left join ${rows} e on ${sameKeys(view, "a", "e")}`;
   }
   const value = (i: number) => (view.ttl === undefined ? `e.v${i}` : `case when a.q - e.t <= ${view.ttl} then e.v${i} end`);
   return `select a.*, ${view.columns.map((_, i) => `${value(i)} as f${i}`).join(", ")}
-    from asked a asof left join ${rows} e on ${sameKeys(view, "a", "e")} and a.q >= e.t`;
+    from asked a asof left join ${rows} e on ${sameKeys(view, "a", "e")} and a.q >= e.${known ? "known" : "t"}`;
+}
+
+/**
+ * The rows that were ever the newest of what was known, and from when on: in the order in which rows become known (`known`, not before their own
+ * moment), those that no earlier one stands above. So one ASOF join on `known` finds the newest row of all that were known at a moment.
+ */
+function knownSql(view: LatestView, all: string): string {
+  const keys = keyColumns(view);
+  const place = `t, c, part, ${view.columns.map((_, i) => `v${i} nulls first`).join(", ")}`;
+  return `(select * from (select *, greatest(t, c) as known, row_number() over (partition by ${keys} order by ${place}) as place from (${all}))
+    qualify place = max(place) over (partition by ${keys} order by known range unbounded preceding))`;
 }
 
 /** Which columns hold whole numbers only (or true and false), whose sums are exact. */
 async function wholeColumns({ duckdb, connection }: HistoricalInput, view: WindowView): Promise<boolean[]> {
   const checks = view.columns.map(({ type }, i) =>
-    type === "boolean" ? `true as c${i}` : `coalesce(bool_and(v${i} = trunc(v${i}) and abs(v${i}) < 1e15), true) as c${i}`,
+    type !== "float64" ? `true as c${i}` : `coalesce(bool_and(v${i} = trunc(v${i}) and abs(v${i}) < 1e15), true) as c${i}`,
   );
   if (checks.length === 0) return [];
   const [row] = await duckdb.rows<Record<string, boolean>>(`select ${checks.join(", ")} from events`, connection);
@@ -127,23 +152,57 @@ async function differencesSql(connection: DuckDBConnection, view: WindowView): P
   return `select a.*, ${features.join(", ")} from asked a asof left join upto e on ${sameKeys(view, "a", "e")} and a.q >= e.t ${joins.join(" ")}`;
 }
 
-/** Sums of each window by itself. */
+/** Each window by itself. */
 function framesSql(view: WindowView): string {
   const keys = keyColumns(view);
-  const columns = view.columns.map((_, i) => i);
+  const columns = view.columns.map((_, i) => `v${i}`);
+  const created = view.created === undefined ? [] : ["c"];
   const lengths = [...new Set(view.aggregates.map((one) => one.over))];
-  const all = `select ${keys}, t, false as asking, ${["true as event", ...columns.map((i) => `v${i}::double as v${i}`)].join(", ")} from events
-    union all select ${keys}, q, true, ${["null", ...columns.map(() => "null")].join(", ")} from asked`;
-  const features = view.aggregates.map(({ aggregate, column, over }, i) => {
-    const frame = `over w${lengths.indexOf(over)}`;
-    return `${aggregateSql(aggregate, `count(${column === undefined ? "event" : `v${column}`}) ${frame}`, column === undefined ? "null" : `sum(v${column}) ${frame}`)} as f${i}`;
-  });
+  const own = view.columns.map(({ type }, i) => (type === "float64" ? `v${i}::double as v${i}` : `v${i}`));
+  const all = `select ${keys}, t, false as asking, ${["true as event", ...own, ...created].join(", ")} from events
+    union all select ${keys}, q, true, ${["null", ...columns.map(() => "null"), ...created.map(() => "null")].join(", ")} from asked`;
+  const features = view.aggregates.map((one, i) => `${aggregateOf(view, one, "", `over w${lengths.indexOf(one.over)}`)} as f${i}`);
   // Whole microseconds: after t - over is at or after t - over + 1.
   const frames = lengths.map((over, w) => `w${w} as (partition by ${keys} order by t range between ${over - 1} preceding and current row)`);
   return `select * exclude (asking) from (select ${keys}, t as q, asking, ${features.join(", ")} from (${all}) window ${frames.join(", ")}) where asking`;
 }
 
-function aggregateSql(aggregate: WindowView["aggregates"][number]["aggregate"], count: string, sum: string): string {
+/** Each pair of a moment that is asked for and an event of its windows: where events were known later than they happened, no order holds both. */
+function pairsSql(view: WindowView): string {
+  const features = view.aggregates.map((one, i) => `${aggregateOf(view, one, `e.t > a.q - ${one.over}`, "")} as f${i}`);
+  const keys = view.keys.map((_, i) => `a.k${i}`).join(", ");
+  return `select ${keys}, a.q, ${features.join(", ")}
+    from asked a left join (select *, true as event from events) e on ${sameKeys(view, "a", "e")} and e.t <= a.q and e.t > a.q - ${view.longest} and e.c <= a.q
+    group by ${keys}, a.q`;
+}
+
+/** One aggregate over the rows of a frame or a group, of those for which `where` holds. */
+function aggregateOf(view: WindowView, { aggregate, column }: WindowView["aggregates"][number], where: string, over: string): string {
+  const v = column === undefined ? "event" : `v${column}`;
+  const filtered = (call: string) => `(${call}${where === "" ? "" : ` filter (where ${where})`} ${over})`;
+  const n = filtered(`count(${v})`);
+  switch (aggregate) {
+    case "min":
+    case "max":
+      return filtered(`${aggregate}(${v})`);
+    case "distinct":
+      return filtered(`count(distinct ${v})`);
+    case "last": {
+      // The newest, of these the one created last, of these the largest.
+      const place = `struct_pack(t := t, c := ${view.created === undefined ? "0" : "greatest(c, t)"}, v := ${v})`;
+      return `(arg_max(${v}, ${place}) filter (where ${[`${v} is not null`, ...(where === "" ? [] : [where])].join(" and ")}) ${over})`;
+    }
+    case "stddev":
+      // Equal values deviate by nothing, however they are added up.
+      return `(case when ${filtered(`min(${v})`)} = ${filtered(`max(${v})`)} and ${n} > 1 then 0 else ${filtered(`stddev_samp(${v})`)} end)`;
+    default: {
+      const number = column !== undefined && view.columns[column]?.type === "boolean" ? `${v}::int` : v;
+      return aggregateSql(aggregate, n, column === undefined ? "null" : filtered(`sum(${number})`));
+    }
+  }
+}
+
+function aggregateSql(aggregate: Aggregate, count: string, sum: string): string {
   switch (aggregate) {
     case "count":
       return `(${count})::bigint`;

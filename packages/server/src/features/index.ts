@@ -1,4 +1,5 @@
 /** Features: one definition, read offline as of a moment and online now. */
+export { feastRoutes } from "./feast-routes.js";
 export { featuresRoutes } from "./routes.js";
 export { createFeatures } from "./service.js";
-export type { Features, LoggedPredictions } from "./types.js";
+export type { Features, LoggedPredictions, ServiceModel } from "./types.js";

@@ -57,17 +57,18 @@ export async function materialize(platform: Pick<Platform, "db" | "duckdb">, dat
 async function stageRows(connection: DuckDBConnection, transaction: Transaction<unknown>, view: View, paths: string[]): Promise<number> {
   const keys = view.keys.map(({ type }, i) => `${jsonSql(`k${i}`, type)} as k${i}`);
   const values = view.columns.map(({ type }, i) => `${jsonSql(`v${i}`, type)} as v${i}`);
-  const columns = [...keys, "t::double as t", ...values].join(", ");
+  const created = view.created === undefined ? [] : ["c::double as c"];
+  const columns = [...keys, "t::double as t", ...values, ...created].join(", ");
   const sql =
     view.kind === "latest"
-      ? `select ${columns}, 1 as n from (select * from ${sourceSql(view, paths, ", 0 as part")} qualify ${newestFirst(view)})`
-      : `select ${columns}, n from (select ${keyColumns(view)}, t${view.columns.map((_, i) => `, v${i}`).join("")}, count(*)::int as n from ${sourceSql(view, paths)} group by all)`;
+      ? `select ${columns}, 1 as n from (select * from ${sourceSql(view, paths, ", 0 as part")} qualify ${newestFirst(view, true)})`
+      : `select ${columns}, n from (select ${keyColumns(view)}, t${view.columns.map((_, i) => `, v${i}`).join("")}${view.created === undefined ? "" : ", c"}, count(*)::int as n from ${sourceSql(view, paths)} group by all)`;
   const result = await connection.stream(sql);
-  let batch: store.RowArrays = { entity: [], at: [], key: [], values: [], n: [] };
+  let batch: store.RowArrays = { entity: [], at: [], key: [], values: [], n: [], known: [] };
   let rows = 0;
   const flush = async () => {
     if (batch.at.length > 0) await store.stageRows(transaction, batch);
-    batch = { entity: [], at: [], key: [], values: [], n: [] };
+    batch = { entity: [], at: [], key: [], values: [], n: [], known: [] };
   };
   for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
     for (const row of chunk.getRows()) {
@@ -75,12 +76,15 @@ async function stageRows(connection: DuckDBConnection, transaction: Transaction<
       const entity = entityOf(own.slice(0, view.keys.length));
       const text = JSON.stringify(own.slice(view.keys.length + 1, -1));
       const n = Number(own.at(-1));
+      const at = Number(own[view.keys.length]);
+      const known = view.created === undefined ? undefined : Number(own.at(-2));
       if (entity === undefined) continue;
       batch.entity.push(entity);
-      batch.at.push(Number(own[view.keys.length]));
-      batch.key.push(rowKey(view, text));
+      batch.at.push(at);
+      batch.key.push(rowKey(view, text, known));
       batch.values.push(text);
       batch.n.push(n);
+      batch.known.push(known === undefined ? null : Math.max(at, known));
       rows += n;
     }
     if (batch.at.length >= batchRows) await flush();

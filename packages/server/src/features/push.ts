@@ -3,15 +3,15 @@ import type { Columns } from "@millrace/sdk/api";
 import { invalid } from "../platform/index.js";
 import { entityOf } from "./online.js";
 import type { RowArrays } from "./store.js";
-import { parseTime } from "./times.js";
+import { type Micros, parseTime } from "./times.js";
 import { readValue, type Value } from "./values.js";
 import type { View } from "./views.js";
 
 export const mostPushedRows = 10_000;
 
-/** What makes rows of one moment different: a window view counts equal ones, a latest view has one. */
-export function rowKey(view: View, values: string): string {
-  if (view.kind === "latest") return "";
+/** What makes rows of one moment different: a window view counts equal ones, a latest view has one, or one of each creation. */
+export function rowKey(view: View, values: string, created: Micros | undefined): string {
+  if (view.kind === "latest") return created === undefined ? "" : String(created);
   return values.length <= 32 ? values : createHash("md5").update(values).digest("hex");
 }
 
@@ -25,23 +25,27 @@ export function readPush(view: View, columns: Columns): RowArrays {
   const keys = view.keys.map(({ name }) => take(name));
   const times = view.timestamp === undefined ? undefined : take(view.timestamp);
   const values = view.columns.map(({ name }) => take(name));
+  const creations = view.created === undefined ? undefined : columns[view.created];
   const rows = keys[0]?.length ?? 0;
-  for (const column of [...keys, ...(times === undefined ? [] : [times]), ...values]) {
+  for (const column of [...keys, ...(times === undefined ? [] : [times]), ...values, ...(creations === undefined ? [] : [creations])]) {
     if (column.length !== rows) throw invalid(`The columns differ in length: ${column.length} and ${rows}.`);
   }
   if (rows > mostPushedRows) throw invalid(`A push has at most ${mostPushedRows} rows, not ${rows}.`);
 
-  const counted = new Map<string, { entity: string; at: number; key: string; values: string; n: number }>();
+  const counted = new Map<string, { entity: string; at: number; key: string; values: string; n: number; known: Micros | null }>();
   for (let row = 0; row < rows; row++) {
     const entity = entityOf(view.keys.map(({ name, type }, i) => readValue(keys[i]?.[row], type, name)));
-    const at = times === undefined ? 0 : momentOf(times[row] ?? null, view);
+    const at = times === undefined ? 0 : momentOf(times[row] ?? null, view.timestamp ?? "");
     // As in the dataset: a row without a key or a moment is none.
     if (entity === undefined || at === undefined) continue;
-    const text = JSON.stringify(view.columns.map(({ name, type }, i): Value => readValue(values[i]?.[row], type, name)));
-    const key = rowKey(view, text);
+    const own = view.columns.map(({ name, type }, i): Value => readValue(values[i]?.[row], type, name));
+    const created = view.created === undefined ? undefined : (momentOf(creations?.[row] ?? null, view.created) ?? at);
+    if (created !== undefined) own.push(created);
+    const text = JSON.stringify(own);
+    const key = rowKey(view, text, created);
     const id = `${entity} ${at} ${key}`;
     const known = counted.get(id);
-    if (known === undefined) counted.set(id, { entity, at, key, values: text, n: 1 });
+    if (known === undefined) counted.set(id, { entity, at, key, values: text, n: 1, known: created === undefined ? null : Math.max(at, created) });
     else if (view.kind === "latest") known.values = text;
     else known.n++;
   }
@@ -52,6 +56,7 @@ export function readPush(view: View, columns: Columns): RowArrays {
     key: all.map((row) => row.key),
     values: all.map((row) => row.values),
     n: all.map((row) => row.n),
+    known: all.map((row) => row.known),
   };
 }
 
@@ -61,8 +66,8 @@ const expected = (view: View): string[] => [
   ...view.columns.map((column) => column.name),
 ];
 
-function momentOf(value: Value, view: View): number | undefined {
+function momentOf(value: Value, column: string): Micros | undefined {
   if (value === null) return undefined;
-  if (typeof value !== "string") throw invalid(`"${view.timestamp}" is a timestamp, and ${JSON.stringify(value)} is not: write it as 2013-03-01T12:00:00Z.`);
+  if (typeof value !== "string") throw invalid(`"${column}" is a timestamp, and ${JSON.stringify(value)} is not: write it as 2013-03-01T12:00:00Z.`);
   return parseTime(value);
 }

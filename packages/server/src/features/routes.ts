@@ -1,4 +1,15 @@
-import { FeatureComparison, FeaturePush, FeatureView, OnlineFeatures, OnlineRead, Page, PushResult } from "@millrace/sdk/api";
+import {
+  FeatureComparison,
+  FeaturePush,
+  FeatureService,
+  FeatureView,
+  HistoricalFeatures,
+  HistoricalRead,
+  OnlineFeatures,
+  OnlineRead,
+  Page,
+  PushResult,
+} from "@millrace/sdk/api";
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Http, invalid } from "../platform/index.js";
@@ -18,6 +29,18 @@ export function featuresRoutes(app: Http, features: Features): void {
   app.get("/api/v1/feature-views", { config: { permission: "features:read" }, schema: { tags, response: { 200: Page(FeatureView) } } }, async () => ({
     items: await features.views(),
   }));
+  app.get("/api/v1/feature-services", { config: { permission: "features:read" }, schema: { tags, response: { 200: Page(FeatureService) } } }, async () => ({
+    items: await features.services(),
+  }));
+  app.post(
+    "/api/v1/feature-services/:name/historical",
+    {
+      config: { permission: "features:read" },
+      bodyLimit: largestBody,
+      schema: { tags, params: ByName, body: HistoricalRead, response: { 200: HistoricalFeatures } },
+    },
+    async (request) => features.historical(request.params.name, request.body),
+  );
   const write = { permission: "features:write" as const };
   app.post(
     "/api/v1/feature-views/:name/push",

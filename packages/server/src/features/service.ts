@@ -1,16 +1,19 @@
-import type { FeatureView } from "@millrace/sdk/api";
+import type { Columns } from "@millrace/sdk/api";
 import type { Datasets } from "../datasets/index.js";
 import { ApiError, invalid, type Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { openCache } from "./cache.js";
 import { compareWithOffline } from "./check.js";
+import { createFeast } from "./feast.js";
+import { readHistorical } from "./historical-read.js";
+import { listServices, listViews } from "./listing.js";
 import { materialize } from "./materialize.js";
 import { readOnline } from "./online.js";
 import { readPush } from "./push.js";
+import { openSchedule } from "./schedule.js";
 import { historicalFeaturesStep } from "./step.js";
 import * as store from "./store.js";
-import { formatTime } from "./times.js";
-import type { Features, LoggedPredictions } from "./types.js";
+import type { Features, LoggedPredictions, ModelsOfServices } from "./types.js";
 import { openViews, type View } from "./views.js";
 
 const deadlock = "40P01";
@@ -19,7 +22,12 @@ const noSuchView = "23503";
 /** `loggedPredictions` is asked at the first comparison: serving is made after the features that it reads. */
 export function createFeatures(
   platform: Platform,
-  { projects, datasets, loggedPredictions }: { projects: Projects; datasets: Datasets; loggedPredictions?: LoggedPredictions },
+  {
+    projects,
+    datasets,
+    loggedPredictions,
+    models,
+  }: { projects: Projects; datasets: Datasets; loggedPredictions?: LoggedPredictions; models?: ModelsOfServices },
 ): Features {
   const { db, duckdb, events } = platform;
   const views = openViews(projects);
@@ -37,6 +45,10 @@ export function createFeatures(
       }
     }
   }
+  async function pushInto(view: View, columns: Columns): Promise<void> {
+    const rows = readPush(view, columns);
+    if (rows.at.length > 0) cache.changed(view, await pushed(view, rows));
+  }
   async function bringIn(view: View): Promise<number> {
     const dataset = await projects.get("dataset", view.dataset);
     return materialize(platform, datasets, view, dataset?.spec.mode === "snapshot");
@@ -49,7 +61,9 @@ export function createFeatures(
   // What a dataset accepts is there online without anyone asking for it, and so is the past of a view that is defined anew.
   events.subscribe("features", ["dataset.version_accepted", "project.applied"], async (event) => {
     for (const { spec, project } of await views.all()) {
-      const concerned = event.type === "project.applied" ? project === event.subject : spec.source.dataset === event.subject;
+      const applied = event.type === "project.applied";
+      // A view with a schedule takes what was accepted when it is due.
+      const concerned = applied ? project === event.subject : spec.source.dataset === event.subject && spec.materialize === undefined;
       if (!concerned) continue;
       try {
         const view = await views.view(spec.name);
@@ -63,30 +77,20 @@ export function createFeatures(
     }
   });
 
+  const schedule = openSchedule({ db, log: platform.log, views, materialize: bringIn });
+  platform.clock.onTick("features", schedule);
+
   return {
     stepKinds: { historical_features: historicalFeaturesStep(platform, projects, datasets, views) },
     readOnline: async (service, request, at) => readOnline(cache, await views.service(service), request, at),
     service: async (name) => (await projects.require("feature_service", name)).spec,
-    async views() {
-      return Promise.all(
-        (await views.all()).map(async ({ spec, project }): Promise<FeatureView> => {
-          const view = await views.view(spec.name);
-          const { rows, newest } = await store.statistics(db, view);
-          const features = spec.features.map(({ name, type, unit, description }) => ({
-            ...{ name, type },
-            ...(unit === undefined ? {} : { unit }),
-            ...(description === undefined ? {} : { description }),
-          }));
-          const keys = view.keys.map((key) => key.name);
-          const time = newest === null || view.timestamp === undefined ? null : formatTime(newest);
-          return { name: spec.name, project, kind: spec.kind, entity: spec.entity, keys, features, onlineRows: rows, newest: time };
-        }),
-      );
-    },
+    services: () => listServices(projects, models),
+    historical: async (name, read) => readHistorical(duckdb, await views.service(name), read, files),
+    feast: createFeast({ views, cache, push: pushInto, materialize: bringIn }),
+    views: () => listViews(db, projects, views),
+
     async push(name, columns) {
-      const view = await views.view(name);
-      const rows = readPush(view, columns);
-      if (rows.at.length > 0) cache.changed(view, await pushed(view, rows));
+      await pushInto(await views.view(name), columns);
       return { rows: Object.values(columns)[0]?.length ?? 0 };
     },
     materialize: async (name) => ({ rows: await bringIn(await views.view(name)) }),

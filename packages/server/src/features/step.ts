@@ -39,7 +39,7 @@ export function historicalFeaturesStep(
   }
   return {
     kind: "historical_features",
-    version: "1",
+    version: "2",
     async identity(context) {
       const { service, parts } = await pin(context);
       const { definedAt: _, ...spec } = service.spec;
@@ -60,7 +60,7 @@ export function historicalFeaturesStep(
         await assertSelect(duckdb, connection, select, ["rows"], "The select");
         const shaped = `with "rows" as (select * from ${parquet(files)}) select * from (${select}\n)`;
         const paths = async (view: View) => parts.get(view.dataset)?.paths ?? [];
-        const joined = await historicalRows({ duckdb, connection, service, rows: shaped, files: paths, log });
+        const joined = await historicalRows({ duckdb, connection, service, rows: shaped, asOf: node.config.asOf ?? "known", files: paths, log });
         await connection.run(`copy (${joined.sql}) to ${literal(file)} (format parquet)`);
         const [counted] = await duckdb.rows<{ n: number; nulls: number }>(`select count(*) as n from ${parquet([file])}`, connection);
         for (const { name } of service.spec.features) {

@@ -29,6 +29,17 @@ export async function statistics(db: Db, view: View): Promise<{ rows: number; ne
   return rows[0] ?? { rows: 0, newest: null };
 }
 
+/** Whether the materialization of a moment is still to be done. */
+export async function isDue(db: Db, view: View, due: number): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from feature_online where view = ${view.name} and digest = ${view.digest} and materialized_for >= ${due}::bigint`.execute(db);
+  return rows.length === 0;
+}
+export async function markDue(db: Db, view: View, due: number): Promise<void> {
+  await sql`
+    update feature_online set materialized_for = greatest(materialized_for, ${due}::bigint) where view = ${view.name} and digest = ${view.digest}`.execute(db);
+}
+
 /** Rows by column. */
 export interface RowArrays {
   entity: string[];
@@ -36,6 +47,8 @@ export interface RowArrays {
   key: string[];
   values: string[];
   n: number[];
+  /** When each became known; null: at its moment. */
+  known: (Micros | null)[];
 }
 
 const keptChanges = 1_000;
@@ -53,9 +66,10 @@ export async function pushRows(db: Db, id: number, kind: View["kind"], rows: Row
           where feature_row.stored = 0 and feature_row.row_values <> excluded.row_values`;
   const { rows: made } = await sql<Change>`
     with put as (
-      insert into feature_row (view, entity, at, key, row_values, pushed, stored)
-      select ${id}::int, u.entity, u.at, u.key, u.row_values, u.n, 0
-      from unnest(${rows.entity}::text[], ${rows.at}::bigint[], ${rows.key}::text[], ${rows.values}::text[], ${rows.n}::int[]) as u (entity, at, key, row_values, n)
+      insert into feature_row (view, entity, at, key, row_values, pushed, stored, known)
+      select ${id}::int, u.entity, u.at, u.key, u.row_values, u.n, 0, u.known
+      from unnest(${rows.entity}::text[], ${rows.at}::bigint[], ${rows.key}::text[], ${rows.values}::text[], ${rows.n}::int[], ${rows.known}::bigint[])
+        as u (entity, at, key, row_values, n, known)
       order by u.entity, u.at, u.key
       on conflict (view, entity, at, key) ${update}
       returning entity, at, key, row_values, greatest(pushed, stored) as n, (xmax = 0) as added
@@ -93,6 +107,8 @@ export interface LoadedEntity {
   entity: string;
   /** All rows from here on were read; null: all there are. */
   first: number | null;
+  /** They answer for moments from here on. */
+  from: number | null;
   at: number[];
   key: string[];
   row_values: string[];
@@ -104,15 +120,15 @@ export interface LoadedEntity {
  * Rows of entities: all after `since` (window views), or from the newest at or before `since` on (latest views).
  */
 export async function loadEntities(db: Db, id: number, kind: View["kind"], entities: string[], since: Micros[]): Promise<LoadedEntity[]> {
-  const first =
-    kind === "window"
-      ? sql`q.since + 1`
-      : sql`(select r.at from feature_row r where r.view = ${id} and r.entity = q.entity and r.at <= q.since order by r.at desc limit 1)`;
+  const newest = sql`from feature_row r where r.view = ${id} and r.entity = q.entity and r.at <= q.since and coalesce(r.known, r.at) <= q.since
+          order by r.at desc, r.known desc limit 1`;
+  const found =
+    kind === "window" ? sql`select q.since + 1 as first, q.since + 1 as "from"` : sql`select r.at as first, coalesce(r.known, r.at) as "from" ${newest}`;
   const { rows } = await sql<LoadedEntity>`
-    select q.entity, f.first::float8 as first, l.at, l.key, l.row_values, l.n, o.change::float8 as change
+    select q.entity, f.first::float8 as first, f."from"::float8 as "from", l.at, l.key, l.row_values, l.n, o.change::float8 as change
     from unnest(${entities}::text[], ${since}::bigint[]) as q (entity, since)
     join feature_online o on o.id = ${id}
-    cross join lateral (select ${first} as first) f
+    left join lateral (${found}) f on true
     cross join lateral (
       select coalesce(array_agg(r.at::float8 order by r.at, r.key), '{}') as at, coalesce(array_agg(r.key order by r.at, r.key), '{}') as key,
         coalesce(array_agg(r.row_values order by r.at, r.key), '{}') as row_values,
@@ -137,12 +153,14 @@ export async function lockMaterialization(transaction: Tx, id: number): Promise<
   await sql`select pg_advisory_xact_lock(hashtext('feature materialization'), ${id})`.execute(transaction);
 }
 export async function createStage(transaction: Tx): Promise<void> {
-  await sql`create temp table staged (entity text, at bigint, key text, row_values text, n int) on commit drop`.execute(transaction);
+  await sql`create temp table staged (entity text, at bigint, key text, row_values text, n int, known bigint) on commit drop`.execute(transaction);
 }
 export async function stageRows(transaction: Tx, rows: RowArrays): Promise<void> {
   await sql`
     insert into staged select * from
-      unnest(${rows.entity}::text[], ${rows.at}::bigint[], ${rows.key}::text[], ${rows.values}::text[], ${rows.n}::int[])`.execute(transaction);
+      unnest(${rows.entity}::text[], ${rows.at}::bigint[], ${rows.key}::text[], ${rows.values}::text[], ${rows.n}::int[], ${rows.known}::bigint[])`.execute(
+    transaction,
+  );
 }
 
 /** What the dataset gave is not the dataset's any more; what was pushed stays. */
@@ -157,12 +175,12 @@ export async function mergeStage(transaction: Tx, id: number, kind: View["kind"]
   const update =
     kind === "window" ? sql`do update set stored = feature_row.stored + excluded.stored` : sql`do update set stored = 1, row_values = excluded.row_values`;
   await sql`
-    insert into feature_row (view, entity, at, key, row_values, pushed, stored)
-    select ${id}::int, entity, at, key, row_values, 0, n from staged order by entity, at, key
+    insert into feature_row (view, entity, at, key, row_values, pushed, stored, known)
+    select ${id}::int, entity, at, key, row_values, 0, n, known from staged order by entity, at, key
     on conflict (view, entity, at, key) ${update}`.execute(transaction);
   await sql`
     insert into feature_part (view, part, first, last, rows)
-    select ${id}::int, ${part.digest}, min(at), max(at), ${part.rows}::bigint from staged`.execute(transaction);
+    select ${id}::int, ${part.digest}, min(coalesce(known, at)), max(coalesce(known, at)), ${part.rows}::bigint from staged`.execute(transaction);
   await sql`truncate staged`.execute(transaction);
 }
 
@@ -172,8 +190,8 @@ export async function mergeStage(transaction: Tx, id: number, kind: View["kind"]
  * the next, among others), so pushed rows count there until the next part has come. `whole`: one arrival holds everything.
  */
 export async function settlePushed(transaction: Tx, id: number, whole: boolean): Promise<void> {
-  const passed = sql`exists (select 1 from feature_part p where p.view = ${id} and r.at between p.first and p.last)
-    and r.at ${whole ? sql`<= (select max(last)` : sql`< (select max(first)`} from feature_part where view = ${id})`;
+  const passed = sql`exists (select 1 from feature_part p where p.view = ${id} and coalesce(r.known, r.at) between p.first and p.last)
+    and coalesce(r.known, r.at) ${whole ? sql`<= (select max(last)` : sql`< (select max(first)`} from feature_part where view = ${id})`;
   await sql`delete from feature_row r where r.view = ${id} and r.stored = 0 and ${passed}`.execute(transaction);
   await sql`update feature_row r set pushed = 0 where r.view = ${id} and r.stored > 0 and r.pushed > r.stored and ${passed}`.execute(transaction);
 }

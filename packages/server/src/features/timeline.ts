@@ -2,6 +2,7 @@
 import type { Micros } from "./times.js";
 import type { Value } from "./values.js";
 import type { LatestView, View, WindowView } from "./views.js";
+import { scanned } from "./window.js";
 
 export interface OnlineRow {
   at: Micros;
@@ -10,13 +11,19 @@ export interface OnlineRow {
   /** How often the row is there. */
   n: number;
   values: Value[];
+  /** From when on it is seen: its moment, or its creation where that is later. */
+  known: Micros;
 }
 export interface Timeline {
   /** All rows from this moment on are here. */
+  first: Micros;
+  /** They answer for moments from this one on. */
   from: Micros;
   /** The number of the view's change as of which they were read. */
   change: number;
   rows: OnlineRow[];
+  /** The latest moment at which one of them became known. */
+  lastKnown: Micros;
   sums: Sums | undefined;
 }
 /** Sums up to and with each row. */
@@ -27,11 +34,14 @@ interface Sums {
   columns: { counts: number[]; sums: number[]; exact: boolean }[];
 }
 
-export const newTimeline = (from: Micros, change: number, rows: OnlineRow[]): Timeline => ({ from, change, rows, sums: undefined });
+export function newTimeline(of: Pick<Timeline, "first" | "from" | "change">, rows: OnlineRow[]): Timeline {
+  return { ...of, rows, lastKnown: rows.reduce((last, row) => Math.max(last, row.known), Number.NEGATIVE_INFINITY), sums: undefined };
+}
 
 /** Puts a row in its place, or takes the place of the row that it is. */
 export function setRow(timeline: Timeline, row: OnlineRow): void {
   const { rows, sums } = timeline;
+  timeline.lastKnown = Math.max(timeline.lastKnown, row.known);
   const end = after(rows, row.at);
   let place = end;
   while (place > 0 && rows[place - 1]?.at === row.at && rows[place - 1]?.key !== row.key) place--;
@@ -56,19 +66,44 @@ function after(rows: OnlineRow[], at: Micros): number {
 
 export type Status = "PRESENT" | "NOT_FOUND" | "OUTSIDE_MAX_AGE";
 
+export interface Found {
+  status: Status;
+  values: Value[];
+  /** The moment of the newest row that counts. */
+  at: Micros | undefined;
+}
 /** The view's features at a moment. */
-export function featuresAt(view: View, timeline: Timeline | undefined, at: Micros): { status: Status; values: Value[] } {
+export function featuresAt(view: View, timeline: Timeline | undefined, at: Micros): Found {
   return view.kind === "latest" ? latestAt(view, timeline, at) : windowsAt(view, timeline, at);
 }
 
-function latestAt(view: LatestView, timeline: Timeline | undefined, at: Micros): { status: Status; values: Value[] } {
-  const row = timeline === undefined ? undefined : timeline.rows[view.timestamp === undefined ? 0 : after(timeline.rows, at) - 1];
-  if (row === undefined) return { status: "NOT_FOUND", values: view.features.map(() => null) };
-  if (view.ttl !== undefined && at - row.at > view.ttl) return { status: "OUTSIDE_MAX_AGE", values: view.features.map(() => null) };
-  return { status: "PRESENT", values: row.values };
+function latestAt(view: LatestView, timeline: Timeline | undefined, at: Micros): Found {
+  const row = timeline === undefined ? undefined : view.timestamp === undefined ? timeline.rows[0] : newestAt(timeline, at);
+  if (row === undefined) return { status: "NOT_FOUND", values: view.features.map(() => null), at: undefined };
+  const moment = view.timestamp === undefined ? undefined : row.at;
+  if (view.ttl !== undefined && at - row.at > view.ttl) return { status: "OUTSIDE_MAX_AGE", values: view.features.map(() => null), at: moment };
+  return { status: "PRESENT", values: row.values, at: moment };
 }
 
-function windowsAt(view: WindowView, timeline: Timeline | undefined, at: Micros): { status: Status; values: Value[] } {
+/** The newest row that was known, and of several of one moment the one created last. */
+function newestAt({ rows }: Timeline, at: Micros): OnlineRow | undefined {
+  let found: OnlineRow | undefined;
+  for (let i = after(rows, at) - 1; i >= 0; i--) {
+    const row = rows[i];
+    if (row === undefined || (found !== undefined && row.at < found.at)) break;
+    if (row.known <= at && (found === undefined || createdOf(row) > createdOf(found))) found = row;
+  }
+  return found;
+}
+/** A latest view's rows have their creation for a key, where the view tells it. */
+const createdOf = (row: OnlineRow): number => (row.key === "" ? row.at : Number(row.key));
+
+function windowsAt(view: WindowView, timeline: Timeline | undefined, at: Micros): Found {
+  if (timeline !== undefined && timeline.lastKnown > at && view.created !== undefined) {
+    // Some rows are not known yet.
+    const rows = timeline.rows.filter((row) => row.known <= at);
+    return windowsAt(view, newTimeline(timeline, rows), at);
+  }
   const rows = timeline?.rows ?? [];
   const sums = timeline === undefined ? undefined : summed(timeline, view.columns.length);
   const high = after(rows, at);
@@ -78,13 +113,15 @@ function windowsAt(view: WindowView, timeline: Timeline | undefined, at: Micros)
     widest = Math.min(widest, low);
     const between = (upTo: number[] | undefined) => (upTo?.[high - 1] ?? 0) - (upTo?.[low - 1] ?? 0);
     if (column === undefined) return between(sums?.rows);
+    if (aggregate === "last" || aggregate === "distinct" || aggregate === "min" || aggregate === "max" || aggregate === "stddev")
+      return scanned[aggregate](rows, low, high, column);
     const of = sums?.columns[column];
     const count = between(of?.counts);
     if (count === 0) return null;
     const sum = of?.exact === false ? sumOf(rows, low, high, column) : between(of?.sums);
     return aggregate === "sum" ? sum : sum / count;
   });
-  return { status: widest < high ? "PRESENT" : "NOT_FOUND", values };
+  return { status: widest < high ? "PRESENT" : "NOT_FOUND", values, at: widest < high ? rows[high - 1]?.at : undefined };
 }
 
 /** Fractions are added up window by window: as a difference of longer sums they would lose digits. */

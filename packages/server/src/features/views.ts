@@ -21,6 +21,10 @@ interface ViewBase {
   dataset: string;
   sql: string | undefined;
   columns: SourceColumn[];
+  /** The column that says when a row became known; without it, its moment does. */
+  created: string | undefined;
+  /** How often it is materialized; undefined: at each arrival. */
+  every: number | undefined;
   features: { name: string; type: ColumnType }[];
   /** Of all that decides about the stored rows. */
   digest: string;
@@ -48,7 +52,12 @@ export interface Service {
 }
 
 export function resolveView(spec: FeatureViewSpec, entity: EntitySpec): View {
-  const base = { name: spec.name, keys: entity.keys, dataset: spec.source.dataset, sql: spec.source.sql };
+  const base = {
+    ...{ name: spec.name, keys: entity.keys, dataset: spec.source.dataset, sql: spec.source.sql, created: spec.created },
+    every: spec.materialize === undefined ? undefined : Math.max(durationMs(spec.materialize), 1_000),
+  };
+  if (spec.created !== undefined && spec.timestamp === undefined)
+    throw invalid(`The view "${spec.name}" says when its rows were created and names no timestamp.`);
   const features = spec.features.map(({ name, type }) => ({ name, type }));
   if (spec.kind === "latest") {
     const ttl = spec.ttl === undefined ? undefined : durationMs(spec.ttl) * 1_000;
@@ -56,24 +65,33 @@ export function resolveView(spec: FeatureViewSpec, entity: EntitySpec): View {
   }
   const columns: SourceColumn[] = [];
   const aggregates = spec.features.map((feature) => {
-    const { name, aggregate, column } = feature;
+    const { name, aggregate, column, type, of = "string" } = feature;
     if (column === undefined && aggregate !== "count") throw invalid(`The feature "${name}" of the view "${spec.name}" is a ${aggregate} and names no column.`);
     if (column !== undefined && aggregate === "count") throw invalid(`The feature "${name}" of the view "${spec.name}" counts events and takes no column.`);
-    return { aggregate, column: column === undefined ? undefined : columnNumber(columns, column, aggregate), over: durationMs(feature.over) * 1_000 };
+    return {
+      aggregate,
+      column: column === undefined ? undefined : columnNumber(columns, column, columnType(aggregate, type, of)),
+      over: durationMs(feature.over) * 1_000,
+    };
   });
   const longest = Math.max(...aggregates.map((one) => one.over));
   return { ...base, kind: "window", timestamp: spec.timestamp, features, aggregates, columns, longest, digest: digestOf(spec, entity, columns) };
 }
 
-/** A share is of a column that is true or false; what is summed is a number. */
-function columnNumber(columns: SourceColumn[], name: string, aggregate: WindowFeature["aggregate"]): number {
-  const type: ColumnType = aggregate === "share" ? "boolean" : "float64";
+/** A share is of a column that is true or false; what is summed is a number; the last value is what the feature is. */
+function columnType(aggregate: WindowFeature["aggregate"], feature: ColumnType, of: ColumnType): ColumnType {
+  if (aggregate === "share") return "boolean";
+  if (aggregate === "last") return feature;
+  return aggregate === "distinct" ? of : "float64";
+}
+function columnNumber(columns: SourceColumn[], name: string, type: ColumnType): number {
   const known = columns.findIndex((column) => column.name === name && column.type === type);
   return known >= 0 ? known : columns.push({ name, type }) - 1;
 }
 
 function digestOf(spec: FeatureViewSpec, entity: EntitySpec, columns: SourceColumn[]): string {
-  const text = JSON.stringify([1, spec.kind, entity.keys, spec.source.dataset, spec.source.sql ?? null, spec.timestamp ?? null, columns]);
+  const parts = [1, spec.kind, entity.keys, spec.source.dataset, spec.source.sql ?? null, spec.timestamp ?? null, columns];
+  const text = JSON.stringify(spec.created === undefined ? parts : [...parts, spec.created]);
   return createHash("sha256").update(text).digest("hex");
 }
 
