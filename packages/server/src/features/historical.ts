@@ -65,7 +65,7 @@ async function viewSql(input: HistoricalInput, view: View): Promise<string> {
   const { duckdb, connection } = input;
   const files = await input.files(view);
   if (files.length === 0) {
-    const nothing = view.features.map((_, i) => `${view.kind === "window" && counts.has(view.aggregates[i]?.aggregate ?? "sum") ? "0" : "null"} as f${i}`);
+    const nothing = view.features.map((_, i) => `${isCount(view, i) ? "0" : "null"} as f${i}`);
     return `select *, ${nothing.join(", ")} from asked`;
   }
   await assertSource(duckdb, connection, view);
@@ -85,6 +85,7 @@ async function viewSql(input: HistoricalInput, view: View): Promise<string> {
 
 /** What is 0 where there is nothing. */
 const counts = new Set<Aggregate>(["count", "distinct"]);
+const isCount = (view: View, feature: number): boolean => view.kind === "window" && counts.has(view.aggregates[feature]?.aggregate ?? "sum");
 /** What can be had as the difference of two sums. */
 const additive = new Set<Aggregate>(["count", "sum", "mean", "share"]);
 
@@ -215,7 +216,9 @@ function aggregateSql(aggregate: Aggregate, count: string, sum: string): string 
 
 function finalSql(spec: FeatureServiceSpec, { views, types }: Service, given: Set<string>): HistoricalRows {
   const request = new Set(spec.request.map((column) => column.name));
-  const found = views.flatMap((view, v) => view.features.map(({ name, type }, i) => ({ name, sql: `f${v}.f${i}`, type })));
+  const found = views.flatMap((view, v) =>
+    view.features.map(({ name, type }, i) => ({ name, sql: isCount(view, i) ? `coalesce(f${v}.f${i}, 0)` : `f${v}.f${i}`, type })),
+  );
   const joins = views.map(
     (view, v) => `left join found${v} f${v} on ${view.keys.map(({ name }, i) => `b.${identifier(name)} = f${v}.k${i}`).join(" and ")} and b.__at = f${v}.q`,
   );
