@@ -1,7 +1,7 @@
 /** The composition: the one file that knows every capability. */
 import { createAccess, type Role } from "./access/index.js";
 import { computeRoutes, createCompute } from "./compute/index.js";
-import { createDatasets, datasetReferences, datasetsRoutes } from "./datasets/index.js";
+import { createDatasets, createTables, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
@@ -90,7 +90,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
     objects: platform.objects,
   });
 
-  const validation = createValidation(platform, { projects });
+  const validation = createValidation(platform, { projects, tables: () => createTables(platform) });
   validationRoutes(app, validation, platform);
   const datasets = createDatasets(platform, { projects, validation });
   datasetsRoutes(app, datasets);

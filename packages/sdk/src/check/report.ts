@@ -10,7 +10,7 @@ export function reporter(): { report: Report; problems: Problem[] } {
 }
 
 /** Milliseconds, or undefined where the text is none and that was reported. */
-export function checkDuration(what: string, text: string | undefined, of: { definedAt?: string }, report: Report): number | undefined {
+export function checkDuration(what: string, text: string | undefined, of: { definedAt?: string | undefined }, report: Report): number | undefined {
   if (text === undefined) return undefined;
   try {
     const ms = durationMs(text);

@@ -1,9 +1,12 @@
 import type { ColumnRule, ColumnType } from "../spec.js";
+import { given, here } from "./place.js";
 
 /** The columns of a table: name → type. A table that is wired to an input has all that the input needs, and may have more. */
 export type Columns = Readonly<Record<string, ColumnType>>;
 
 type Rule = Omit<ColumnRule, "type">;
+/** Reports tell where a column's rules stand; it is no part of what a user writes. */
+type Asked = Omit<Rule, "definedAt">;
 /** A column with its type and what is asked of its values. `unit` is for features. */
 export interface Column<out T extends ColumnType = ColumnType> {
   readonly type: T;
@@ -15,8 +18,8 @@ export type TypesOf<C extends Readonly<Record<string, Column>>> = { readonly [K 
 const column =
   <T extends ColumnType>(type: T) =>
   /** Rules of the column in a schema, or the unit of a feature. */
-  (of: Rule | string = {}): Column<T> =>
-    typeof of === "string" ? { type, rule: {}, unit: of } : { type, rule: of };
+  (of: Asked | string = {}): Column<T> =>
+    typeof of === "string" ? { type, rule: {}, unit: of } : { type, rule: given({ ...of, definedAt: here() }) };
 
 export const string = column("string");
 export const int64 = column("int64");

@@ -1,8 +1,8 @@
-import type { ColumnRule, DatasetSpec, SchemaSpec, Severity } from "../spec.js";
+import type { ColumnRule, DatasetSpec, ReferenceSpec, RelationSpec, SchemaSpec, Severity } from "../spec.js";
 import type { Table } from "./artifacts.js";
 import type { Column, Columns, TypesOf } from "./columns.js";
 import { addNode, type Input } from "./context.js";
-import { type Definition, define } from "./definition.js";
+import { type Definition, type DurationText, define } from "./definition.js";
 import type { ParamRef, ValueOf } from "./params.js";
 import { given, here } from "./place.js";
 
@@ -18,13 +18,81 @@ export function schema<const C extends Readonly<Record<string, Column>>>(options
   /** Default `warn`. */
   unexpectedColumns?: "block" | "warn" | "allow";
   minRows?: number;
+  maxRows?: number;
+  /** Rows against the mean of the `last` arrivals before (default 1): at most the share `within` more or less. Default severity `warn`. */
+  volume?: { within: number; last?: number; severity?: Severity };
+  /** The newest moment of a column is at most this old. */
+  freshness?: { column: NoInfer<keyof C & string>; maxAge: DurationText; severity?: Severity };
+  /** What holds between columns: `compare("dep_time", "<=", "arr_time")`, `sums(…)`, `notAllNull(…)`, `nullTogether(…)`, `uniqueTogether(…)`. */
+  relations?: readonly Relation<NoInfer<keyof C & string>>[];
+  /** What distributions are compared with where a column has `drift`. Default `{ last: 1 }`: the arrival before. */
+  reference?: ReferenceSpec;
   /** Conditions of one's own: SQL over a row that must hold for all but `maxFailing` (a share, 0 to 1) of the rows. */
-  expectations?: readonly { name: string; sql: string; maxFailing?: number; severity?: Severity }[];
+  expectations?: readonly Expectation[];
 }): Schema<TypesOf<C>> {
+  const definedAt = here();
   const columns = Object.fromEntries(Object.entries(options.columns).map(([name, { type, rule }]): [string, ColumnRule] => [name, { type, ...rule }]));
-  const spec: SchemaSpec = given({ ...options, columns, expectations: options.expectations?.map((one) => given(one)), definedAt: here() });
+  const spec: SchemaSpec = given({
+    ...options,
+    columns,
+    volume: options.volume === undefined ? undefined : given(options.volume),
+    freshness: options.freshness === undefined ? undefined : given(options.freshness),
+    relations: options.relations?.map((one): RelationSpec => one),
+    expectations: options.expectations?.map((one) => given(one)),
+    definedAt,
+  });
   return define("schemas", spec);
 }
+
+export interface Expectation {
+  name: string;
+  sql: string;
+  maxFailing?: number;
+  severity?: Severity;
+  /** Only in these validations, as `training`. Default in all. */
+  environments?: string[];
+  definedAt?: string;
+}
+/** A condition of one's own, whose place in the file a report tells. */
+export const expectation = (of: Omit<Expectation, "definedAt">): Expectation => given({ ...of, definedAt: here() });
+
+interface RelationOptions {
+  name?: string;
+  /** The largest share of rows that may break it. Default 0. */
+  maxFailing?: number;
+  /** Default `block`. */
+  severity?: Severity;
+  environments?: string[];
+}
+/** A relation between columns. A schema takes those that speak of its own columns. */
+export type Relation<C extends string = string> = RelationSpec & {
+  /** Only for the types. */
+  readonly of?: readonly C[] | undefined;
+};
+const placed = <T extends object>(relation: T, options: RelationOptions) => given({ ...relation, ...options, definedAt: here() });
+
+/** A row in which one of the two is null breaks nothing. */
+export const compare = <L extends string, R extends string>(
+  left: L,
+  op: "<" | "<=" | "=" | "!=" | ">=" | ">",
+  right: R,
+  options: RelationOptions = {},
+): Relation<L | R> => placed({ kind: "compare" as const, left, op, right }, options);
+/** The columns add up to `equals`, give or take `within`. A row with a null among them breaks nothing. */
+export const sums = <C extends string, E extends string>(
+  of: readonly C[],
+  equals: E,
+  { within, ...options }: RelationOptions & { within?: number } = {},
+): Relation<C | E> => placed(given({ kind: "sum" as const, of: [...of], equals, within }), options);
+/** At least one of the columns has a value. */
+export const notAllNull = <C extends string>(columns: readonly C[], options: RelationOptions = {}): Relation<C> =>
+  placed({ kind: "not_all_null" as const, columns: [...columns] }, options);
+/** All of the columns are null, or none is. */
+export const nullTogether = <C extends string>(columns: readonly C[], options: RelationOptions = {}): Relation<C> =>
+  placed({ kind: "null_together" as const, columns: [...columns] }, options);
+/** No two rows have the same values in all of the columns. */
+export const uniqueTogether = <C extends string>(columns: readonly C[], options: RelationOptions = {}): Relation<C> =>
+  placed({ kind: "unique" as const, columns: [...columns] }, options);
 
 export interface Dataset<out C extends Columns = Columns> extends Definition<"datasets"> {
   /** Only for the types. */

@@ -1,6 +1,20 @@
 export { Json, Model, type ModelVersion, Table, table } from "./artifacts.js";
 export { boolean, type Column, type Columns, date, float64, int64, string, timestamp } from "./columns.js";
-export { type Dataset, dataset, type Schema, schema, sql } from "./data.js";
+export {
+  compare,
+  type Dataset,
+  dataset,
+  type Expectation,
+  expectation,
+  notAllNull,
+  nullTogether,
+  type Relation,
+  type Schema,
+  schema,
+  sql,
+  sums,
+  uniqueTogether,
+} from "./data.js";
 export type { Definition, DurationText, Problem } from "./definition.js";
 export {
   abs,

@@ -19,11 +19,15 @@ export interface StepOptions {
   cache?: boolean;
 }
 
-/** Checks rows against a schema: what breaks it ends the run, with a report. */
-export function validate<A extends Columns, C extends Columns>(rows: Table<A>, schema: Schema<C>, options: StepOptions = {}): Table<A & C> {
+/** Checks rows against a schema: what breaks it ends the run, with a report. With an `environment`, only its rules and those of all. */
+export function validate<A extends Columns, C extends Columns>(
+  rows: Table<A>,
+  schema: Schema<C>,
+  options: StepOptions & { environment?: string } = {},
+): Table<A & C> {
   const node = addNode(
     options.name ?? `validate_${schema.name}`,
-    { kind: "validate", config: { schema: schema.name } },
+    { kind: "validate", config: given({ schema: schema.name, environment: options.environment }) },
     { rows },
     [
       ["rows", "table"],

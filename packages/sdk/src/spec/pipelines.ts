@@ -66,7 +66,7 @@ export const NodeSpec = Type.Union([
   /** inputs: until (month). outputs: rows */
   Type.Object({ ...node, kind: Type.Literal("read_dataset"), config: Type.Object({ dataset: Name }, closed) }, closed),
   /** inputs: rows. outputs: rows, report */
-  Type.Object({ ...node, kind: Type.Literal("validate"), config: Type.Object({ schema: Name }, closed) }, closed),
+  Type.Object({ ...node, kind: Type.Literal("validate"), config: Type.Object({ schema: Name, environment: Type.Optional(Name) }, closed) }, closed),
   /** inputs: rows (any columns that the request of the service names, and more). outputs: rows (all columns of the input and the features) */
   Type.Object(
     {

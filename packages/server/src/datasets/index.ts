@@ -3,4 +3,5 @@ export { datasetReferences } from "./references.js";
 export { datasetsRoutes } from "./routes.js";
 export { createDatasets } from "./service.js";
 export { storeTable, tableDigest } from "./table.js";
+export { createTables } from "./tables.js";
 export type { Datasets } from "./types.js";

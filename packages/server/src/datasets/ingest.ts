@@ -3,9 +3,10 @@ import type { Anomaly, DatasetVersionDetail, ValidationReport } from "@millrace/
 import type { DatasetSpec, SchemaSpec } from "@millrace/sdk/spec";
 import { type Digest, identifier, literal, type Platform, parquet, type StoredObject } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
-import { columnType, type Validation } from "../validation/index.js";
+import { columnType, type Validation, withoutPlaces } from "../validation/index.js";
 import * as store from "./store.js";
 import { tableDigest } from "./table.js";
+import { createTables } from "./tables.js";
 
 type Parts = Pick<Platform, "db" | "objects" | "duckdb" | "events" | "clock">;
 export interface IngestParts {
@@ -29,8 +30,7 @@ interface Described {
 /** The rules that an arrival must pass, and a digest of them. */
 export async function rulesOf(projects: Projects, dataset: DatasetSpec): Promise<{ schema: SchemaSpec | undefined; rules: string }> {
   const schema = dataset.schema === undefined ? undefined : (await projects.require("schema", dataset.schema)).spec;
-  const { definedAt: _, ...checked } = schema ?? { definedAt: undefined };
-  const text = JSON.stringify([dataset.mode, dataset.timestamp ?? null, schema === undefined ? null : checked]);
+  const text = JSON.stringify([dataset.mode, dataset.timestamp ?? null, schema === undefined ? null : withoutPlaces(schema)]);
   return { schema, rules: createHash("sha256").update(text).digest("hex") };
 }
 
@@ -57,7 +57,8 @@ export async function ingest(parts: IngestParts, arrival: Arrival): Promise<{ ve
       statistics: [],
     };
   } else if (schema !== undefined) {
-    report = await validation.validate(schema, [place]);
+    const around = createTables(platform).around({ dataset: dataset.name });
+    report = await validation.validate(schema, [place], { around, digest: tableDigest([content.digest]) });
   }
 
   const { version, made } = await platform.db.transaction().execute(async (transaction) => {

@@ -1,18 +1,18 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
 import type { ColumnRule, SchemaSpec } from "@millrace/sdk/spec";
-import { type DuckDb, identifier } from "../platform/index.js";
-import { statisticsOf } from "./statistics.js";
-import { columnsOf, type TableColumn } from "./types.js";
+import { type DuckDb, identifier, parquet } from "../platform/index.js";
+import { statisticsOf } from "./statistics/index.js";
+import { suggest } from "./suggest.js";
+import type { TableColumn } from "./types.js";
 
 /** A text column is a domain when it has at most this many values, each of them seen this often on average. */
 const largestDomain = 50;
 const seenEach = 20;
 
 /** Rules that the table passes, with room for another one like it. Meant to be read and edited by a person. */
-export async function inferSchema(duckdb: DuckDb, connection: DuckDBConnection, name: string, source: string): Promise<SchemaSpec> {
-  const all = await columnsOf(duckdb, connection, source);
-  const columns = all.filter((column) => column.type !== undefined);
-  const { rows, statistics } = await statisticsOf(duckdb, connection, source, columns);
+export async function inferSchema(duckdb: DuckDb, connection: DuckDBConnection, name: string, files: string[]): Promise<SchemaSpec> {
+  const source = parquet(files);
+  const { rows, statistics, columns } = await statisticsOf({ duckdb, connection }, files, (column) => column.type !== undefined);
   const rules: Record<string, ColumnRule> = {};
   for (const [i, column] of columns.entries()) {
     const found = statistics[i];
@@ -23,9 +23,15 @@ export async function inferSchema(duckdb: DuckDb, connection: DuckDBConnection, 
       if (domain.length > 0 && domain.length <= largestDomain) rule.domain = domain;
     }
     if (typeof found.min === "number" && typeof found.max === "number") Object.assign(rule, range(column, found.min, found.max));
+    if ((found.nan ?? 0) + (found.infinite ?? 0) > 0) {
+      // Values that are not finite are in no range: rules that the table passes allow as many and some more.
+      rule.maxFailing = nullShare((found.nan ?? 0) + (found.infinite ?? 0), rows);
+    }
     rules[column.name] = rule;
   }
-  return { name, columns: rules, minRows: Math.floor(rows / 10) };
+  const schema: SchemaSpec = { name, columns: rules, minRows: Math.floor(rows / 10) };
+  await suggest({ duckdb, connection, files, source, rows, statistics, columns }, schema);
+  return schema;
 }
 
 /** None stay none; some may become twice as many and a hundredth more. */

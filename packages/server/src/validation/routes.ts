@@ -38,7 +38,7 @@ export function validationRoutes(app: Http, validation: Validation, { config }: 
         });
         try {
           await pipeline((request.body as IncomingMessage | undefined) ?? Readable.from([]), limit, createWriteStream(file, { flags: "wx", mode: 0o600 }));
-          return await validation.infer(request.query.name ?? "inferred", file).catch((error: Error) => {
+          return await validation.infer(request.query.name ?? "inferred", [file]).catch((error: Error) => {
             throw new ApiError(
               422,
               "NOT_PARQUET",

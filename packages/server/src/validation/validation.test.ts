@@ -3,29 +3,33 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type DuckDb, openDuckDb, openFolderStore, parquet } from "../platform/index.js";
+import { type DuckDb, type Platform, parquet } from "../platform/index.js";
+import { openPlatform } from "../platform/open.js";
 import { assertSelect, createValidation, isRowWise, type Validation } from "./index.js";
 
 const january = fileURLToPath(new URL("../../../../examples/flights/data/flights-2013-01.parquet", import.meta.url));
 const july = january.replace("-01.", "-07.");
 let folder: string;
+let platform: Platform;
 let duckdb: DuckDb;
 let validation: Validation;
+let close: () => Promise<void>;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
-  duckdb = openDuckDb({ memoryMb: 1_000, threads: 2, spillFolder: path.join(folder, "spill") });
-  const objects = await openFolderStore(path.join(folder, "objects"));
-  validation = createValidation({ duckdb, objects }, { projects: { require: () => Promise.reject(new Error("no projects here")) } });
+  const clock = { kind: "replay" as const, from: new Date("2013-02-01T12:00:00Z") };
+  const opened = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock, logLevel: "warn" });
+  ({ platform, close } = opened);
+  duckdb = platform.duckdb;
+  validation = createValidation(platform, { projects: { require: () => Promise.reject(new Error("no projects here")) } });
 });
 afterAll(async () => {
-  await duckdb.close();
+  await close();
   await rm(folder, { recursive: true, force: true });
 });
-
 test("a schema inferred from a month passes it, knows its domains, and leaves slack", async () => {
-  const schema = await validation.infer("flights", january);
+  const schema = await validation.infer("flights", [january]);
   const { columns } = schema;
-  expect(columns.origin).toEqual({ type: "string", maxNullShare: 0, domain: ["EWR", "JFK", "LGA"] });
+  expect(columns.origin).toEqual({ type: "string", maxNullShare: 0, domain: ["EWR", "JFK", "LGA"], drift: { lInfinity: 0.1 } });
   expect(columns.carrier?.domain).toHaveLength(16);
   expect(columns.tailnum?.domain).toBeUndefined();
   expect(columns.dep_time?.maxNullShare).toBeCloseTo(0.05, 1);
