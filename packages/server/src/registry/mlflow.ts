@@ -16,7 +16,7 @@ import {
   type Sql,
   where,
 } from "../mlflow/index.js";
-import type { Platform } from "../platform/index.js";
+import { ApiError, type Platform } from "../platform/index.js";
 import { hold, type Tracking } from "../tracking/index.js";
 import type { MlflowModel, MlflowRegistry, MlflowVersion, RegistrySearch } from "./mlflow-types.js";
 import { digestOf, noModel, noVersion, readSource, renewFiles, type Source } from "./sources.js";
@@ -118,7 +118,7 @@ export function createMlflowRegistry(
     if (found !== undefined) return found;
     await mustExist(name);
     // No version can be given this alias: it is whichever is newest.
-    const [newest] = alias === "latest" ? (await newestOfStage(name, stages)).slice(-1) : [];
+    const [newest] = alias.toLowerCase() === "latest" ? (await newestOfStage(name, stages)).slice(-1) : [];
     if (newest !== undefined) return newest;
     throw invalidValue(`Registered model alias ${alias} not found.`);
   }
@@ -188,6 +188,8 @@ export function createMlflowRegistry(
       const model = await findModel(name);
       const prompt = model.tags[promptTag] === "true" || tags.some((tag) => tag.key === promptTag && tag.value === "true");
       const read: Source = prompt ? { files: [] } : await readSource(source, tracking, registered);
+      // Who says that a run made these files names one that is there. Of a copy of a version, and of files elsewhere, the run may be of another server.
+      if (runId !== undefined && source.startsWith("mlflow-artifacts:")) await mustKnowRun(tracking, runId, source);
       const loggedModel = modelId ?? read.modelId;
       const run = runId ?? read.runId ?? (modelId === undefined ? undefined : ((await tracking.model(modelId)).source_run_id ?? undefined));
       await renewFiles(objects, read.files);
@@ -315,6 +317,15 @@ export function createMlflowRegistry(
 async function mustBeFree(transaction: Transaction<unknown>, condition: Sql, what: string): Promise<void> {
   const { rows } = await sql`select 1 from model_version where ${condition} and run_id is not null limit 1`.execute(transaction);
   if (rows.length > 0) throw invalidValue(`${what} was registered by a pipeline and is part of its record: it can be neither deleted nor renamed.`);
+}
+
+async function mustKnowRun(tracking: Pick<Tracking, "runInfo">, id: string, source: string): Promise<void> {
+  await tracking.runInfo(id).catch((error: unknown) => {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    throw invalidValue(
+      `Invalid model version source: '${source}'. The run_id request parameter must identify a run: there is none with id ${id.slice(0, 100)}.`,
+    );
+  });
 }
 
 /** As MLflow tells a logged model of the versions made from it. */

@@ -207,12 +207,14 @@ describe("a version", () => {
     const at = { name: "hosts" };
     for (const source of ["http://host/x", "https://host/x#a", "ftp://host/x", "mlflow-artifacts://host/x", "file://C:/x"])
       expect([source, ...(await refused("model-versions/create", { ...at, source }))]).toEqual([source, ...invalid]);
+    expect(await refused("model-versions/create", { ...at, source: "mlflow-artifacts:/0/x", run_id: "f".repeat(32) })).toEqual(invalid);
     for (const source of ["s3://bucket/1", "s3://bucket/2"]) await post("model-versions/create", { ...at, source });
     const found = async (filter: string) =>
       (await call("GET", "model-versions/search", { filter })).body.list("model_versions").map((one) => one.text("version"));
     expect(await found("name = 'hosts' AND run_id NOT IN ('a') AND run_id != 'b'")).toEqual(["2", "1"]);
     expect(await found("name = 'hosts' AND version_number = '2'")).toEqual(["2"]);
-    expect((await call("GET", "registered-models/alias", { ...at, alias: "latest" })).body.text("model_version", "version")).toBe("2");
+    for (const alias of ["latest", "Latest"])
+      expect((await call("GET", "registered-models/alias", { ...at, alias })).body.text("model_version", "version")).toBe("2");
     expect((await post("registered-models/alias", { ...at, alias: "größte-1", version: "1" })).status).toBe(200);
     for (const alias of ["latest", "v1", "a b", "a.b", ""]) expect(await refused("registered-models/alias", { ...at, alias, version: "1" })).toEqual(invalid);
   });
