@@ -1,6 +1,9 @@
 /** A typed client of Millrace's own API: a function for each route, in Node and in a browser. */
 import type {
   ApiErrorBody,
+  Backfill,
+  BackfillItem,
+  BackfillStart,
   ClockState,
   Collection,
   CollectionStart,
@@ -36,6 +39,15 @@ import type {
   Run,
   RunDetail,
   RunState,
+  Schedule,
+  ScheduleCreate,
+  ScheduleEdit,
+  ScheduleFiring,
+  ScheduleMoment,
+  SweepDetail,
+  SweepPlots,
+  SweepRun,
+  SweepStart,
   Trigger,
 } from "./api.js";
 import type { ProjectSpec, SchemaSpec } from "./spec.js";
@@ -199,6 +211,41 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       firings: (name: string, query?: Paging) => get<Page<Firing>>(`/api/v1/triggers/${part(name)}/firings`, query),
       pause: (name: string) => ask<Trigger>("POST", `/api/v1/triggers/${part(name)}/pause`),
       resume: (name: string) => ask<Trigger>("POST", `/api/v1/triggers/${part(name)}/resume`),
+    },
+    schedules: {
+      list: () => get<Page<Schedule>>("/api/v1/schedules"),
+      get: (name: string) => get<Schedule>(`/api/v1/schedules/${part(name)}`),
+      create: (schedule: ScheduleCreate) => ask<Schedule>("POST", "/api/v1/schedules", { json: schedule }),
+      /** Of a schedule that a project defines, it holds in place of the definition until `reset`. */
+      edit: (name: string, change: ScheduleEdit) => ask<Schedule>("PATCH", `/api/v1/schedules/${part(name)}`, { json: change }),
+      reset: (name: string) => ask<Schedule>("POST", `/api/v1/schedules/${part(name)}/reset`),
+      pause: (name: string) => ask<Schedule>("POST", `/api/v1/schedules/${part(name)}/pause`),
+      resume: (name: string) => ask<Schedule>("POST", `/api/v1/schedules/${part(name)}/resume`),
+      /** Starts its run now. */
+      fire: (name: string) => ask<ScheduleFiring>("POST", `/api/v1/schedules/${part(name)}/fire`),
+      delete: (name: string) => ask<Schedule>("DELETE", `/api/v1/schedules/${part(name)}`),
+      next: (name: string, count = 10) => get<Page<ScheduleMoment>>(`/api/v1/schedules/${part(name)}/next`, { count }),
+      firings: (name: string, query?: Paging) => get<Page<ScheduleFiring>>(`/api/v1/schedules/${part(name)}/firings`, query),
+    },
+    backfills: {
+      start: (backfill: BackfillStart) => ask<Backfill>("POST", "/api/v1/backfills", { json: backfill }),
+      list: (query?: Paging & { pipeline?: string }) => get<Page<Backfill>>("/api/v1/backfills", query),
+      get: (id: string) => get<Backfill>(`/api/v1/backfills/${part(id)}`),
+      items: (id: string, query?: Paging & { state?: BackfillItem["state"] }) => get<Page<BackfillItem>>(`/api/v1/backfills/${part(id)}/items`, query),
+      pause: (id: string) => ask<Backfill>("POST", `/api/v1/backfills/${part(id)}/pause`),
+      resume: (id: string) => ask<Backfill>("POST", `/api/v1/backfills/${part(id)}/resume`),
+      cancel: (id: string) => ask<Backfill>("POST", `/api/v1/backfills/${part(id)}/cancel`),
+      /** Does the failed and cancelled ones again. */
+      retry: (id: string) => ask<Backfill>("POST", `/api/v1/backfills/${part(id)}/retry`),
+    },
+    sweeps: {
+      start: (sweep: SweepStart) => ask<SweepRun>("POST", "/api/v1/sweeps", { json: sweep }),
+      list: (query?: Paging & { pipeline?: string }) => get<Page<SweepRun>>("/api/v1/sweeps", query),
+      get: (id: string) => get<SweepDetail>(`/api/v1/sweeps/${part(id)}`),
+      plots: (id: string) => get<SweepPlots>(`/api/v1/sweeps/${part(id)}/plots`),
+      pause: (id: string) => ask<SweepRun>("POST", `/api/v1/sweeps/${part(id)}/pause`),
+      resume: (id: string) => ask<SweepRun>("POST", `/api/v1/sweeps/${part(id)}/resume`),
+      cancel: (id: string) => ask<SweepRun>("POST", `/api/v1/sweeps/${part(id)}/cancel`),
     },
     /** What something was made from. `kind` is `prediction`, `model_version`, `run`, `dataset_version` and so on. */
     gc: {

@@ -1,5 +1,5 @@
 import { checkProject } from "./check/index.js";
-import { type Definition, listOf, type Problem, type SpecList } from "./define/definition.js";
+import { type Definition, listOf, type Problem, type SpecList, type SpecOf } from "./define/definition.js";
 import type { Project } from "./define/project.js";
 import type { ProjectSpec } from "./spec.js";
 
@@ -34,6 +34,8 @@ export function compile(project: Project, { folder, files = [], source }: Compil
     endpoints: of(project, "endpoints"),
     monitors: of(project, "monitors"),
     triggers: of(project, "triggers"),
+    schedules: of(project, "schedules"),
+    sweeps: of(project, "sweeps"),
     files: [...files],
     ...(source === undefined ? {} : { source }),
     folder,
@@ -47,9 +49,9 @@ export function compile(project: Project, { folder, files = [], source }: Compil
   return local;
 }
 
-function of<L extends SpecList>(project: Project, list: L): ProjectSpec[L] {
+function of<L extends SpecList>(project: Project, list: L): SpecOf<L>[] {
   const ofList = (definition: Definition): definition is Definition<L> => listOf(definition) === list;
-  return project.definitions.filter(ofList).map((definition) => definition.spec) as ProjectSpec[L];
+  return project.definitions.filter(ofList).map((definition) => definition.spec);
 }
 
 /** The value with every place in a file below the root told relative to it. */

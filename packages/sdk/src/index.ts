@@ -1,5 +1,9 @@
 /** What a project's files import: definitions as plain values, checked by the compiler. */
 export { checkProject } from "./check/index.js";
+export { paramProblems, scheduleProblems } from "./check/schedules.js";
+export { sweepProblems } from "./check/sweeps.js";
 export { type CompileOptions, compile, ProjectError } from "./compile.js";
 export * from "./define/index.js";
 export { durationMs } from "./duration.js";
+export { expandScheduled, hasToken } from "./scheduled.js";
+export { gridSize, gridValues } from "./search.js";

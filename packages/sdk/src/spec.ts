@@ -7,4 +7,6 @@ export * from "./spec/data.js";
 export * from "./spec/features.js";
 export * from "./spec/pipelines.js";
 export * from "./spec/project.js";
+export * from "./spec/schedules.js";
 export * from "./spec/serving.js";
+export * from "./spec/sweeps.js";

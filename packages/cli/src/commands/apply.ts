@@ -18,6 +18,7 @@ export async function apply(given: string, options: ServerOptions & { dryRun?: b
   const spec = compileOrTell(() => compile(project, { folder, files, source }));
 
   const plan = await client.projects.plan(spec);
+  for (const note of plan.notes ?? []) tell(note);
   if (options.dryRun) {
     if (options.json) return printJson(plan);
     return print([...planLines(plan.changes), summary(spec.name, plan.changes, "would be")].join("\n"));

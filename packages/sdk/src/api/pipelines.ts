@@ -59,8 +59,15 @@ export const Run = Type.Object({
   commit: Nullable(Type.String()),
   state: RunState,
   params: Type.Record(Type.String(), Json),
-  /** What started it: `{kind: "manual" | "trigger", trigger?, reason?}`. */
-  cause: Type.Object({ kind: Type.String(), trigger: Type.Optional(Type.String()), reason: Type.Optional(Type.String()) }),
+  /** What started it: `{kind: "manual" | "trigger" | "schedule" | "backfill" | "sweep", …}`, with the name or id of it and a reason. */
+  cause: Type.Object({
+    kind: Type.String(),
+    trigger: Type.Optional(Type.String()),
+    schedule: Type.Optional(Type.String()),
+    backfill: Type.Optional(Type.String()),
+    sweep: Type.Optional(Type.String()),
+    reason: Type.Optional(Type.String()),
+  }),
   /** Why it failed or was refused. */
   message: Nullable(Type.String()),
   /** The tracking run of this run. */

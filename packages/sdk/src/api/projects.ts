@@ -16,6 +16,8 @@ export const Plan = Type.Object({
   changes: Type.Array(Change),
   /** Digests of the project's files that the server does not have yet. */
   missing: Type.Array(Digest),
+  /** What holds on the server in place of what the document says, as an edited schedule. */
+  notes: Type.Optional(Type.Array(Type.String())),
 });
 export type Plan = Static<typeof Plan>;
 export const ProjectVersion = Type.Object({

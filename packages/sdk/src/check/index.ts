@@ -6,7 +6,9 @@ import { checkDatasets, checkSchemas } from "./data.js";
 import { checkServices, checkViews } from "./features.js";
 import { checkPipelines } from "./pipelines.js";
 import { type Report, reporter } from "./report.js";
+import { checkSchedules } from "./schedules.js";
 import { checkEndpoints, checkMonitors, checkTriggers } from "./serving.js";
+import { checkSweeps } from "./sweeps.js";
 
 /** In the order of the document; empty where the project can be applied. */
 export function checkProject(spec: ProjectSpec): Problem[] {
@@ -20,6 +22,8 @@ export function checkProject(spec: ProjectSpec): Problem[] {
   checkEndpoints(spec, report);
   checkMonitors(spec, report);
   checkTriggers(spec, report);
+  checkSchedules(spec, report);
+  checkSweeps(spec, report);
   if (problems.length === 0) checkForm(spec, report);
   return problems;
 }
@@ -40,6 +44,8 @@ function checkNames(spec: ProjectSpec, report: Report): void {
     ["endpoint", spec.endpoints],
     ["monitor", spec.monitors],
     ["trigger", spec.triggers],
+    ["schedule", spec.schedules ?? []],
+    ["sweep", spec.sweeps ?? []],
   ];
   checkName("project", { name: spec.name }, report);
   for (const [kind, definitions] of lists) {

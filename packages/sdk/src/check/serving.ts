@@ -72,7 +72,7 @@ export function checkTriggers(spec: ProjectSpec, report: Report): void {
   }
 }
 
-function isZone(zone: string): boolean {
+export function isZone(zone: string): boolean {
   try {
     new Intl.DateTimeFormat("en", { timeZone: zone });
     return true;

@@ -2,7 +2,20 @@ import type { ProjectSpec } from "../spec.js";
 import { here } from "./place.js";
 
 /** The lists of a project's document, each of one kind of definition. */
-export type SpecList = "datasets" | "schemas" | "entities" | "featureViews" | "featureServices" | "pipelines" | "endpoints" | "monitors" | "triggers";
+export type SpecList =
+  | "datasets"
+  | "schemas"
+  | "entities"
+  | "featureViews"
+  | "featureServices"
+  | "pipelines"
+  | "endpoints"
+  | "monitors"
+  | "triggers"
+  | "schedules"
+  | "sweeps";
+/** One of a list's definitions. */
+export type SpecOf<L extends SpecList> = NonNullable<ProjectSpec[L]>[number];
 
 /** Something that is wrong in a project, and where: `file:line`. */
 export interface Problem {
@@ -17,7 +30,7 @@ export interface Definition<L extends SpecList = SpecList> {
   readonly [mark]: L;
   readonly name: string;
   /** Its part of the document. */
-  readonly spec: ProjectSpec[L][number];
+  readonly spec: SpecOf<L>;
   /** Other definitions that it names; they belong to the project too. */
   readonly references: readonly Definition[];
   readonly problems: readonly Problem[];
@@ -28,7 +41,7 @@ export interface Definition<L extends SpecList = SpecList> {
 /** Every builder ends here. */
 export function define<L extends SpecList>(
   list: L,
-  spec: ProjectSpec[L][number],
+  spec: SpecOf<L>,
   references: readonly Definition[] = [],
   problems: readonly Problem[] = [],
 ): Definition<L> {

@@ -71,6 +71,7 @@ export { type Pipeline, pipeline } from "./pipeline.js";
 export { isProject, type Project, project } from "./project.js";
 export { type PythonStep, python } from "./python.js";
 export { type FeatureService, type FeatureTable, featureService, type Report } from "./service.js";
+export { type CatchUpPolicy, type Schedule, type Scheduled, type ScheduledUnit, schedule, scheduled } from "./schedule.js";
 export { canary, type Endpoint, endpoint, errorRate, type Monitor, metric, monitor } from "./serving.js";
 export {
   alias,
@@ -88,4 +89,5 @@ export {
   splitByTime,
   validate,
 } from "./steps.js";
+export { asha, intRange, logUniform, median, type SearchValues, type Sweep, sweep, uniform } from "./sweep.js";
 export { below, type Condition, cron, drift, newData, type Trigger, trigger } from "./trigger.js";

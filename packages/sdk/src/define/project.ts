@@ -62,5 +62,7 @@ const words = {
   endpoints: "the endpoint",
   monitors: "the monitor",
   triggers: "the trigger",
+  schedules: "the schedule",
+  sweeps: "the sweep",
 } as const;
 const wordsOf = (definition: Definition): string => words[listOf(definition)];

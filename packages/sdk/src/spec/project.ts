@@ -3,7 +3,9 @@ import { closed, Digest, Name } from "./common.js";
 import { DatasetSpec, SchemaSpec } from "./data.js";
 import { EntitySpec, FeatureServiceSpec, FeatureViewSpec } from "./features.js";
 import { PipelineSpec } from "./pipelines.js";
+import { ScheduleSpec } from "./schedules.js";
 import { EndpointSpec, MonitorSpec, TriggerSpec } from "./serving.js";
+import { SweepSpec } from "./sweeps.js";
 
 export const ProjectSpec = Type.Object(
   {
@@ -18,6 +20,8 @@ export const ProjectSpec = Type.Object(
     endpoints: Type.Array(EndpointSpec),
     monitors: Type.Array(MonitorSpec),
     triggers: Type.Array(TriggerSpec),
+    schedules: Type.Optional(Type.Array(ScheduleSpec)),
+    sweeps: Type.Optional(Type.Array(SweepSpec)),
     /** The project's code: what a Python step finds in its working folder. Paths are relative, with `/`. */
     files: Type.Array(Type.Object({ path: Type.String({ maxLength: 1_000 }), digest: Digest, size: Type.Integer() }, closed), { maxItems: 10_000 }),
     source: Type.Optional(Type.Object({ commit: Type.Optional(Type.String()), branch: Type.Optional(Type.String()), dirty: Type.Boolean() }, closed)),

@@ -8,6 +8,7 @@ export { ApiError, conflict, invalid, notFound, StartError } from "./errors.js";
 export type { PlatformEvent } from "./events.js";
 export { type DeclaredRoute, errorAnswer, type Http, listen, openHttp, type Permission, type Principal } from "./http/index.js";
 export { newId } from "./ids.js";
+export { type Keeper, openKeeper } from "./keeper.js";
 export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";

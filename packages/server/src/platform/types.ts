@@ -11,6 +11,8 @@ import type { ObjectStore } from "./objects/index.js";
 export interface Platform {
   config: ServerConfig;
   db: Database;
+  /** Connections that do nothing but hold locks (see `underLock`). */
+  locks: Database;
   /** For what pools of other libraries need. */
   databaseUrl: string;
   objects: ObjectStore;

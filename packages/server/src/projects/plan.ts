@@ -21,6 +21,8 @@ export function definitionsOf(spec: ProjectSpec): NamedSpec[] {
     ...of("endpoint", spec.endpoints),
     ...of("monitor", spec.monitors),
     ...of("trigger", spec.triggers),
+    ...of("schedule", spec.schedules ?? []),
+    ...of("sweep", spec.sweeps ?? []),
   ];
 }
 

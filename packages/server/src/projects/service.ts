@@ -25,6 +25,11 @@ export function createProjects(platform: Platform): Projects {
   let known: { stamp: string; definitions: Map<string, DefinitionRow> } | undefined;
   let checkedAt = Number.NEGATIVE_INFINITY;
   let loading: Promise<Map<string, DefinitionRow>> | undefined;
+  const reviewers: ((spec: ProjectSpec) => Promise<string[]>)[] = [];
+  async function reviewed(spec: ProjectSpec): Promise<{ notes?: string[] }> {
+    const notes = (await Promise.all(reviewers.map((review) => review(spec)))).flat();
+    return notes.length === 0 ? {} : { notes };
+  }
 
   /** The definitions as of now. The stamp is read first: what is committed in between is read again next time. */
   async function load(): Promise<Map<string, DefinitionRow>> {
@@ -99,9 +104,11 @@ export function createProjects(platform: Platform): Projects {
     async projects() {
       return (await newestVersions(db)).map(toVersion);
     },
+    review: (reviewer) => void reviewers.push(reviewer),
     async plan(spec) {
       checkDocument(spec);
-      return { project: spec.name, changes: planned((await load()).values(), spec), missing: await missingFiles(spec) };
+      const notes = await reviewed(spec);
+      return { project: spec.name, changes: planned((await load()).values(), spec), missing: await missingFiles(spec), ...notes };
     },
     async apply(sent, by) {
       checkDocument(sent);
@@ -110,10 +117,11 @@ export function createProjects(platform: Platform): Projects {
       if (missing.length > 0) {
         throw new ApiError(409, "FILES_MISSING", `${missing.length} of the project's files are not on the server. Upload them, then apply again.`, { missing });
       }
+      const notes = await reviewed(spec);
       const digest = `sha256:${createHash("sha256").update(canonical(spec)).digest("hex")}`;
       const result = await db.transaction().execute(async (transaction) => {
         await lockApplies(transaction);
-        const plan = { project: spec.name, changes: planned(await allDefinitions(transaction), spec), missing: [] };
+        const plan = { project: spec.name, changes: planned(await allDefinitions(transaction), spec), missing: [], ...notes };
         const before = await findVersion(transaction, spec.name, "newest");
         if (before?.digest === digest) return { ...plan, ...toVersion(before) };
         const row: VersionRow = {

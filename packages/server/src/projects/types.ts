@@ -9,6 +9,8 @@ import type {
   PipelineSpec,
   ProjectSpec,
   SchemaSpec,
+  ScheduleSpec,
+  SweepSpec,
   TriggerSpec,
 } from "@millrace/sdk/spec";
 
@@ -22,6 +24,8 @@ export interface DefinitionKinds {
   endpoint: EndpointSpec;
   monitor: MonitorSpec;
   trigger: TriggerSpec;
+  schedule: ScheduleSpec;
+  sweep: SweepSpec;
 }
 export type DefinitionKind = keyof DefinitionKinds;
 export interface Definition<K extends DefinitionKind> {
@@ -55,6 +59,8 @@ export interface Projects {
   version(project: string, version: number): Promise<ProjectSource & ProjectVersion>;
   /** The newest version of every project. */
   projects(): Promise<ProjectVersion[]>;
+  /** Whoever lets what was defined be edited says what holds in its place: `plan` and `apply` tell it. A conflict that is thrown keeps the document from being applied. */
+  review(reviewer: (spec: ProjectSpec) => Promise<string[]>): void;
   /** What `apply` would change. */
   plan(spec: ProjectSpec): Promise<Plan>;
   /** Makes the document the project's newest version, whole or not at all; what is applied already makes no version. */
