@@ -1,5 +1,6 @@
 /** The composition: the one file that knows every capability. */
 import { createAccess, type Role } from "./access/index.js";
+import { backfillsRoutes, createBackfills } from "./backfills/index.js";
 import { computeRoutes, createCompute } from "./compute/index.js";
 import { createDatasets, createTables, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
@@ -23,7 +24,9 @@ import {
   registryReferences,
   registryRoutes,
 } from "./registry/index.js";
+import { createSchedules, schedulesRoutes } from "./schedules/index.js";
 import { createServing, openInferenceProtocolRoutes, servingReferences, servingRoutes } from "./serving/index.js";
+import { createSweeps, sweepsRoutes } from "./sweeps/index.js";
 import { createRemoval, createTracking, createTrackingLineage, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
 import { transferRoutes } from "./transfer/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
@@ -128,6 +131,15 @@ async function compose(platform: Platform): Promise<RunningServer> {
   monitoringRoutes(app, monitoring);
   const triggers = createTriggers(platform, { projects, pipelines, datasets, monitoring });
   triggersRoutes(app, triggers);
+  schedulesRoutes(app, createSchedules(platform, { projects, pipelines }));
+  const backfills = createBackfills(platform, {
+    projects,
+    pipelines,
+    partitions: async (name) => (await datasets.latest(name))?.parts.map(({ file }) => file) ?? [],
+  });
+  backfillsRoutes(app, backfills);
+  const sweeps = createSweeps(platform, { projects, pipelines, tracking, compute });
+  sweepsRoutes(app, sweeps);
   lineageRoutes(
     app,
     createLineage({
@@ -148,6 +160,8 @@ async function compose(platform: Platform): Promise<RunningServer> {
   // Steps speak to the server's own address.
   platform.address.url = url;
   await pipelines.launch();
+  backfills.launch();
+  sweeps.launch();
   platform.clock.start();
   return {
     url,
@@ -159,6 +173,8 @@ async function compose(platform: Platform): Promise<RunningServer> {
       await end("work that was due", () => platform.clock.stop());
       await end("the handling of events", () => platform.events.stop());
       await end("webhooks", () => webhooks.stop());
+      await end("backfills", () => backfills.stop());
+      await end("sweeps", () => sweeps.stop());
       await end("pipelines", () => pipelines.stop());
       await end("processes", () => compute.stop());
       await end("serving", () => serving.stop());

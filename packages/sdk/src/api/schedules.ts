@@ -66,7 +66,11 @@ export type ScheduleMoment = Static<typeof ScheduleMoment>;
 
 /** The values of the param, one run each. */
 export const BackfillRange = Type.Union([
-  Type.Object({ kind: Type.Literal("months"), from: Type.String({ pattern: "^[0-9]{4}-(0[1-9]|1[0-2])$" }), to: Type.String({ pattern: "^[0-9]{4}-(0[1-9]|1[0-2])$" }) }),
+  Type.Object({
+    kind: Type.Literal("months"),
+    from: Type.String({ pattern: "^[0-9]{4}-(0[1-9]|1[0-2])$" }),
+    to: Type.String({ pattern: "^[0-9]{4}-(0[1-9]|1[0-2])$" }),
+  }),
   Type.Object({
     kind: Type.Literal("dates"),
     from: Type.String({ pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),

@@ -89,7 +89,9 @@ export const SweepPlots = Type.Object({
    * From 0, which changes nothing, to 1: how far the values' order follows the param's alone. Of numbers it is the size of Spearman's rank
    * correlation; of choices the correlation ratio of the ranks.
    */
-  importance: Type.Array(Type.Object({ param: Type.String(), importance: Type.Number(), method: Type.Union([Type.Literal("spearman"), Type.Literal("correlation_ratio")]) })),
+  importance: Type.Array(
+    Type.Object({ param: Type.String(), importance: Type.Number(), method: Type.Union([Type.Literal("spearman"), Type.Literal("correlation_ratio")]) }),
+  ),
   /** What trials said by step, thinned; of the newest 100. */
   curves: Type.Array(Type.Object({ n: Type.Integer(), points: Type.Array(Type.Tuple([Type.Number(), Type.Number()])) })),
 });

@@ -40,7 +40,9 @@ export function sweepProblems(sweep: Omit<SweepSpec, "name">, pipelines: readonl
   if (problems.length === 0 && sweep.search === "grid") {
     const size = gridSize(sweep.over);
     if (size > mostTrials && (sweep.trials ?? size) > mostTrials)
-      problems.push(`the grid has ${size.toLocaleString("en")} trials, and ${mostTrials.toLocaleString("en")} are the most: take fewer values, or say how many "trials"`);
+      problems.push(
+        `the grid has ${size.toLocaleString("en")} trials, and ${mostTrials.toLocaleString("en")} are the most: take fewer values, or say how many "trials"`,
+      );
   }
   return problems;
 }
@@ -59,6 +61,7 @@ function rangeProblem(range: SearchRange, grid: boolean, param: ParamSpec | unde
   if (!(range.from < range.to)) return `go from ${range.from} to ${range.to}: the second is the larger one`;
   if (range.log === true && range.from <= 0) return `begin at ${range.from}: what is spread by order of magnitude begins above 0`;
   if (range.log === true && range.step !== undefined) return "have a step and a logarithmic scale: one of them";
-  if (range.kind === "float" && grid && range.step === undefined && range.points === undefined) return "are infinitely many: for a grid say how many `points` or which `step`";
+  if (range.kind === "float" && grid && range.step === undefined && range.points === undefined)
+    return "are infinitely many: for a grid say how many `points` or which `step`";
   return undefined;
 }

@@ -39,12 +39,7 @@ export interface Definition<L extends SpecList = SpecList> {
 }
 
 /** Every builder ends here. */
-export function define<L extends SpecList>(
-  list: L,
-  spec: SpecOf<L>,
-  references: readonly Definition[] = [],
-  problems: readonly Problem[] = [],
-): Definition<L> {
+export function define<L extends SpecList>(list: L, spec: SpecOf<L>, references: readonly Definition[] = [], problems: readonly Problem[] = []): Definition<L> {
   return { [mark]: list, name: spec.name, spec, references, problems, definedAt: here() };
 }
 

@@ -70,8 +70,8 @@ export { bool, choice, float, int, type Param, text } from "./params.js";
 export { type Pipeline, pipeline } from "./pipeline.js";
 export { isProject, type Project, project } from "./project.js";
 export { type PythonStep, python } from "./python.js";
-export { type FeatureService, type FeatureTable, featureService, type Report } from "./service.js";
 export { type CatchUpPolicy, type Schedule, type Scheduled, type ScheduledUnit, schedule, scheduled } from "./schedule.js";
+export { type FeatureService, type FeatureTable, featureService, type Report } from "./service.js";
 export { canary, type Endpoint, endpoint, errorRate, type Monitor, metric, monitor } from "./serving.js";
 export {
   alias,

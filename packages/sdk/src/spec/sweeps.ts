@@ -63,7 +63,10 @@ export type StopSpec = Static<typeof StopSpec>;
 
 export const Search = Type.Union([Type.Literal("grid"), Type.Literal("random"), Type.Literal("bayesian")]);
 export type Search = Static<typeof Search>;
-export const Goal = Type.Object({ metric: Type.String({ minLength: 1, maxLength: 250 }), direction: Type.Union([Type.Literal("maximize"), Type.Literal("minimize")]) }, closed);
+export const Goal = Type.Object(
+  { metric: Type.String({ minLength: 1, maxLength: 250 }), direction: Type.Union([Type.Literal("maximize"), Type.Literal("minimize")]) },
+  closed,
+);
 export type Goal = Static<typeof Goal>;
 
 export const mostTrials = 10_000;

@@ -17,7 +17,12 @@ const atOnce = 3;
  * `open` says which objects have something to do, and `work` does what can be done for one without waiting for what takes long. It is called each
  * second and when `wake` is, and must bear that another process was at it when the connection that held the lock broke.
  */
-export function openKeeper({ locks, log }: { locks: Database; log: Log }, what: string, open: () => Promise<string[]>, work: (id: string) => Promise<void>): Keeper {
+export function openKeeper(
+  { locks, log }: { locks: Database; log: Log },
+  what: string,
+  open: () => Promise<string[]>,
+  work: (id: string) => Promise<void>,
+): Keeper {
   const inHand = new Set<string>();
   /** Something came up while it was in hand. */
   const more = new Set<string>();

@@ -8,8 +8,8 @@ import type {
   MonitorSpec,
   PipelineSpec,
   ProjectSpec,
-  SchemaSpec,
   ScheduleSpec,
+  SchemaSpec,
   SweepSpec,
   TriggerSpec,
 } from "@millrace/sdk/spec";

@@ -69,9 +69,15 @@ export function createFirings(
       // Of those that nobody makes up for the newest is noted; that stands for all before it.
       const missed = late.slice(0, late.length - wanted.length).at(-1);
       if (missed !== undefined && !(spec.catchUp !== "none" && spec.catchUp !== "all" && late.length === 1)) {
-        const why = spec.catchUp === "none" ? "no server came to it in time" : spec.catchUp === "all" ? `more than the last ${limit} are not made up for` : "a later one makes up for it";
+        const why =
+          spec.catchUp === "none"
+            ? "no server came to it in time"
+            : spec.catchUp === "all"
+              ? `more than the last ${limit} are not made up for`
+              : "a later one makes up for it";
         const reason = `${why}${late.length - wanted.length > 1 ? ", nor to those before it" : ""}`;
-        if (await insertFiring(transaction, { ...missed, outcome: "missed", decided_at: now, reason, asked: true })) await tell(transaction, missed, "missed", reason);
+        if (await insertFiring(transaction, { ...missed, outcome: "missed", decided_at: now, reason, asked: true }))
+          await tell(transaction, missed, "missed", reason);
       }
       // One that came in time makes up for the last late one.
       const inTime = rows.filter((one) => !late.includes(one));
@@ -191,5 +197,7 @@ const over = new Set(["succeeded", "refused", "failed", "cancelled"]);
 
 /** The params for a moment. */
 export function expandParams({ params, zone }: Pick<ScheduleSpec, "params" | "zone">, moment: Date): Record<string, PlainValue> {
-  return Object.fromEntries(Object.entries(params ?? {}).map(([name, value]) => [name, typeof value === "string" ? expandScheduled(value, moment, zone) : value]));
+  return Object.fromEntries(
+    Object.entries(params ?? {}).map(([name, value]) => [name, typeof value === "string" ? expandScheduled(value, moment, zone) : value]),
+  );
 }

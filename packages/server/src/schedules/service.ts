@@ -86,7 +86,8 @@ export function createSchedules(
     const pipelines = (await on.projects.list("pipeline")).map((one) => one.spec);
     const problems = scheduleProblems(spec, pipelines);
     if (problems.length > 0) throw invalid(`The schedule "${spec.name}" is wrong: ${problems.join("; ")}.`, { problems });
-    if (momentsAfter(spec, clock.now(), 1).length === 0) throw invalid(`The schedule "${spec.name}" is wrong: the cron expression "${spec.cron}" has no moment.`);
+    if (momentsAfter(spec, clock.now(), 1).length === 0)
+      throw invalid(`The schedule "${spec.name}" is wrong: the cron expression "${spec.cron}" has no moment.`);
   }
 
   /** What holds in place of a document's schedules. */
@@ -96,13 +97,17 @@ export function createSchedules(
     const rows = await readSchedules(db);
     const taken = wanted.filter((one) => (rows.get(one.name)?.created ?? null) !== null).map((one) => `"${one.name}"`);
     if (taken.length > 0)
-      throw conflict(`The ${taken.length === 1 ? "schedule" : "schedules"} ${taken.join(", ")} ${taken.length === 1 ? "was" : "were"} made by API. Delete what was made, or choose another name.`);
+      throw conflict(
+        `The ${taken.length === 1 ? "schedule" : "schedules"} ${taken.join(", ")} ${taken.length === 1 ? "was" : "were"} made by API. Delete what was made, or choose another name.`,
+      );
     return wanted.flatMap((one) => {
       const row = rows.get(one.name);
       const edited = Object.keys(row?.edited ?? {});
       if (row !== undefined && row.paused !== null && row.paused !== (one.paused ?? false)) edited.push(row.paused ? "paused" : "resumed");
       if (edited.length === 0) return [];
-      return [`The schedule "${one.name}" was edited on the server by ${row?.edited_by ?? "somebody"} (${edited.join(", ")}), and that stays: millrace schedule reset ${one.name}`];
+      return [
+        `The schedule "${one.name}" was edited on the server by ${row?.edited_by ?? "somebody"} (${edited.join(", ")}), and that stays: millrace schedule reset ${one.name}`,
+      ];
     });
   }
 
@@ -111,7 +116,15 @@ export function createSchedules(
     const [last] = await listFirings(db, spec.name, { limit: 1 });
     const [next] = paused ? [] : momentsAfter(spec, clock.now(), 1);
     return {
-      ...{ name: spec.name, project, description: spec.description ?? null, pipeline: spec.pipeline, cron: spec.cron, zone: spec.zone, params: spec.params ?? {} },
+      ...{
+        name: spec.name,
+        project,
+        description: spec.description ?? null,
+        pipeline: spec.pipeline,
+        cron: spec.cron,
+        zone: spec.zone,
+        params: spec.params ?? {},
+      },
       ...{ catchUp: spec.catchUp ?? "last", catchUpLimit: spec.catchUpLimit ?? 100, overlap: spec.overlap ?? "skip", jitter: spec.jitter ?? null, paused },
       edited: project === null ? [] : [...Object.keys(row.edited), ...(row.paused === null ? [] : ["paused"])],
       editedBy: row.edited_by,
@@ -147,7 +160,8 @@ export function createSchedules(
       await db.transaction().execute(async (transaction) => {
         const row = await lockSchedule(transaction, name);
         if (row.created !== null) throw conflict(`There is a schedule "${name}" already. Edit it, delete it, or choose another name.`);
-        if ((await readSchedules(transaction)).size > mostCreated) throw conflict(`There are ${mostCreated.toLocaleString("en")} schedules already: delete some.`);
+        if ((await readSchedules(transaction)).size > mostCreated)
+          throw conflict(`There are ${mostCreated.toLocaleString("en")} schedules already: delete some.`);
         await writeSchedule(transaction, { ...blank(name), created: schedule, edited_by: by, looked_at: clock.now() });
         await events.append(transaction, "schedule.created", name, { schedule: name, by });
       });
@@ -181,7 +195,9 @@ export function createSchedules(
     async delete(name) {
       const found = await require(name);
       if (found.project !== null)
-        throw conflict(`The project "${found.project}" defines the schedule "${name}": remove it there and apply, or pause it with: millrace schedule pause ${name}`);
+        throw conflict(
+          `The project "${found.project}" defines the schedule "${name}": remove it there and apply, or pause it with: millrace schedule pause ${name}`,
+        );
       const told = await toSchedule(found);
       await db.transaction().execute(async (transaction) => {
         await deleteSchedule(transaction, name);

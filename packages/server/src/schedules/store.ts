@@ -77,9 +77,8 @@ export async function markAsked(db: Db, id: string): Promise<void> {
 }
 /** Its run can't be started. Answers whether that is news. */
 export async function markFailed(transaction: Transaction<unknown>, id: string, reason: string): Promise<boolean> {
-  const { rows } = await sql`update schedule_firing set asked = true, outcome = 'failed', reason = ${reason} where id = ${id} and not asked returning id`.execute(
-    transaction,
-  );
+  const { rows } =
+    await sql`update schedule_firing set asked = true, outcome = 'failed', reason = ${reason} where id = ${id} and not asked returning id`.execute(transaction);
   return rows.length > 0;
 }
 export async function markOver(db: Db, id: string, state: string): Promise<void> {
