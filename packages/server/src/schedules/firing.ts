@@ -3,7 +3,7 @@ import { expandScheduled } from "@millrace/sdk";
 import type { PlainValue, ScheduleSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
 import type { Pipelines } from "../pipelines/index.js";
-import { ApiError, type Platform } from "../platform/index.js";
+import { ApiError, newId, type Platform } from "../platform/index.js";
 import { dueAt, firingId, momentsWithin } from "./moments.js";
 import {
   decide,
@@ -178,7 +178,7 @@ export function createFirings(
     note,
     settle,
     async manual(spec, by, now) {
-      const id = firingId(`${spec.name} by hand`, now);
+      const id = newId();
       const reason = `by ${by}`;
       const row: FiringRow = {
         ...{ id, schedule: spec.name, moment: now, due_at: now, decided_at: now, outcome: "started", manual: true, reason },
