@@ -5,7 +5,8 @@ create table sweep (
   -- The definition that it was started from.
   definition text,
   pipeline text not null,
-  spec jsonb not null,
+  -- json, which keeps the order of params as they were written.
+  spec json not null,
   trials int not null,
   state text not null check (state in ('running', 'paused', 'succeeded', 'failed', 'cancelled')),
   message text,
@@ -22,7 +23,7 @@ create index sweep_open on sweep (n) where state = 'running' or not tracked;
 create table sweep_trial (
   sweep text not null references sweep,
   n int not null,
-  params jsonb not null,
+  params json not null,
   state text not null check (state in ('running', 'succeeded', 'stopped', 'failed', 'cancelled')),
   run_id text not null,
   -- The run was asked for: until then whoever looks asks again.

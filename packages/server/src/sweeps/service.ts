@@ -149,7 +149,9 @@ export function createSweeps(
     const known = curves.get(key);
     if (known !== undefined) return known;
     if (trial.tracking_run_id === null) return [];
-    const points = await curveOf(tracking, trial.tracking_run_id, row.spec.goal.metric);
+    const said = await curveOf(tracking, trial.tracking_run_id, row.spec.goal.metric);
+    // What a run has come to in the end is tracked at step 0, and is no part of its way.
+    const points = said.length > 1 && trial.state !== "running" ? said.filter(([step, value]) => step !== 0 || value !== trial.value) : said;
     if (trial.state !== "running") {
       curves.set(key, points);
       const [oldest] = curves.keys();

@@ -46,7 +46,7 @@ export async function insertSweep(
 ): Promise<boolean> {
   const { rows } = await sql`
     insert into sweep (id, definition, pipeline, spec, trials, state, created_by, created_at)
-    values (${row.id}, ${row.definition}, ${row.pipeline}, ${JSON.stringify(row.spec)}::jsonb, ${row.trials}, 'running', ${row.created_by}, ${row.created_at})
+    values (${row.id}, ${row.definition}, ${row.pipeline}, ${JSON.stringify(row.spec)}::json, ${row.trials}, 'running', ${row.created_by}, ${row.created_at})
     on conflict do nothing returning id`.execute(transaction);
   return rows.length > 0;
 }
@@ -127,7 +127,7 @@ export async function insertTrials(
   for (const { n, params, run_id, started_at } of rows) {
     await sql`
       insert into sweep_trial (sweep, n, params, state, run_id, started_at)
-      values (${id}, ${n}, ${JSON.stringify(params)}::jsonb, 'running', ${run_id}, ${started_at})`.execute(transaction);
+      values (${id}, ${n}, ${JSON.stringify(params)}::json, 'running', ${run_id}, ${started_at})`.execute(transaction);
   }
 }
 export async function markAsked(db: Db, id: string, n: number): Promise<void> {
