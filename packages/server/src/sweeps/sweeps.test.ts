@@ -71,7 +71,9 @@ beforeAll(async () => {
   for (const one of sweeps) one.launch();
   await applyProject(projects, {
     ...{ name: "fit", datasets: [{ name: "fit", mode: "append" }], pipelines: [spec] },
-    sweeps: [{ name: "tune", pipeline: "fit", over: { depth: { kind: "int", from: 2, to: 4 } }, search: "grid", goal: { metric: "auc", direction: "maximize" } }],
+    sweeps: [
+      { name: "tune", pipeline: "fit", over: { depth: { kind: "int", from: 2, to: 4 } }, search: "grid", goal: { metric: "auc", direction: "maximize" } },
+    ],
   });
 });
 afterAll(async () => {
@@ -92,10 +94,19 @@ const run = async (start: SweepStart): Promise<SweepDetail> => over((await clien
 
 test("a grid tries every point, each as a run below the sweep's in tracking, and tells the best", async () => {
   trying = async ({ params }) => ({ auc: 0.9 - Math.abs(valueAt(params, "depth") - 3) / 10 + (params.kind === "tree" ? 0.01 : 0) });
-  const start: SweepStart = { sweep: "tune", over: { depth: { kind: "int", from: 2, to: 4 }, kind: { kind: "choice", values: ["tree", "linear"] } }, params: { lr: 0.5 } };
+  const start: SweepStart = {
+    sweep: "tune",
+    over: { depth: { kind: "int", from: 2, to: 4 }, kind: { kind: "choice", values: ["tree", "linear"] } },
+    params: { lr: 0.5 },
+  };
   const sweep = await run({ ...start, id: "grid" });
   expect((await client.sweeps.start({ ...start, id: "grid" })).state).toBe("succeeded");
-  expect(sweep).toMatchObject({ sweep: "tune", state: "succeeded", progress: { total: 6, succeeded: 6 }, best: { params: { depth: 3, kind: "tree" }, value: 0.91 } });
+  expect(sweep).toMatchObject({
+    sweep: "tune",
+    state: "succeeded",
+    progress: { total: 6, succeeded: 6 },
+    best: { params: { depth: 3, kind: "tree" }, value: 0.91 },
+  });
   expect(sweep.trials.map(({ params }) => `${params.depth} ${params.kind}`)).toEqual(["2 tree", "2 linear", "3 tree", "3 linear", "4 tree", "4 linear"]);
   const first = await pipelines.get(sweep.trials[0]?.runId ?? "");
   expect(first).toMatchObject({ params: { depth: 2, kind: "tree", lr: 0.5 }, cause: { kind: "sweep", sweep: "grid", reason: "trial 0" } });
@@ -104,7 +115,15 @@ test("a grid tries every point, each as a run below the sweep's in tracking, and
   expect(family.children.map(({ name }) => name).sort()).toEqual(["trial 0", "trial 1", "trial 2", "trial 3", "trial 4", "trial 5"]);
   await expect.poll(async () => (await tracking.runInfo(sweep.trackingRunId ?? "")).status).toBe("FINISHED");
   const root: unknown = JSON.parse(await tracking.runJson(sweep.trackingRunId ?? ""));
-  expect(root).toMatchObject({ data: { metrics: [{ key: "auc", value: 0.91 }], params: [{ key: "best_depth", value: "3" }, { key: "best_kind", value: "tree" }] } });
+  expect(root).toMatchObject({
+    data: {
+      metrics: [{ key: "auc", value: 0.91 }],
+      params: [
+        { key: "best_depth", value: "3" },
+        { key: "best_kind", value: "tree" },
+      ],
+    },
+  });
   const plots = await client.sweeps.plots("grid");
   expect(plots.history.map(({ best }) => best)).toEqual([0.81, 0.81, 0.91, 0.91, 0.91, 0.91]);
   expect(plots.importance.map(({ param, method }) => `${param} ${method}`).sort()).toEqual(["depth spearman", "kind correlation_ratio"]);
@@ -163,7 +182,15 @@ test("successive halving ends trials that are worse than others at the same step
     finished();
     return metrics;
   };
-  await client.sweeps.start({ id, pipeline: "fit", goal, over: { depth: { kind: "int", from: 1, to: 3 } }, search: "grid", atOnce: 3, stop: { kind: "asha", reduction: 3, minSteps: 1 } });
+  await client.sweeps.start({
+    id,
+    pipeline: "fit",
+    goal,
+    over: { depth: { kind: "int", from: 1, to: 3 } },
+    search: "grid",
+    atOnce: 3,
+    stop: { kind: "asha", reduction: 3, minSteps: 1 },
+  });
   const sweep = await over(id);
   expect(sweep.trials.map(({ state }) => state)).toEqual(["succeeded", "stopped", "stopped"]);
   expect(sweep.trials[2]?.message).toMatch(/^at step \d is|^at step \d it is number \d of \d, and the first one goes on$/);
@@ -211,12 +238,18 @@ test("a sweep is paused, goes on, and is cancelled with its runs", async () => {
 });
 
 test("what is no sweep is refused with what would be right", async () => {
-  const refused = (start: SweepStart) => client.sweeps.start({ pipeline: "fit", goal, search: "random", ...start }).then(() => "made", (error: Error) => error.message);
+  const refused = (start: SweepStart) =>
+    client.sweeps.start({ pipeline: "fit", goal, search: "random", ...start }).then(
+      () => "made",
+      (error: Error) => error.message,
+    );
   expect(await refused({ over: { dept: { kind: "int", from: 1, to: 2 } } })).toContain('is "depth" meant?');
   expect(await refused({ over: { depth: { kind: "float", from: 1, to: 2 } } })).toContain("take whole ones");
   expect(await refused({ over: { depth: { kind: "int", from: 3, to: 2 } } })).toContain("the second is the larger one");
   expect(await refused({ over: { lr: { kind: "float", from: 0, to: 1, log: true }, depth: { kind: "choice", values: [1] } } })).toContain("begins above 0");
-  expect(await refused({ over: { lr: { kind: "float", from: 0, to: 1 }, depth: { kind: "choice", values: [1] } }, search: "grid" })).toContain("say how many `points`");
+  expect(await refused({ over: { lr: { kind: "float", from: 0, to: 1 }, depth: { kind: "choice", values: [1] } }, search: "grid" })).toContain(
+    "say how many `points`",
+  );
   expect(await refused({ over: { lr: { kind: "float", from: 0.1, to: 1 } } })).toContain('needs its param "depth"');
   expect(await refused({ over: { kind: { kind: "choice", values: ["forest"] } }, params: { depth: 1 } })).toContain('"forest", not one of tree, linear');
   expect(await refused({ sweep: "tun" })).toBe('There is no sweep "tun".');
@@ -226,7 +259,11 @@ test("a Bayesian search by Optuna comes close to the best values, in trials that
   trying = async ({ params }) => ({ auc: 1 - (Math.log10(valueAt(params, "lr")) + 1.5) ** 2 / 4 - Math.abs(valueAt(params, "depth") - 6) / 20 });
   const { id } = await client.sweeps.start({
     ...{ pipeline: "fit", goal, search: "bayesian", trials: 24, atOnce: 2 },
-    over: { depth: { kind: "int", from: 2, to: 12 }, lr: { kind: "float", from: 0.001, to: 0.3, log: true }, kind: { kind: "choice", values: ["tree", "linear"] } },
+    over: {
+      depth: { kind: "int", from: 2, to: 12 },
+      lr: { kind: "float", from: 0.001, to: 0.3, log: true },
+      kind: { kind: "choice", values: ["tree", "linear"] },
+    },
   });
   await expect.poll(async () => (await client.sweeps.get(id)).state, { timeout: 200_000, interval: 500 }).not.toBe("running");
   const sweep = await client.sweeps.get(id);
