@@ -122,6 +122,37 @@ export function program(): Command {
     .option(...json)
     .action(async (options: GcOptions) => (await import("./commands/gc.js")).gc(options));
 
+  const features = millrace.command("features").description("features offline and online: what there is, whether it is the same, and what is read");
+  withServer(features.command("list"))
+    .description("feature views and services, whose they are and who uses them")
+    .option("-s, --search <text>", "only those with this in a name, an owner, a tag, an entity or where they are used")
+    .option(...json)
+    .action(async (options: Json & { search?: string }) => (await import("./commands/features.js")).listFeatures(options));
+  withServer(features.command("materialize"))
+    .description("bring what a view's dataset holds online now")
+    .argument("<view>")
+    .option(...json)
+    .action(async (view: string, options: Json) => (await import("./commands/features.js")).materialize(view, options));
+  withServer(features.command("online"))
+    .description("read a service's features for rows of its request")
+    .argument("<service>")
+    .requiredOption("--json <rows>", "a row as a JSON object, or rows as an array of them")
+    .action(async (service: string, { json: row, ...options }: ServerOptions & { json: string }) =>
+      (await import("./commands/features.js")).onlineFeatures(service, { ...options, row }),
+    );
+  withServer(features.command("check"))
+    .description("compare features logged at prediction with the offline ones: training-serving skew by feature")
+    .argument("<service>")
+    .requiredOption("--endpoint <name>", "whose predictions")
+    .option("--sample <n>", "how many of them", sampleSize, 1_000)
+    .option("--from <time>", "predictions from this time on", moment)
+    .option("--to <time>", "predictions before this time", moment)
+    .option("--allow <share>", "the share of rows, 0 to 1, in which a feature may differ; else the exit code is 1", share, 0)
+    .option(...json)
+    .action(async (service: string, options: Json & { endpoint: string; sample: number; from?: Date; to?: Date; allow: number }) =>
+      (await import("./commands/features.js")).checkFeatures(service, options),
+    );
+
   const user = millrace.command("user").description("who may use the platform");
   user
     .command("add")
@@ -140,7 +171,7 @@ export function program(): Command {
       .action(async (name: string, options: Json) => (await import("./commands/trigger.js")).setPaused(name, act, options));
   }
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
-  for (const command of [...millrace.commands, ...from.commands, ...schema.commands, ...user.commands])
+  for (const command of [...millrace.commands, ...from.commands, ...schema.commands, ...user.commands, ...features.commands])
     command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return millrace;
 }
@@ -153,6 +184,15 @@ function portNumber(text: string): number {
 function positive(text: string): number {
   if (!/^[1-9][0-9]{0,2}$/.test(text)) throw new InvalidArgumentError("Give a number from 1 to 999.");
   return Number(text);
+}
+function sampleSize(text: string): number {
+  if (!/^[1-9][0-9]{0,4}$/.test(text) || Number(text) > 10_000) throw new InvalidArgumentError("Give a number from 1 to 10000.");
+  return Number(text);
+}
+function share(text: string): number {
+  const value = Number(text);
+  if (text === "" || !(value >= 0 && value <= 1)) throw new InvalidArgumentError("Give a share from 0 to 1.");
+  return value;
 }
 function moment(text: string): Date {
   const at = new Date(text);
