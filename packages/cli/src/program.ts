@@ -3,6 +3,7 @@ import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
 import type { RunOptions } from "./commands/run.js";
 import type { AddUserOptions } from "./commands/user.js";
+import type { ValidateOptions } from "./commands/validate.js";
 import { type ServerOptions, withServer } from "./server.js";
 
 type Json = ServerOptions & { json?: boolean };
@@ -84,11 +85,51 @@ export function program(): Command {
 
   const schema = millrace.command("schema").description("what a table looks like");
   withServer(schema.command("infer"))
-    .description("print the schema of a Parquet file as TypeScript, to be reviewed and kept in the project")
-    .argument("<file.parquet>")
-    .option("--name <name>", "the schema's name; default the file's")
+    .description("make a schema of a Parquet file or a dataset as TypeScript, to be reviewed and kept in the project")
+    .argument("<file|dataset[@version]>")
+    .option("--name <name>", "the schema's name; default that of the file or the dataset")
+    .option("--write <file.ts>", "write it there, where no file is yet")
     .option(...json)
-    .action(async (file: string, options: Json & { name?: string }) => (await import("./commands/schema.js")).inferSchema(file, options));
+    .action(async (what: string, options: Json & { name?: string; write?: string }) => (await import("./commands/schema.js")).inferSchema(what, options));
+
+  withServer(millrace.command("validate"))
+    .description("check a Parquet file or a version of a dataset against an applied schema")
+    .argument("<schema>")
+    .argument("<file|dataset[@version]>")
+    .option("--environment <name>", "only the rules of this environment and those of all, as training")
+    .option("--dataset <name>", "check a file as the next arrival of this dataset: with its volume, and drift from what came before")
+    .option("--whole", "check a dataset as of the version, not only what the version added")
+    .option("--junit <file.xml>", "write the report as JUnit XML too, for CI")
+    .option(...json)
+    .addHelpText("after", "\nEnds with 3 where something blocks.")
+    .action(async (name: string, what: string, options: ValidateOptions) => (await import("./commands/validate.js")).validate(name, what, options));
+
+  const quarantine = millrace.command("quarantine").description("versions of datasets that validation refused");
+  withServer(quarantine.command("list"))
+    .description("what waits for a decision")
+    .argument("[dataset]")
+    .option("--all", "what was decided too")
+    .option(...json)
+    .action(async (dataset: string | undefined, options: Json & { all?: boolean }) =>
+      (await import("./commands/quarantine.js")).listQuarantine(dataset, options),
+    );
+  withServer(quarantine.command("show"))
+    .description("why a version was refused, and what was decided")
+    .argument("<dataset>")
+    .argument("<version>", "its number", versionNumber)
+    .option(...json)
+    .action(async (dataset: string, version: number, options: Json) => (await import("./commands/quarantine.js")).showQuarantine(dataset, version, options));
+  for (const act of ["accept", "reject"] as const) {
+    withServer(quarantine.command(act))
+      .description(act === "accept" ? "make a new version of what was refused" : "decide that it stays refused")
+      .argument("<dataset>")
+      .argument("<version>", "its number", versionNumber)
+      .requiredOption("--reason <text>", "why; it is kept with the version")
+      .option(...json)
+      .action(async (dataset: string, version: number, options: Json & { reason: string }) =>
+        (await import("./commands/quarantine.js")).decide(act, dataset, version, options),
+      );
+  }
 
   const from = millrace.command("import").description("bring what is elsewhere to the platform");
   withServer(from.command("mlflow"))
@@ -171,8 +212,8 @@ export function program(): Command {
       .action(async (name: string, options: Json) => (await import("./commands/trigger.js")).setPaused(name, act, options));
   }
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
-  for (const command of [...millrace.commands, ...from.commands, ...schema.commands, ...user.commands, ...features.commands])
-    command.exitOverride().showHelpAfterError("(add --help for what there is)");
+  const groups = [millrace, from, schema, quarantine, user, features];
+  for (const command of groups.flatMap((group) => group.commands)) command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return millrace;
 }
 
@@ -193,6 +234,10 @@ function share(text: string): number {
   const value = Number(text);
   if (text === "" || !(value >= 0 && value <= 1)) throw new InvalidArgumentError("Give a share from 0 to 1.");
   return value;
+}
+function versionNumber(text: string): number {
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new InvalidArgumentError("Give the number of a version, as 3.");
+  return Number(text);
 }
 function moment(text: string): Date {
   const at = new Date(text);

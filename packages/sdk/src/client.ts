@@ -48,7 +48,10 @@ import type {
   SweepPlots,
   SweepRun,
   SweepStart,
+  TableStatistics,
   Trigger,
+  ValidationReport,
+  ValidationStart,
 } from "./api.js";
 import type { ProjectSpec, SchemaSpec } from "./spec.js";
 
@@ -147,8 +150,27 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       version: (name: string, version: number) => get<DatasetVersionDetail>(`/api/v1/datasets/${part(name)}/versions/${version}`),
       /** A Parquet file. Throws an ApiError with status 422 and the report as details where the schema refuses it. */
       push: (name: string, file: string, bytes: Bytes) => ask<DatasetVersion>("PUT", `/api/v1/datasets/${part(name)}/files/${part(file)}`, { bytes }),
+      /** Of each column of what a version added, or of the whole as of it. */
+      statistics: (name: string, version: number, of: "added" | "whole" = "added") =>
+        get<TableStatistics>(`/api/v1/datasets/${part(name)}/versions/${version}/statistics`, { of }),
+      validate: (name: string, version: number, start: ValidationStart, of: "added" | "whole" = "added") =>
+        ask<ValidationReport>("POST", `/api/v1/datasets/${part(name)}/versions/${version}/validate`, { query: { of }, json: start }),
+      /** A schema that a version passes. */
+      inferSchema: (name: string, version: number, as?: string) => get<SchemaSpec>(`/api/v1/datasets/${part(name)}/versions/${version}/schema`, { as }),
+    },
+    quarantine: {
+      /** Refused versions that nobody decided about yet; with `decided` those too. */
+      list: (query?: Paging & { dataset?: string; decided?: boolean }) => get<Page<DatasetVersion>>("/api/v1/quarantine", query),
+      /** The version that the acceptance makes. */
+      accept: (dataset: string, version: number, reason: string) =>
+        ask<DatasetVersion>("POST", `/api/v1/datasets/${part(dataset)}/versions/${version}/accept`, { json: { reason } }),
+      reject: (dataset: string, version: number, reason: string) =>
+        ask<DatasetVersion>("POST", `/api/v1/datasets/${part(dataset)}/versions/${version}/reject`, { json: { reason } }),
     },
     schemas: {
+      /** A Parquet file against a schema that is applied; with a `dataset`, as its next arrival. */
+      validate: (name: string, bytes: Bytes, query?: { environment?: string; dataset?: string }) =>
+        ask<ValidationReport>("POST", `/api/v1/schemas/${part(name)}/validate`, { ...(query === undefined ? {} : { query }), bytes }),
       infer: (name: string, bytes: Bytes) => ask<SchemaSpec>("POST", "/api/v1/schemas/infer", { query: { name }, bytes }),
     },
     features: {

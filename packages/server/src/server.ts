@@ -2,7 +2,7 @@
 import { createAccess, type Role } from "./access/index.js";
 import { backfillsRoutes, createBackfills } from "./backfills/index.js";
 import { computeRoutes, createCompute } from "./compute/index.js";
-import { createDatasets, createTables, datasetReferences, datasetsRoutes } from "./datasets/index.js";
+import { createDatasets, createQuarantine, createTables, datasetQualityRoutes, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
@@ -94,9 +94,10 @@ async function compose(platform: Platform): Promise<RunningServer> {
   });
 
   const validation = createValidation(platform, { projects, tables: () => createTables(platform) });
-  validationRoutes(app, validation, platform);
+  validationRoutes(app, validation, platform, { projects, tables: () => createTables(platform) });
   const datasets = createDatasets(platform, { projects, validation });
   datasetsRoutes(app, datasets);
+  datasetQualityRoutes(app, platform, { datasets, validation, projects, quarantine: createQuarantine(platform, projects) });
   const features = createFeatures(platform, {
     projects,
     datasets,

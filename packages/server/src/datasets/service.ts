@@ -4,6 +4,7 @@ import { ApiError, type Digest, notFound, type Platform } from "../platform/inde
 import type { Definition, Projects } from "../projects/index.js";
 import type { Validation } from "../validation/index.js";
 import { detailOf, ingest } from "./ingest.js";
+import { withDecisions } from "./quarantine.js";
 import { readDatasetStep, splitByTimeStep } from "./steps.js";
 import * as store from "./store.js";
 import type { Datasets } from "./types.js";
@@ -53,7 +54,9 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
     async version(name, version) {
       const row = await store.findVersion(db, name, version);
       if (row === undefined) throw notFound("dataset version", `${name}/${version}`);
-      return detailOf(db, row);
+      const detail = await detailOf(db, row);
+      const [decided] = await withDecisions(db, [detail]);
+      return decided ?? detail;
     },
     partFiles: async (version) =>
       Promise.all(version.parts.map(async ({ digest, bytes }) => ({ digest, path: await objects.localPath(digest as Digest), size: bytes }))),
@@ -65,7 +68,7 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
     async versions(name, { status, after, limit }) {
       await projects.require("dataset", name);
       const rows = await store.listVersions(db, name, { status, before: after === undefined ? undefined : Number(after), limit: limit + 1 });
-      const items = rows.slice(0, limit).map(store.versionOf);
+      const items = await withDecisions(db, rows.slice(0, limit).map(store.versionOf));
       const last = items.at(-1);
       return rows.length > limit && last !== undefined ? { items, next: String(last.version) } : { items };
     },

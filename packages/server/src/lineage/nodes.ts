@@ -61,7 +61,10 @@ export function createNodes(on: On) {
     },
     async datasetVersion(graph: Graph, dataset: string, version: number) {
       const found = await on.datasets.version(dataset, version);
-      const facts = { rows: found.rows, created: found.createdAt, digest: found.digest };
+      const { quarantine } = found;
+      const decided =
+        quarantine === undefined ? {} : { [quarantine.decision]: quarantine.at, by: quarantine.by, reason: quarantine.reason, refused: quarantine.version };
+      const facts = { rows: found.rows, created: found.createdAt, digest: found.digest, ...decided };
       return { node: graph.add("dataset_version", `${dataset}/${version}`, `${dataset} v${version}`, facts), found };
     },
   };
