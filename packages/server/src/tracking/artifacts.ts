@@ -149,13 +149,15 @@ export function safe(path: string): string {
   if (path.length > longestPath) throw refuse();
   let written = path;
   for (let round = 0; round < 5; round++) {
-    if (/\\|\p{Cc}|\ufffd|^[a-zA-Z]:|%c[01]/iu.test(written) || written.split("/").some((part) => part === "" || part === "." || part === "..")) throw refuse();
+    if (/\\|\p{Cc}|\ufffd|^[a-zA-Z]:|%c[01]/iu.test(written) || leadsElsewhere(written) || leadsElsewhere(written.normalize("NFKC"))) throw refuse();
     const decoded = written.replaceAll(/(?:%[0-9a-f]{2})+/gi, decodedOrNot);
     if (decoded === written) return path;
     written = decoded;
   }
   throw refuse();
 }
+/** Also told of what is a point or a slash in another width. */
+const leadsElsewhere = (path: string): boolean => path.split("/").some((part) => part === "" || part === "." || part === "..");
 /** A name may hold what looks like an escape and is none. */
 function decodedOrNot(escaped: string): string {
   try {

@@ -60,6 +60,15 @@ describe("a request", () => {
     expect((await raw('{"name":"typed"}', "application/json; charset=utf-8")).status).toBe(200);
   });
 
+  it("names a run by an id that leads nowhere else", async () => {
+    for (const run_id of ["..", "../../etc", "%2e%2e", "a/b", "-a", "x".repeat(257)]) {
+      expect([run_id, ...(await refused("runs/get", { run_id }, "GET"))]).toEqual([run_id, ...invalid]);
+      expect(await refused("runs/log-metric", { run_id, key: "a", value: 1, timestamp: 1 })).toEqual(invalid);
+      expect(await refused("artifacts/list", { run_id }, "GET")).toEqual(invalid);
+    }
+    expect(await refused("runs/get", { run_id: "none" }, "GET")).toEqual(missing);
+  });
+
   it("may write what is one of a few by its number", async () => {
     const run_id = await newRun();
     await post("runs/update", { run_id, status: 3, end_time: "17" });

@@ -5,6 +5,7 @@ import { ApiError, type Digest, type Permission } from "../../platform/index.js"
 import type { Tracking } from "../types.js";
 import type { Uploads } from "../uploads.js";
 import { attachment, storage } from "./artifacts.js";
+import { runId } from "./runs.js";
 
 /** MLflow's own. */
 const seconds = { upload: 900, download: 300, most: 604_800 };
@@ -61,7 +62,7 @@ export function directRoutes({ on, scope }: Protocol, tracking: Tracking): void 
   });
   on("POST", "artifacts/presigned-download-url", "tracking:read", async (given) => {
     const from = uploads(presigned);
-    const { artifact_uri: root } = await tracking.runInfo(text(given, "run_id"));
+    const { artifact_uri: root } = await tracking.runInfo(runId(given));
     const { url, size } = await download(from, `${storage(root)}/${text(given, "path")}`, lasting(given, seconds.download));
     return { presigned_url: url, headers: {}, file_size: size };
   });

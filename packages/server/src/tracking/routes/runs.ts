@@ -117,9 +117,14 @@ export function runRoutes({ on }: Protocol, tracking: Tracking): void {
 
 const historyTag = "mlflow.log-model.history";
 /** Older clients write `run_uuid`. */
-export const runId = (given: Body): string => optional(given, "run_id") || text(given, "run_uuid");
+export const runId = (given: Body): string => checkedRunId(optional(given, "run_id") || text(given, "run_uuid"));
+/** MLflow's rule for ids of runs, which its own server has for some of the routes only. */
+function checkedRunId(id: string): string {
+  if (!/^[a-zA-Z0-9][\w-]{0,255}$/.test(id)) throw invalidValue(`Invalid run ID: '${id.slice(0, 300)}'`);
+  return id;
+}
 function runIds(given: Body, name: string): string[] {
-  const ids = texts(given, name);
+  const ids = texts(given, name).map(checkedRunId);
   if (ids.length === 0 || ids.length > mostPoints.runs)
     throw invalidValue(`Histories of 1 to ${mostPoints.runs} runs are answered at once, not of ${ids.length}.`);
   return ids;
