@@ -4,6 +4,7 @@ import type { ImportOptions } from "./commands/import.js";
 import type { RunOptions } from "./commands/run.js";
 import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
+import { addWorkCommands } from "./program-work.js";
 import { type ServerOptions, withServer } from "./server.js";
 
 type Json = ServerOptions & { json?: boolean };
@@ -211,6 +212,7 @@ export function program(): Command {
       .option(...json)
       .action(async (name: string, options: Json) => (await import("./commands/trigger.js")).setPaused(name, act, options));
   }
+  addWorkCommands(millrace);
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
   const groups = [millrace, from, schema, quarantine, user, features];
   for (const command of groups.flatMap((group) => group.commands)) command.exitOverride().showHelpAfterError("(add --help for what there is)");

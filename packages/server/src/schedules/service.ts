@@ -1,5 +1,5 @@
 import { scheduleProblems } from "@millrace/sdk";
-import type { Schedule, ScheduleEdit } from "@millrace/sdk/api";
+import type { Schedule, ScheduleEdit, ScheduleFiring } from "@millrace/sdk/api";
 import type { ProjectSpec, ScheduleSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
 import type { Pipelines } from "../pipelines/index.js";
@@ -10,6 +10,7 @@ import { dueAt, localTime, momentsAfter } from "./moments.js";
 import {
   blank,
   deleteSchedule,
+  type FiringRow,
   findFiring,
   listFirings,
   lockSchedule,
@@ -134,6 +135,14 @@ export function createSchedules(
     };
   }
 
+  /** A run's end is noted a moment after it. */
+  async function asNow(row: FiringRow): Promise<ScheduleFiring> {
+    const told = toFiring(row);
+    if (row.outcome !== "started" || row.run_state !== null) return told;
+    const run = await on.pipelines.get(row.id).catch(() => undefined);
+    return { ...told, runState: run?.state ?? told.runState };
+  }
+
   /** Changes a schedule's row; what was to come until now is dealt with by what held until now. */
   async function change(name: string, by: string, apply: (found: Held) => Promise<ScheduleRow> | ScheduleRow, event: string): Promise<Schedule> {
     const { spec } = await require(name);
@@ -224,7 +233,7 @@ export function createSchedules(
     async firings(name, { limit = 50, after }) {
       await require(name);
       const rows = await listFirings(db, name, { limit: limit + 1, after });
-      const items = rows.slice(0, limit).map(toFiring);
+      const items = await Promise.all(rows.slice(0, limit).map(asNow));
       const last = items.at(-1);
       return rows.length > limit && last !== undefined ? { items, next: last.id } : { items };
     },
