@@ -44,6 +44,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/datasets/flights?version=7", "ZZ × 12"],
     ["/datasets/flights?version=8&tab=statistics", "dep_delay"],
     ["/feature-views", "origin_late_7d"],
+    ["/feature-views?find=anna", "delay_features"],
     ["/pipelines?tab=steps", "split by time"],
     ["/runs", /auc better by 0.002 did not pass/],
     ["/runs?view=metrics", "log_loss"],

@@ -4,7 +4,7 @@ import { backfillsRoutes, createBackfills } from "./backfills/index.js";
 import { computeRoutes, createCompute } from "./compute/index.js";
 import { createDatasets, createQuarantine, createTables, datasetQualityRoutes, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
-import { createFeatures, feastRoutes, featuresRoutes, type ServiceModel } from "./features/index.js";
+import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
 import { createInference } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
@@ -98,7 +98,9 @@ async function compose(platform: Platform): Promise<RunningServer> {
   const datasets = createDatasets(platform, { projects, validation });
   datasetsRoutes(app, datasets);
   datasetQualityRoutes(app, platform, { datasets, validation, projects, quarantine: createQuarantine(platform, projects) });
+  const online = await openOnlineStore(platform);
   const features = createFeatures(platform, {
+    online,
     projects,
     datasets,
     loggedPredictions: (query) => serving.loggedPredictions(query),
@@ -178,6 +180,7 @@ async function compose(platform: Platform): Promise<RunningServer> {
       await end("sweeps", () => sweeps.stop());
       await end("pipelines", () => pipelines.stop());
       await end("processes", () => compute.stop());
+      await end("the online store of features", () => online.close());
       await end("serving", () => serving.stop());
     },
   };

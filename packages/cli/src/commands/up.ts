@@ -76,6 +76,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     ...computeConfig(process.env),
     ...(objects === undefined ? {} : { objects }),
     ...locationsConfig(process.env.MILLRACE_ARTIFACT_LOCATIONS),
+    ...onlineConfig(process.env.MILLRACE_ONLINE),
     ...duckdbConfig(process.env.MILLRACE_DUCKDB_MEMORY, process.env.MILLRACE_DUCKDB_THREADS),
     ingestion: ingestionConfig(process.env),
     ...webhookConfig(process.env.MILLRACE_WEBHOOK_ALLOWED_SCHEMES, process.env.MILLRACE_WEBHOOK_ALLOWED_NETWORKS),
@@ -98,6 +99,13 @@ function objectsConfig({
   if (!(gigabytes > 0)) throw new CliError(`MILLRACE_OBJECTS_CACHE_GB is "${cache}": give a number of gigabytes above 0.`, exit.usage);
   if (direct !== undefined && !["", "on", "off"].includes(direct)) throw new CliError(`MILLRACE_OBJECTS_DIRECT is "${direct}": give on or off.`, exit.usage);
   return { url, direct: direct !== "off", cacheBytes: gigabytes * 1024 ** 3 };
+}
+
+function onlineConfig(url: string | undefined): Pick<ServerConfig, "online"> {
+  if (url === undefined || url === "" || url === "postgres") return {};
+  if (!URL.canParse(url) || !/^rediss?:/.test(url))
+    throw new CliError("MILLRACE_ONLINE is no address of Redis: give one as redis://127.0.0.1:6379.", exit.usage);
+  return { online: { url } };
 }
 
 function duckdbConfig(memory = "", threads = ""): Pick<ServerConfig, "duckdb"> {

@@ -90,6 +90,8 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
     case "datasets versions":
       if (which !== "") return fixtures.versionDetail(Number(which));
       return { items: name === "flights" ? fixtures.versions.filter((version) => (query.get("status") ?? version.status) === version.status) : [] };
+    case "feature-services ":
+      return { items: fixtures.featureServices };
     case "feature-views ":
       return named(fixtures.featureViews);
     case "pipelines ":

@@ -6,6 +6,7 @@ import type {
   Endpoint,
   EvaluationReport,
   Event,
+  FeatureService,
   FeatureView,
   Firing,
   Lineage,
@@ -187,6 +188,17 @@ export const featureViews: FeatureView[] = [
     features: [{ name: "temp", type: "float64", unit: "F" }],
     onlineRows: 4_236,
     newest: ago(2),
+  },
+];
+
+export const featureServices: FeatureService[] = [
+  {
+    ...{ name: "delay_features", project: "flights", tags: ["delays"], owner: "anna", timestamp: "sched_dep" },
+    request: [{ name: "sched_dep", type: "timestamp" }],
+    views: ["weather", "origin_delays"],
+    computed: ["month"],
+    features: [{ name: "temp", type: "float64" }],
+    usedBy: { models: [{ model: "delay", version: 3 }], endpoints: ["delay"], pipelines: ["delay"] },
   },
 ];
 

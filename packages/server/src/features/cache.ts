@@ -4,6 +4,7 @@
  * question.
  */
 import { ApiError, type Platform } from "../platform/index.js";
+import type { OnlineStore } from "./online-store.js";
 import * as store from "./store.js";
 import { newTimeline, type OnlineRow, setRow, type Timeline } from "./timeline.js";
 import type { Micros } from "./times.js";
@@ -27,7 +28,7 @@ export interface Needed {
   entities: Map<string, Micros>;
 }
 
-export function openCache(db: Platform["db"]) {
+export function openCache(db: Platform["db"], online: OnlineStore) {
   const views = new Map<string, CachedView>();
   let kept = 0;
   const parsed = new Map<string, Value[]>();
@@ -55,7 +56,7 @@ export function openCache(db: Platform["db"]) {
 
   async function catchUp(): Promise<void> {
     if (views.size === 0) return;
-    const numbers = await store.changeNumbers(db);
+    const numbers = await online.changeNumbers([...views.values()].map((view) => view.id));
     await Promise.all(
       [...views].map(async ([key, view]) => {
         const newest = numbers.get(view.id);
@@ -63,7 +64,7 @@ export function openCache(db: Platform["db"]) {
           forget(view);
           views.delete(key);
         } else if (newest > view.seen) {
-          take(view, view.timelines.size === 0 ? [] : await store.changesSince(db, view.id, view.seen), newest);
+          take(view, view.timelines.size === 0 ? [] : await online.changesSince(view.id, view.seen), newest);
         }
       }),
     );
@@ -157,8 +158,7 @@ export function openCache(db: Platform["db"]) {
   async function loadInto(view: View | undefined, own: CachedView | undefined, load: [string, Micros][]): Promise<void> {
     if (view === undefined || own === undefined || load.length === 0) return;
     const slack = view.kind === "window" ? oneDay : 0;
-    const rows = await store.loadEntities(
-      db,
+    const rows = await online.loadEntities(
       own.id,
       view.kind,
       load.map(([entity]) => entity),

@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import type { Artifact, Columns, FeatureComparison, FeatureView, OnlineFeatures } from "@millrace/sdk/api";
 import type { FeatureServiceSpec, FeatureViewSpec, NodeSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -344,6 +346,31 @@ test("what was pushed gives way to the dataset where the dataset has passed it",
   await datasets.put("readings", "readings-3.parquet", await readFile(place));
   await platform.events.settled();
   for (const reader of [features, beside]) expect(await count(reader)).toEqual([0, 0]);
+});
+
+test("Python reads and pushes the same features, of tables as they come", async () => {
+  const script = `
+import datetime, json
+from millrace import features
+at = datetime.datetime(2013, 6, 5, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
+print(features.push("activity", [dict(site="py", unit=1, at=at, alarm=True, units=3, level=float("nan"))]))
+rows = {"t": [at, at + datetime.timedelta(minutes=30)], "site": ["py", "py"], "unit": [1, 1]}
+online = features.online("sensor_features", {name: values[1:] for name, values in rows.items()})
+print(json.dumps([online, online.status]))
+print(json.dumps(features.historical("sensor_features", rows, as_of="event_time")))
+try:
+    features.push("nothing", [])
+except Exception as error:
+    print(error)
+`;
+  const env = { ...process.env, MILLRACE_URL: url, PYTHONPATH: fileURLToPath(new URL("../../../../python", import.meta.url)), PYTHONDONTWRITEBYTECODE: "1" };
+  const { stdout } = await promisify(execFile)("python3", ["-c", script], { env });
+  const [pushed, online, offline, refused] = stdout.trim().split("\n");
+  expect(pushed).toBe("1");
+  expect(JSON.parse(online ?? "")[1]).toEqual({ activity: [expect.any(String)], state: [expect.any(String)] });
+  // The dataset does not have it yet.
+  expect(JSON.parse(offline ?? "")).toMatchObject({ site: ["py", "py"], events_2h: [0, 0], level: [null, null] });
+  expect(refused).toContain("nothing");
 });
 
 test("what does not fit is told, and a moment of its own decides about a read", async () => {

@@ -9,6 +9,7 @@ import { readHistorical } from "./historical-read.js";
 import { listServices, listViews } from "./listing.js";
 import { materialize } from "./materialize.js";
 import { readOnline } from "./online.js";
+import { type OnlineStore, postgresStore } from "./online-store.js";
 import { readPush } from "./push.js";
 import { openSchedule } from "./schedule.js";
 import { historicalFeaturesStep } from "./step.js";
@@ -27,11 +28,12 @@ export function createFeatures(
     datasets,
     loggedPredictions,
     models,
-  }: { projects: Projects; datasets: Datasets; loggedPredictions?: LoggedPredictions; models?: ModelsOfServices },
+    online = postgresStore(platform.db),
+  }: { projects: Projects; datasets: Datasets; loggedPredictions?: LoggedPredictions; models?: ModelsOfServices; online?: OnlineStore },
 ): Features {
   const { db, duckdb, events } = platform;
   const views = openViews(projects);
-  const cache = openCache(db);
+  const cache = openCache(db, online);
 
   /** Rows are locked in one order, but for those that a materialization clears away: who meets it there tries again. */
   async function pushed(view: View, rows: store.RowArrays): Promise<store.Change> {
@@ -47,11 +49,16 @@ export function createFeatures(
   }
   async function pushInto(view: View, columns: Columns): Promise<void> {
     const rows = readPush(view, columns);
-    if (rows.at.length > 0) cache.changed(view, await pushed(view, rows));
+    if (rows.at.length === 0) return;
+    const change = await pushed(view, rows);
+    await online.committed(await cache.idOf(view));
+    cache.changed(view, change);
   }
   async function bringIn(view: View): Promise<number> {
     const dataset = await projects.get("dataset", view.dataset);
-    return materialize(platform, datasets, view, dataset?.spec.mode === "snapshot");
+    const rows = await materialize(platform, datasets, view, dataset?.spec.mode === "snapshot");
+    await online.committed(await store.onlineId(db, view));
+    return rows;
   }
   const files = async ({ dataset }: View): Promise<string[]> => {
     const version = await datasets.latest(dataset);

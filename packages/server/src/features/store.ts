@@ -18,6 +18,12 @@ export async function onlineId(db: Db, view: View): Promise<number> {
   return made;
 }
 
+/** What tells this database from others. */
+export async function identity(db: Db): Promise<string> {
+  const { rows } = await sql<{ identity: string }>`select identity from feature_store`.execute(db);
+  return rows[0]?.identity ?? "";
+}
+
 /** Rows of earlier definitions of the view. */
 export async function forgetOthers(db: Db, view: View): Promise<void> {
   await sql`delete from feature_online where view = ${view.name} and digest <> ${view.digest}`.execute(db);

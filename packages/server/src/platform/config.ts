@@ -19,6 +19,11 @@ export interface ServerConfig {
     /** Connections to PostgreSQL by the names that definitions and commands use. */
     connections?: Record<string, string>;
   };
+  /** Where readers find features online; without it, PostgreSQL. */
+  online?: {
+    /** `redis://host:6379/0`, or `rediss://`. */
+    url: string;
+  };
   clock: { kind: "system" } | { kind: "replay"; from: Date };
   logLevel: string;
   webhooks?: {

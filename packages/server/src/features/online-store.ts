@@ -1,0 +1,33 @@
+/** Where readers find the rows of views: in PostgreSQL, or where one is named, in Redis before it. PostgreSQL keeps them in any case. */
+import type { Platform } from "../platform/index.js";
+import * as store from "./store.js";
+import type { Micros } from "./times.js";
+import type { View } from "./views.js";
+
+export interface OnlineStore {
+  /** How far each view has changed, for all that exist of those asked for. */
+  changeNumbers(ids: number[]): Promise<Map<number, number>>;
+  changesSince(id: number, change: number): Promise<store.Change[]>;
+  loadEntities(id: number, kind: View["kind"], entities: string[], since: Micros[]): Promise<store.LoadedEntity[]>;
+  /** Called after a change was committed, before it is acknowledged: every read that begins afterwards sees it. */
+  committed(id: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openOnlineStore(platform: Pick<Platform, "db" | "config" | "log">): Promise<OnlineStore> {
+  const { db, config, log } = platform;
+  if (config.online === undefined) return postgresStore(db);
+  // Loaded where it is asked for.
+  const { openRedisStore } = await import("./online-redis.js");
+  return openRedisStore(db, config.online.url, log);
+}
+
+export function postgresStore(db: Platform["db"]): OnlineStore {
+  return {
+    changeNumbers: () => store.changeNumbers(db),
+    changesSince: (id, change) => store.changesSince(db, id, change),
+    loadEntities: (id, kind, entities, since) => store.loadEntities(db, id, kind, entities, since),
+    async committed() {},
+    async close() {},
+  };
+}
