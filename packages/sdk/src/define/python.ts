@@ -34,7 +34,7 @@ export function python<const I extends Inputs, const O extends Outputs>(options:
   timeout?: DurationText;
   retries?: number;
 }): PythonStep<I, O> {
-  const config = given({ script: options.script, requirements: options.requirements, timeout: options.timeout, retries: options.retries });
+  const config = given({ script: options.script, requirements: options.requirements });
   const stem = options.script.slice(options.script.lastIndexOf("/") + 1).replace(/\.[^.]*$/, "");
 
   return (passed, step = {}) => {

@@ -4,11 +4,20 @@ import { closed, Duration, Name, Severity } from "./common.js";
 export const ArtifactType = Type.Union([
   Type.Literal("table"),
   Type.Literal("model"),
+  /** Any one file. */
+  Type.Literal("file"),
+  Type.Literal("json"),
+  /** A JSON object of numbers by name; shown with the run and logged to its tracking run. */
+  Type.Literal("metrics"),
   Type.Literal("report"),
   Type.Literal("model_version"),
-  Type.Literal("json"),
 ]);
 export type ArtifactType = Static<typeof ArtifactType>;
+
+const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
+/** What a run's param can be. */
+export const ParamValue = Type.Union([Scalar, Type.Array(Type.Union([Type.String(), Type.Number()]), { maxItems: 10_000 })]);
+export type ParamValue = Static<typeof ParamValue>;
 
 export const ParamSpec = Type.Object(
   {
@@ -21,19 +30,30 @@ export const ParamSpec = Type.Object(
       /** `YYYY-MM`, or `latest` */
       Type.Literal("month"),
       Type.Literal("enum"),
+      /** Texts or numbers, at most 10,000: what `map` fans out over. */
+      Type.Literal("list"),
     ]),
+    description: Type.Optional(Type.String()),
     values: Type.Optional(Type.Array(Type.String())),
-    default: Type.Optional(Type.Union([Type.String(), Type.Number(), Type.Boolean()])),
+    /** Inclusive bounds of `int` and `float`. */
+    min: Type.Optional(Type.Number()),
+    max: Type.Optional(Type.Number()),
+    default: Type.Optional(ParamValue),
   },
   closed,
 );
 export type ParamSpec = Static<typeof ParamSpec>;
 
+/** A step's id: a name, or names joined by dots where a pipeline is used within another one. */
+export const NodeId = Type.String({ pattern: "^[a-zA-Z][a-zA-Z0-9_-]{0,99}(\\.[a-zA-Z][a-zA-Z0-9_-]{0,99}){0,8}$" });
+
 /** Where an input's value comes from. */
 export const InputRef = Type.Union([
-  Type.Object({ node: Name, output: Name }, closed),
+  Type.Object({ node: NodeId, output: Name }, closed),
   Type.Object({ param: Name }, closed),
-  Type.Object({ literal: Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Null()]) }, closed),
+  Type.Object({ literal: Type.Union([Scalar, Type.Null(), Type.Array(Type.Union([Type.String(), Type.Number()]), { maxItems: 10_000 })]) }, closed),
+  /** Within the body of the `map` of this id: the value that the body is run for. */
+  Type.Object({ item: NodeId }, closed),
 ]);
 export type InputRef = Static<typeof InputRef>;
 
@@ -53,13 +73,70 @@ export const GateSpec = Type.Union([
 ]);
 export type GateSpec = Static<typeof GateSpec>;
 
+/** A step is run only where all of its conditions hold; else it is skipped, with what takes from it. */
+export const WhenSpec = Type.Object(
+  {
+    of: InputRef,
+    /** Into a JSON, metrics or report value: `auc`, `candidate.auc`. */
+    path: Type.Optional(Type.String({ maxLength: 1_000 })),
+    is: Type.Union(["equal", "not_equal", "less", "less_or_equal", "greater", "greater_or_equal"].map((op) => Type.Literal(op))),
+    value: Scalar,
+  },
+  closed,
+);
+export type WhenSpec = Static<typeof WhenSpec>;
+
+export const RetrySpec = Type.Object(
+  {
+    /** Attempts after the first one. */
+    times: Type.Integer({ minimum: 1, maximum: 100 }),
+    /** Before the second attempt, by default `1s`; each further pause is `factor` times as long (default 2), at most `longest` (default `5m`). */
+    wait: Type.Optional(Duration),
+    factor: Type.Optional(Type.Number({ minimum: 1, maximum: 10 })),
+    longest: Type.Optional(Duration),
+    /** Default: all of them. What a dead worker left is done again in any case, and does not count. */
+    on: Type.Optional(Type.Array(Type.Union(["error", "timeout", "out_of_memory"].map((cause) => Type.Literal(cause))), { minItems: 1 })),
+  },
+  closed,
+);
+export type RetrySpec = Static<typeof RetrySpec>;
+
+export const ResourcesSpec = Type.Object(
+  {
+    cpus: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 10_000 })),
+    /** `512MiB`, `4GiB`. What uses more is ended, and says so. */
+    memory: Type.Optional(Type.String({ pattern: "^[0-9]+(MiB|GiB)$" })),
+    gpus: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 10_000 })),
+  },
+  closed,
+);
+export type ResourcesSpec = Static<typeof ResourcesSpec>;
+
 const node = {
-  id: Name,
+  id: NodeId,
   inputs: Type.Record(Type.String(), InputRef),
+  /** Of a `map`, each output is a list: one artifact for each item, in the order of the items. */
   outputs: Type.Array(Type.Object({ name: Name, type: ArtifactType }, closed)),
-  /** Reuse the outputs of an earlier run with the same key. Default true. */
-  cache: Type.Optional(Type.Boolean()),
+  when: Type.Optional(Type.Array(WhenSpec, { minItems: 1, maxItems: 20 })),
+  /** Reuse the outputs of an earlier run with the same key: never, always (the default), or for so long after they were made. */
+  cache: Type.Optional(Type.Union([Type.Boolean(), Type.Object({ for: Duration }, closed)])),
+  retries: Type.Optional(RetrySpec),
+  /** Of one attempt. */
+  timeout: Type.Optional(Duration),
   definedAt: Type.Optional(Type.String()),
+};
+/** Of steps that are processes of users' code. */
+const processNode = {
+  ...node,
+  resources: Type.Optional(ResourcesSpec),
+  /** Where it runs: `local` (the default), `ray`, `kubernetes`. */
+  backend: Type.Optional(Name),
+  /** Names of secrets, given to the process as environment variables. */
+  secrets: Type.Optional(Type.Array(Type.String({ pattern: "^[A-Z][A-Z0-9_]{0,99}$" }), { maxItems: 100 })),
+  /** Of all steps with this name, of any run, so many run at a time. */
+  group: Type.Optional(Type.Object({ name: Name, limit: Type.Integer({ minimum: 1, maximum: 1_000 }) }, closed)),
+  /** Files of the project that its outcome depends on: the script and what it imports. All files, where it is not said. */
+  code: Type.Optional(Type.Array(Type.String({ maxLength: 1_000 }), { maxItems: 10_000 })),
 };
 /** One step. What each kind takes and gives is said where the capability that runs it defines it. */
 export const NodeSpec = Type.Union([
@@ -90,20 +167,90 @@ export const NodeSpec = Type.Union([
     { ...node, kind: Type.Literal("split_by_time"), config: Type.Object({ timestamp: Type.String(), test: Duration, train: Type.Optional(Duration) }, closed) },
     closed,
   ),
-  /** inputs and outputs as the step declares. Runs a script of the project in an environment made from its requirements. */
+  /** inputs and outputs as the step declares. Runs a script of the project, or a function of a module, in an environment made from its requirements. */
   Type.Object(
     {
-      ...node,
+      ...processNode,
       kind: Type.Literal("python"),
       config: Type.Object(
         {
-          script: Type.String(),
+          /** A path in the project, or `module:function`, whose arguments are the inputs and whose result is the outputs. */
+          script: Type.String({ maxLength: 1_000 }),
+          /** Locked requirements with hashes, a path in the project. */
           requirements: Type.Optional(Type.String()),
-          timeout: Type.Optional(Duration),
-          retries: Type.Optional(Type.Integer({ minimum: 0, maximum: 10 })),
         },
         closed,
       ),
+    },
+    closed,
+  ),
+  /** inputs and outputs as the step declares. Runs any program in the project's folder; no shell reads the arguments. */
+  Type.Object(
+    {
+      ...processNode,
+      kind: Type.Literal("command"),
+      config: Type.Object(
+        {
+          /** `{inputs.rows}`, `{outputs.model}` and `{params.depth}` within an argument stand for a path or value. */
+          command: Type.Array(Type.String({ maxLength: 10_000 }), { minItems: 1, maxItems: 1_000 }),
+          requirements: Type.Optional(Type.String()),
+        },
+        closed,
+      ),
+    },
+    closed,
+  ),
+  /** inputs and outputs as the step declares. Runs a TypeScript function that was bundled with all that it imports into one file of the project. */
+  Type.Object(
+    { ...processNode, kind: Type.Literal("typescript"), config: Type.Object({ bundle: Type.String({ maxLength: 1_000 }), step: Name }, closed) },
+    closed,
+  ),
+  /** outputs: model. The files of the version that an alias names; none where no version has it, which is an error unless `optional`: what takes from it is then given nothing. */
+  Type.Object(
+    { ...node, kind: Type.Literal("read_model"), config: Type.Object({ model: Name, alias: Type.String(), optional: Type.Optional(Type.Boolean()) }, closed) },
+    closed,
+  ),
+  /** outputs: keys (json): the keys of the partitions that the dataset has, in order. */
+  Type.Object({ ...node, kind: Type.Literal("partitions"), config: Type.Object({ dataset: Name }, closed) }, closed),
+  /** inputs: over (a list param, a list, or the JSON array of a step), and what the body takes from outside by refs of its own. Runs the body once for each item. */
+  Type.Object(
+    {
+      ...node,
+      kind: Type.Literal("map"),
+      config: Type.Object(
+        {
+          /** Nodes of kinds as here, with ids of their own; they may take from nodes outside of the body that stand before the map. */
+          body: Type.Array(Type.Unsafe<BodyNode>(Type.Object({}, { additionalProperties: true })), { minItems: 1, maxItems: 200 }),
+          /** The map's outputs, by name: which output of which node of the body. */
+          gives: Type.Record(Type.String(), Type.Object({ node: NodeId, output: Name }, closed)),
+          /** So many items at a time; default as many as there is room for. */
+          atOnce: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+        },
+        closed,
+      ),
+    },
+    closed,
+  ),
+  /** outputs: value, that of the first of its inputs (`first`, `second` …) that is there: joins the branches of a condition. */
+  Type.Object({ ...node, kind: Type.Literal("choose"), config: Type.Object({}, closed) }, closed),
+  /** outputs: decision (json: {approved, by, at, comment}). Waits until a person says yes; a no ends the run as `refused`. */
+  Type.Object(
+    {
+      ...node,
+      kind: Type.Literal("approval"),
+      config: Type.Object(
+        { question: Type.String({ maxLength: 2_000 }), role: Type.Optional(Type.Union([Type.Literal("editor"), Type.Literal("admin")])) },
+        closed,
+      ),
+    },
+    closed,
+  ),
+  /** outputs: event (json: its type, subject and data). Waits for an event that comes after the step began to wait. */
+  Type.Object(
+    {
+      ...node,
+      kind: Type.Literal("wait_event"),
+      config: Type.Object({ type: Type.String({ maxLength: 200 }), subject: Type.Optional(Type.String({ maxLength: 1_000 })) }, closed),
     },
     closed,
   ),
@@ -135,6 +282,8 @@ export const NodeSpec = Type.Union([
   ),
 ]);
 export type NodeSpec = Static<typeof NodeSpec>;
+/** A node within the body of a map: checked against NodeSpec itself, which the type of a body can't name before it is there. */
+type BodyNode = Record<string, unknown>;
 export type NodeKind = NodeSpec["kind"];
 
 export const PipelineSpec = Type.Object(
