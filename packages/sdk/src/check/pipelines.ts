@@ -1,118 +1,186 @@
-import type { ArtifactType, NodeSpec, ParamSpec, PipelineSpec, ProjectSpec } from "../spec.js";
-import { checkDuration, type Report, unknown } from "./report.js";
+/** What is wrong in pipelines: steps that are not there, cycles, types that don't fit, what stands outside of its scope. */
+import type { ArtifactType, InputRef, MapNode, NodeSpec, ParamType, PipelineSpec, ProjectSpec, WhenSpec } from "../spec.js";
+import { everyNode, isProcess } from "../spec.js";
+import { checkParams, wrongValue } from "./params.js";
+import { type Report, unknown } from "./report.js";
+import { checkConfig, checkOptions, checkOutputs, fits, names, takenBy } from "./steps.js";
 
-/** What the kinds of steps take. */
-const takes: Record<Exclude<NodeSpec["kind"], "python">, Record<string, ArtifactType | "month">> = {
-  read_dataset: { until: "month" },
-  validate: { rows: "table" },
-  historical_features: { rows: "table" },
-  split_by_time: { rows: "table" },
-  evaluate: { model: "model", rows: "table" },
-  register: { model: "model", report: "report" },
-};
+const mostNodes = 2_000;
+const deepestMaps = 3;
+
+/** What can be named at a place: the steps that stand before it, and the maps that it is in. */
+interface Scope {
+  spec: ProjectSpec;
+  pipeline: PipelineSpec;
+  before: ReadonlyMap<string, NodeSpec>;
+  /** All ids of the pipeline: to say why one that is there can't be named. */
+  everywhere: ReadonlySet<string>;
+  maps: readonly string[];
+  report: Report;
+}
+/** The type of what a ref stands for; `value` where only the run knows. */
+interface Given {
+  type: ArtifactType | ParamType | "value";
+  many: boolean;
+}
 
 export function checkPipelines(spec: ProjectSpec, report: Report): void {
   for (const pipeline of spec.pipelines) {
-    for (const param of pipeline.params) {
-      if (param.default !== undefined) {
-        const wrong = wrongValue(param, param.default);
-        if (wrong !== undefined) report(pipeline, `the default of the param "${param.name}" of the pipeline "${pipeline.name}" is ${wrong}`);
-      }
-    }
+    checkParams(pipeline, report);
     if (pipeline.nodes.length === 0) report(pipeline, `the pipeline "${pipeline.name}" has no steps`);
-    pipeline.nodes.forEach((node, index) => {
-      checkInputs(pipeline, node, index, report);
-      checkConfig(spec, node, report);
-    });
-    checkCycles(pipeline, report);
+    const all = everyNode(pipeline.nodes);
+    if (all.length > mostNodes) report(pipeline, `the pipeline "${pipeline.name}" has ${all.length} steps: at most ${mostNodes} can be`);
+    const seen = new Set<string>();
+    for (const node of all) {
+      if (seen.has(node.id)) report(node, `the step "${node.id}" of the pipeline "${pipeline.name}" is there twice`);
+      seen.add(node.id);
+    }
+    checkNodes(pipeline.nodes, { spec, pipeline, before: new Map(), everywhere: seen, maps: [], report });
   }
+  checkGroups(spec, report);
 }
 
-function checkInputs(pipeline: PipelineSpec, node: NodeSpec, index: number, report: Report): void {
-  const of = `the step "${node.id}" of the pipeline "${pipeline.name}"`;
-  if (pipeline.nodes.findIndex((one) => one.id === node.id) !== index) report(node, `${of} is there twice`);
-  const needed = node.kind === "python" ? {} : takes[node.kind];
-  for (const name of Object.keys(needed)) if (node.inputs[name] === undefined) report(node, `${of} is not given its input "${name}"`);
-  for (const [name, input] of Object.entries(node.inputs)) {
-    const wanted = needed[name];
-    if (node.kind !== "python" && wanted === undefined) report(node, `${of} takes no input "${name}"`);
-    let got: string | undefined;
-    if ("node" in input) {
-      const from = pipeline.nodes.find((one) => one.id === input.node);
-      const output = from?.outputs.find((one) => one.name === input.output);
-      if (from === undefined) report(node, `${of} takes "${name}" from a step that is not there: "${input.node}"`);
-      else if (output === undefined) report(node, `${of}: ${unknown(`output of "${from.id}"`, input.output, names(from.outputs))}`);
-      got = output?.type;
-    } else if ("param" in input) {
-      const param = pipeline.params.find((one) => one.name === input.param);
-      if (param === undefined) report(node, `${of}: ${unknown("param", input.param, names(pipeline.params))}`);
-      got = param?.type;
-    } else if (wanted === "month") {
-      const wrong = input.literal === null ? "missing" : wrongValue({ name, type: "month" }, input.literal);
-      if (wrong !== undefined) report(node, `${of} has for "${name}" what is ${wrong}`);
+function checkNodes(nodes: readonly NodeSpec[], scope: Scope): ReadonlyMap<string, NodeSpec> {
+  const before = new Map(scope.before);
+  for (const node of nodes) {
+    const here = { ...scope, before };
+    const of = `the step "${node.id}" of the pipeline "${scope.pipeline.name}"`;
+    checkInputs(node, of, here);
+    for (const id of node.after ?? []) nodeAt(id, `${of} stands after`, node, here);
+    for (const condition of node.when ?? []) checkCondition(condition, node, of, here);
+    checkOutputs(node, of, scope.report);
+    checkOptions(node, of, scope.report);
+    checkConfig(scope.spec, node, of, scope.report);
+    if (node.kind === "map") checkMap(node, of, here);
+    before.set(node.id, node);
+  }
+  return before;
+}
+
+function checkInputs(node: NodeSpec, of: string, scope: Scope): void {
+  const { report } = scope;
+  const takes = takenBy(node);
+  for (const [name, { optional }] of Object.entries(takes ?? {})) {
+    if (node.inputs[name] === undefined && optional !== true) report(node, `${of} is not given its input "${name}"`);
+  }
+  if (node.kind === "choose" && Object.keys(node.inputs).length === 0) report(node, `${of} has nothing to choose from`);
+  for (const [name, ref] of Object.entries(node.inputs)) {
+    const wanted = takes?.[name];
+    if (takes !== undefined && wanted === undefined) {
+      report(node, `${of} takes no input "${name}"${Object.keys(takes).length === 0 ? "" : `: it takes ${Object.keys(takes).join(", ")}`}`);
+    }
+    const given = typeOf(ref, `${of} takes "${name}" from`, node, scope);
+    if (given === undefined) continue;
+    if (node.kind === "choose") {
+      const type = node.outputs[0]?.type;
+      if (type !== undefined && (given.type !== type || given.many)) report(node, `${of} gives a ${type} and has ${words(given)} as "${name}"`);
       continue;
-    } else got = "value";
-    if (wanted !== undefined && got !== undefined && got !== wanted) report(node, `${of} takes a ${wanted} as "${name}" and is given a ${got}`);
-  }
-}
-
-function checkConfig(spec: ProjectSpec, node: NodeSpec, report: Report): void {
-  const named = (what: string, name: string, list: readonly { name: string }[]) => {
-    if (!list.some((one) => one.name === name)) report(node, `the step "${node.id}": ${unknown(what, name, names(list))}`);
-  };
-  if (node.kind === "read_dataset") named("dataset", node.config.dataset, spec.datasets);
-  else if (node.kind === "validate") named("schema", node.config.schema, spec.schemas);
-  else if (node.kind === "split_by_time") {
-    checkDuration(`"test" of the step "${node.id}"`, node.config.test, node, report);
-    checkDuration(`"train" of the step "${node.id}"`, node.config.train, node, report);
-  } else if (node.kind === "python") {
-    checkDuration(`the timeout of the step "${node.id}"`, node.config.timeout, node, report);
-    // A document without files is one that is looked at before the project's folder was.
-    if (spec.files.length === 0) return;
-    for (const path of [node.config.script, ...(node.config.requirements === undefined ? [] : [node.config.requirements])]) {
-      if (!spec.files.some((file) => file.path === path)) report(node, `the step "${node.id}" names "${path}", which is no file of the project`);
     }
-  } else {
-    named("feature service", node.config.service, spec.featureServices);
-    if (node.kind === "register" && node.config.gates.length === 0) report(node, `the step "${node.id}" registers without a gate: name at least one`);
+    if (wanted === undefined) continue;
+    if ("literal" in ref && isParamType(wanted.type)) {
+      // Null stands for a value that was left out.
+      const wrong =
+        ref.literal === null ? undefined : wrongValue({ type: wanted.type, ...(wanted.type === "enum" ? { values: [String(ref.literal)] } : {}) }, ref.literal);
+      if (wrong !== undefined) report(node, `${of} has for "${name}" what is ${wrong}`);
+    } else if (node.kind === "map") {
+      if (given.type !== "list" && given.type !== "json" && given.type !== "value")
+        report(node, `${of} goes over ${words(given)}: it takes a list or a JSON array`);
+    } else if (!matches(given, wanted)) report(node, `${of} takes ${words({ many: false, ...wanted })} as "${name}" and is given ${words(given)}`);
   }
 }
 
-/** Also a step that takes from a later one: the order of the list is an order in which they can run. */
-function checkCycles(pipeline: PipelineSpec, report: Report): void {
-  const before = new Set<string>();
-  for (const node of pipeline.nodes) {
-    for (const input of Object.values(node.inputs)) {
-      if ("node" in input && !before.has(input.node) && pipeline.nodes.some((one) => one.id === input.node)) {
-        report(
-          node,
-          `the step "${node.id}" of the pipeline "${pipeline.name}" takes from "${input.node}", which stands after it or is it: steps go in a cycle`,
-        );
-      }
+function matches(given: Given, wanted: { type: ArtifactType | ParamType; many?: boolean }): boolean {
+  if (given.many !== (wanted.many ?? false)) return false;
+  // What an item of a list is, and what a JSON file holds, is known when the step runs.
+  if (given.type === "value" || (given.type === "json" && isParamType(wanted.type))) return isParamType(wanted.type) || wanted.type === "json";
+  return fits(given.type, wanted.type);
+}
+const words = ({ type, many }: Given): string =>
+  many ? `a list of ${type}s, as a map gives it,` : type === "value" ? "a value" : /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`;
+
+const paramTypes: readonly string[] = ["string", "int", "float", "boolean", "month", "enum", "list"] satisfies ParamType[];
+const isParamType = (type: string): type is ParamType => paramTypes.includes(type);
+
+/** The type that a ref has, or undefined where it leads nowhere and that was reported. */
+function typeOf(ref: InputRef, where: string, node: NodeSpec, scope: Scope): Given | undefined {
+  if ("literal" in ref) return { type: Array.isArray(ref.literal) ? "list" : "value", many: false };
+  if ("param" in ref) {
+    const param = scope.pipeline.params.find((one) => one.name === ref.param);
+    if (param === undefined) scope.report(node, `${where} a param that is not there: ${unknown("param", ref.param, names(scope.pipeline.params))}`);
+    return param === undefined ? undefined : { type: param.type, many: false };
+  }
+  if ("item" in ref) {
+    if (scope.maps.includes(ref.item)) return { type: "value", many: false };
+    scope.report(node, `${where} the item of the map "${ref.item}", whose body it is not in`);
+    return undefined;
+  }
+  const from = nodeAt(ref.node, where, node, scope);
+  if (from === undefined) return undefined;
+  const output = from.outputs.find((one) => one.name === ref.output);
+  if (output === undefined) {
+    scope.report(node, `${where} the step "${from.id}": ${unknown("output", ref.output, names(from.outputs))}`);
+    return undefined;
+  }
+  return { type: output.type, many: from.kind === "map" };
+}
+
+function nodeAt(id: string, where: string, node: NodeSpec, scope: Scope): NodeSpec | undefined {
+  const found = scope.before.get(id);
+  if (found !== undefined) return found;
+  const local = [...scope.before.keys()];
+  if (!scope.everywhere.has(id)) scope.report(node, `${where} a step that is not there: ${unknown("step", id, local)}`);
+  else if (within(id, scope.pipeline.nodes)) scope.report(node, `${where} "${id}", which is in the body of a map: take it from what the map gives`);
+  else scope.report(node, `${where} "${id}", which stands after it or is it: steps go in a cycle, or are not in the order in which they run`);
+  return undefined;
+}
+const within = (id: string, nodes: readonly NodeSpec[]): boolean => !nodes.some((node) => node.id === id);
+
+function checkCondition(condition: WhenSpec, node: NodeSpec, of: string, scope: Scope): void {
+  const given = typeOf(condition.of, `a condition of ${of} looks at`, node, scope);
+  if (given === undefined) return;
+  const json = given.type === "json" || given.type === "metrics" || given.type === "report" || given.type === "value";
+  if ("literal" in condition.of) scope.report(node, `a condition of ${of} looks at a constant: it holds always or never`);
+  else if (given.many) scope.report(node, `a condition of ${of} looks at ${words(given)} where one value is needed`);
+  else if (!json && !isParamType(given.type))
+    scope.report(node, `a condition of ${of} looks at ${words(given)}: it can look at params, items, JSON, metrics and reports`);
+  else if (!json && condition.path !== undefined) scope.report(node, `a condition of ${of} looks into a param at "${condition.path}": a param has no parts`);
+  if (typeof condition.value === "boolean" && condition.is !== "equal" && condition.is !== "not_equal")
+    scope.report(node, `a condition of ${of} asks whether something is ${condition.is} than ${condition.value}: true and false have no order`);
+}
+
+function checkMap(node: MapNode, of: string, scope: Scope): void {
+  if (scope.maps.length >= deepestMaps) scope.report(node, `${of} is a map within ${scope.maps.length} others: at most ${deepestMaps} go into each other`);
+  const inside = checkNodes(node.config.body, { ...scope, maps: [...scope.maps, node.id] });
+  const body = new Map(node.config.body.map((one) => [one.id, one]));
+  for (const { name, type } of node.outputs) {
+    const from = node.config.gives[name];
+    if (from === undefined) {
+      scope.report(node, `${of} has the output "${name}" and does not say which step of its body gives it`);
+      continue;
     }
-    before.add(node.id);
+    const giver = body.get(from.node);
+    const output = giver?.outputs.find((one) => one.name === from.output);
+    if (giver === undefined)
+      scope.report(node, `${of} gives "${name}" from "${from.node}", which is no step of its body${inside.has(from.node) ? ", but stands outside" : ""}`);
+    else if (output === undefined) scope.report(node, `${of} gives "${name}": ${unknown(`output of "${giver.id}"`, from.output, names(giver.outputs))}`);
+    else if (giver.kind === "map")
+      scope.report(node, `${of} gives "${name}" from a map in its body, which would be lists in a list: join them in a step of the body`);
+    else if (output.type !== type) scope.report(node, `${of} gives "${name}" as a ${type}; "${giver.id}" makes a ${output.type}`);
+  }
+  for (const name of Object.keys(node.config.gives)) {
+    if (!node.outputs.some((one) => one.name === name)) scope.report(node, `${of} gives "${name}", which is not among its outputs`);
   }
 }
 
-/** What is wrong with a value of a param, or undefined. */
-export function wrongValue(param: ParamSpec, value: string | number | boolean): string | undefined {
-  const right = {
-    string: () => typeof value === "string",
-    int: () => typeof value === "number" && Number.isSafeInteger(value),
-    float: () => typeof value === "number" && Number.isFinite(value),
-    boolean: () => typeof value === "boolean",
-    month: () => typeof value === "string" && (value === "latest" || /^[0-9]{4}-(0[1-9]|1[0-2])$/.test(value)),
-    enum: () => typeof value === "string" && (param.values ?? []).includes(value),
-  }[param.type]();
-  const expected = {
-    string: "a text",
-    int: "a whole number",
-    float: "a number",
-    boolean: "true or false",
-    month: "a month as 2013-03, or latest",
-    enum: `one of ${(param.values ?? []).join(", ")}`,
-  }[param.type];
-  return right ? undefined : `${JSON.stringify(value)}, not ${expected}`;
+/** A group is one of the whole server: two limits would each be wrong half of the time. */
+function checkGroups(spec: ProjectSpec, report: Report): void {
+  const limits = new Map<string, number>();
+  for (const node of spec.pipelines.flatMap((pipeline) => everyNode(pipeline.nodes))) {
+    if (!isProcess(node) || node.group === undefined) continue;
+    const { name, limit } = node.group;
+    const other = limits.get(name);
+    if (other !== undefined && other !== limit)
+      report(node, `the step "${node.id}" lets ${limit} of the group "${name}" run at a time, another step ${other}: a group has one limit`);
+    limits.set(name, limit);
+  }
 }
-
-const names = (list: readonly { name: string }[]): string[] => list.map((one) => one.name);

@@ -1,6 +1,6 @@
-import type { ProjectSpec } from "../spec.js";
+import { everyNode, type ProjectSpec } from "../spec.js";
 import { cronProblem } from "./cron.js";
-import { wrongValue } from "./pipelines.js";
+import { wrongValue } from "./params.js";
 import { checkDuration, type Report, unknown } from "./report.js";
 
 export function checkEndpoints(spec: ProjectSpec, report: Report): void {
@@ -18,7 +18,7 @@ export function checkEndpoints(spec: ProjectSpec, report: Report): void {
     checkDuration(`"each" of the rollout of ${of}`, each, endpoint, report);
     checkDuration(`"retain" of the log of ${of}`, endpoint.log.retain, endpoint, report);
     for (const pipeline of spec.pipelines) {
-      for (const node of pipeline.nodes) {
+      for (const node of everyNode(pipeline.nodes)) {
         if (node.kind === "register" && node.config.model === endpoint.model && node.config.service !== endpoint.service) {
           report(endpoint, `${of} has the features of "${endpoint.service}"; its model "${endpoint.model}" is trained on those of "${node.config.service}"`);
         }

@@ -1,7 +1,7 @@
 import type { ConditionSpec, TriggerSpec } from "../spec.js";
 import type { Dataset } from "./data.js";
 import { type Definition, type DurationText, define } from "./definition.js";
-import type { Param } from "./params.js";
+import { type Param, plain } from "./params.js";
 import type { Params, Pipeline } from "./pipeline.js";
 import { given, here } from "./place.js";
 import type { Monitor } from "./serving.js";
@@ -38,13 +38,13 @@ export function trigger<P extends Params>(options: {
   coolDown?: DurationText;
   params?: Values<NoInfer<P>>;
 }): Trigger {
-  const params: Readonly<Record<string, string | number | boolean | undefined>> | undefined = options.params;
+  const params: Readonly<Record<string, string | number | boolean | readonly (string | number)[] | undefined>> = options.params ?? {};
   const spec: TriggerSpec = given({
     name: options.name,
     pipeline: options.run.name,
     when: options.when.map((condition) => condition.spec),
     coolDown: options.coolDown,
-    params: params === undefined ? undefined : given(params),
+    params: options.params === undefined ? undefined : given(Object.fromEntries(Object.entries(params).map(([name, value]) => [name, plain(value)]))),
     definedAt: here(),
   });
   return define("triggers", spec, [options.run, ...options.when.flatMap((condition) => condition.references)]);

@@ -1,4 +1,4 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { closed, Duration, Name, Severity } from "./common.js";
 
 export const ArtifactType = Type.Union([
@@ -19,20 +19,23 @@ const Scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()]);
 export const ParamValue = Type.Union([Scalar, Type.Array(Type.Union([Type.String(), Type.Number()]), { maxItems: 10_000 })]);
 export type ParamValue = Static<typeof ParamValue>;
 
+export const ParamType = Type.Union([
+  Type.Literal("string"),
+  Type.Literal("int"),
+  Type.Literal("float"),
+  Type.Literal("boolean"),
+  /** `YYYY-MM`, or `latest` */
+  Type.Literal("month"),
+  Type.Literal("enum"),
+  /** Texts or numbers, at most 10,000: what `map` fans out over. */
+  Type.Literal("list"),
+]);
+export type ParamType = Static<typeof ParamType>;
+
 export const ParamSpec = Type.Object(
   {
     name: Name,
-    type: Type.Union([
-      Type.Literal("string"),
-      Type.Literal("int"),
-      Type.Literal("float"),
-      Type.Literal("boolean"),
-      /** `YYYY-MM`, or `latest` */
-      Type.Literal("month"),
-      Type.Literal("enum"),
-      /** Texts or numbers, at most 10,000: what `map` fans out over. */
-      Type.Literal("list"),
-    ]),
+    type: ParamType,
     description: Type.Optional(Type.String()),
     values: Type.Optional(Type.Array(Type.String())),
     /** Inclusive bounds of `int` and `float`. */
@@ -79,7 +82,14 @@ export const WhenSpec = Type.Object(
     of: InputRef,
     /** Into a JSON, metrics or report value: `auc`, `candidate.auc`. */
     path: Type.Optional(Type.String({ maxLength: 1_000 })),
-    is: Type.Union(["equal", "not_equal", "less", "less_or_equal", "greater", "greater_or_equal"].map((op) => Type.Literal(op))),
+    is: Type.Union([
+      Type.Literal("equal"),
+      Type.Literal("not_equal"),
+      Type.Literal("less"),
+      Type.Literal("less_or_equal"),
+      Type.Literal("greater"),
+      Type.Literal("greater_or_equal"),
+    ]),
     value: Scalar,
   },
   closed,
@@ -95,7 +105,7 @@ export const RetrySpec = Type.Object(
     factor: Type.Optional(Type.Number({ minimum: 1, maximum: 10 })),
     longest: Type.Optional(Duration),
     /** Default: all of them. What a dead worker left is done again in any case, and does not count. */
-    on: Type.Optional(Type.Array(Type.Union(["error", "timeout", "out_of_memory"].map((cause) => Type.Literal(cause))), { minItems: 1 })),
+    on: Type.Optional(Type.Array(Type.Union([Type.Literal("error"), Type.Literal("timeout"), Type.Literal("out_of_memory")]), { minItems: 1, maxItems: 3 })),
   },
   closed,
 );
@@ -117,6 +127,8 @@ const node = {
   inputs: Type.Record(Type.String(), InputRef),
   /** Of a `map`, each output is a list: one artifact for each item, in the order of the items. */
   outputs: Type.Array(Type.Object({ name: Name, type: ArtifactType }, closed)),
+  /** Steps that must have ended well before this one begins, though it takes nothing from them. Where one is skipped, so is this one. */
+  after: Type.Optional(Type.Array(NodeId, { minItems: 1, maxItems: 1_000 })),
   when: Type.Optional(Type.Array(WhenSpec, { minItems: 1, maxItems: 20 })),
   /** Reuse the outputs of an earlier run with the same key: never, always (the default), or for so long after they were made. */
   cache: Type.Optional(Type.Union([Type.Boolean(), Type.Object({ for: Duration }, closed)])),
@@ -125,9 +137,14 @@ const node = {
   timeout: Type.Optional(Duration),
   definedAt: Type.Optional(Type.String()),
 };
+/** What a process declares to take: an artifact, `many` of them as a map gives them, or a value. */
+export const TakesSpec = Type.Object({ type: Type.Union([ArtifactType, ParamType]), many: Type.Optional(Type.Boolean()) }, closed);
+export type TakesSpec = Static<typeof TakesSpec>;
 /** Of steps that are processes of users' code. */
 const processNode = {
   ...node,
+  /** The types of its inputs, by name: only to check what it is given. */
+  takes: Type.Optional(Type.Record(Type.String(), TakesSpec)),
   resources: Type.Optional(ResourcesSpec),
   /** Where it runs: `local` (the default), `ray`, `kubernetes`. */
   backend: Type.Optional(Name),
@@ -139,8 +156,8 @@ const processNode = {
   code: Type.Optional(Type.Array(Type.String({ maxLength: 1_000 }), { maxItems: 10_000 })),
 };
 /** One step. What each kind takes and gives is said where the capability that runs it defines it. */
-export const NodeSpec = Type.Union([
-  /** inputs: until (month). outputs: rows */
+const plainNodes = [
+  /** inputs: until (month), or partition (a key of `partitions`). outputs: rows */
   Type.Object({ ...node, kind: Type.Literal("read_dataset"), config: Type.Object({ dataset: Name }, closed) }, closed),
   /** inputs: rows. outputs: rows, report */
   Type.Object({ ...node, kind: Type.Literal("validate"), config: Type.Object({ schema: Name, environment: Type.Optional(Name) }, closed) }, closed),
@@ -212,25 +229,6 @@ export const NodeSpec = Type.Union([
   ),
   /** outputs: keys (json): the keys of the partitions that the dataset has, in order. */
   Type.Object({ ...node, kind: Type.Literal("partitions"), config: Type.Object({ dataset: Name }, closed) }, closed),
-  /** inputs: over (a list param, a list, or the JSON array of a step), and what the body takes from outside by refs of its own. Runs the body once for each item. */
-  Type.Object(
-    {
-      ...node,
-      kind: Type.Literal("map"),
-      config: Type.Object(
-        {
-          /** Nodes of kinds as here, with ids of their own; they may take from nodes outside of the body that stand before the map. */
-          body: Type.Array(Type.Unsafe<BodyNode>(Type.Object({}, { additionalProperties: true })), { minItems: 1, maxItems: 200 }),
-          /** The map's outputs, by name: which output of which node of the body. */
-          gives: Type.Record(Type.String(), Type.Object({ node: NodeId, output: Name }, closed)),
-          /** So many items at a time; default as many as there is room for. */
-          atOnce: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
-        },
-        closed,
-      ),
-    },
-    closed,
-  ),
   /** outputs: value, that of the first of its inputs (`first`, `second` …) that is there: joins the branches of a condition. */
   Type.Object({ ...node, kind: Type.Literal("choose"), config: Type.Object({}, closed) }, closed),
   /** outputs: decision (json: {approved, by, at, comment}). Waits until a person says yes; a no ends the run as `refused`. */
@@ -280,10 +278,36 @@ export const NodeSpec = Type.Union([
     },
     closed,
   ),
-]);
-export type NodeSpec = Static<typeof NodeSpec>;
-/** A node within the body of a map: checked against NodeSpec itself, which the type of a body can't name before it is there. */
-type BodyNode = Record<string, unknown>;
+] as const;
+
+const mapNode = <T extends TSchema>(body: T) =>
+  Type.Object(
+    {
+      ...node,
+      kind: Type.Literal("map"),
+      config: Type.Object(
+        {
+          /** Nodes of kinds as here, with ids that no node outside has; they may take from nodes outside that stand before the map. Maps within maps: three deep at most. */
+          body: Type.Array(body, { minItems: 1, maxItems: 200 }),
+          /** The map's outputs, by name: which output of which node of the body. */
+          gives: Type.Record(Type.String(), Type.Object({ node: NodeId, output: Name }, closed)),
+          /** So many items at a time; default as many as there is room for. */
+          atOnce: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+        },
+        closed,
+      ),
+    },
+    closed,
+  );
+
+type PlainNode = Static<(typeof plainNodes)[number]>;
+type MapShape = Static<ReturnType<typeof mapNode<TUnsafe<unknown>>>>;
+/** inputs: over (a list param, a list, or the JSON array of a step). Runs the body once for each item; what it takes from outside, its nodes refer to themselves. */
+export interface MapNode extends Omit<MapShape, "config"> {
+  config: Omit<MapShape["config"], "body"> & { body: NodeSpec[] };
+}
+export type NodeSpec = PlainNode | MapNode;
+export const NodeSpec = Type.Unsafe<NodeSpec>(Type.Recursive((self) => Type.Union([...plainNodes, mapNode(self)]), { $id: "Node" }) as TSchema);
 export type NodeKind = NodeSpec["kind"];
 
 export const PipelineSpec = Type.Object(

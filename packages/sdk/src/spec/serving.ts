@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { closed, Duration, Name } from "./common.js";
+import { ParamValue } from "./pipelines.js";
 
 /** A condition under which a rollout goes on. */
 export const JudgeSpec = Type.Union([
@@ -71,7 +72,7 @@ export const TriggerSpec = Type.Object(
     when: Type.Array(ConditionSpec, { minItems: 1 }),
     /** After a run was started, no other is started for this long by this trigger. */
     coolDown: Type.Optional(Duration),
-    params: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),
+    params: Type.Optional(Type.Record(Type.String(), ParamValue)),
     definedAt: Type.Optional(Type.String()),
   },
   closed,
