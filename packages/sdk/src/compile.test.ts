@@ -199,7 +199,7 @@ test("a document of another language is checked for names that lead nowhere and 
     throw new ProjectError(checkProject(spec));
   });
   expect(problems).toMatch(/there is no entity "citi"; is "city" meant\?/);
-  expect(problems).toMatch(/takes from "evaluate", which stands after it or is it: steps go in a cycle/);
+  expect(problems).toMatch(/takes "report" from "evaluate", which stands after it or is it: steps go in a cycle/);
 });
 
 test("wiring that can't work does not compile", () => {

@@ -57,6 +57,6 @@ function of<L extends SpecList>(project: Project, list: L): SpecOf<L>[] {
 /** The value with every place in a file below the root told relative to it. */
 function relativePlaces<T>(value: T, root: string): T {
   return JSON.parse(JSON.stringify(value), (key, inner: unknown) =>
-    (key === "definedAt" || key === "at") && typeof inner === "string" && inner.startsWith(root) ? inner.slice(root.length) : inner,
+    (key === "definedAt" || key === "at" || key === "bundle") && typeof inner === "string" && inner.startsWith(root) ? inner.slice(root.length) : inner,
   ) as T;
 }

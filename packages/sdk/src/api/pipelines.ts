@@ -156,10 +156,7 @@ export const RunDetail = Type.Intersect([
   }),
 ]);
 export type RunDetail = Static<typeof RunDetail>;
-export const StepQuery = Type.Intersect([
-  PageQuery,
-  Type.Object({ parent: Type.Optional(Type.String({ maxLength: 500 })), state: Type.Optional(StepState) }),
-]);
+export const StepQuery = Type.Intersect([PageQuery, Type.Object({ parent: Type.Optional(Type.String({ maxLength: 500 })), state: Type.Optional(StepState) })]);
 export const RunParams = Type.Record(Type.String(), ParamValue);
 export const RunStart = Type.Object({
   params: Type.Optional(RunParams),

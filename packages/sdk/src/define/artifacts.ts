@@ -7,6 +7,8 @@ export interface Output<out A extends ArtifactType = ArtifactType> {
   readonly pipeline: string;
   readonly node: string;
   readonly output: string;
+  /** One, and no list of them. */
+  readonly list?: never;
 }
 /** Rows. `C` are the columns that are known of it. */
 export interface Table<out C extends Columns = Columns> extends Output<"table"> {
@@ -17,7 +19,26 @@ export interface Table<out C extends Columns = Columns> extends Output<"table"> 
 }
 export interface Model extends Output<"model"> {}
 export interface ModelVersion extends Output<"model_version"> {}
-export interface Json extends Output<"json"> {}
+/** Any one file. */
+export interface File extends Output<"file"> {}
+/** What a JSON file holds. */
+export interface Json<out T = unknown> extends Output<"json"> {
+  /** Only for the types. */
+  readonly value?: T;
+}
+/** Numbers by name, shown with the run and logged to its tracking run. */
+export interface Metrics extends Output<"metrics"> {}
+
+/** What a map gives for each output of its body: one of them for each item, in the order of the items. */
+export interface List<out O extends Output = Output> {
+  readonly list: true;
+  readonly artifact: O["artifact"];
+  readonly pipeline: string;
+  readonly node: string;
+  readonly output: string;
+  /** Only for the types. */
+  readonly of?: O;
+}
 
 /** Says in a step's declaration what an input or output is. */
 export interface ArtifactKind<out O extends Output = Output> {
@@ -25,9 +46,20 @@ export interface ArtifactKind<out O extends Output = Output> {
   /** Only for the types. */
   readonly made?: O;
 }
+/** Says that an input is a list of these, as a map gives it. */
+export interface ManyKind<out O extends Output = Output> {
+  readonly many: ArtifactKind<O>;
+}
 /** A table of any columns. */
 export const Table: ArtifactKind<Table> = { kind: "table" };
 export const Model: ArtifactKind<Model> = { kind: "model" };
+export const File: ArtifactKind<File> = { kind: "file" };
+/** JSON of any form; `json<{ depth: number }>()` says the form. */
 export const Json: ArtifactKind<Json> = { kind: "json" };
+export const Metrics: ArtifactKind<Metrics> = { kind: "metrics" };
 /** A table that has at least these columns. */
 export const table = <const C extends Readonly<Record<string, Column>>>(_columns: C): ArtifactKind<Table<TypesOf<C>>> => ({ kind: "table" });
+/** JSON of a form that the compiler knows: `json<{ depth: number }>()`. */
+export const json = <T>(): ArtifactKind<Json<T>> => ({ kind: "json" });
+/** An input that is a list of artifacts, as a map gives it: `in: { models: many(Model) }`. */
+export const many = <O extends Output>(kind: ArtifactKind<O>): ManyKind<O> => ({ many: kind });

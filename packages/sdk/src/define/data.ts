@@ -1,8 +1,9 @@
 import type { ColumnRule, DatasetSpec, ReferenceSpec, RelationSpec, SchemaSpec, Severity } from "../spec.js";
-import type { Table } from "./artifacts.js";
+import type { Json, Table } from "./artifacts.js";
 import type { Column, Columns, TypesOf } from "./columns.js";
-import { addNode, type Input } from "./context.js";
+import { addNode, type Input, type ItemRef } from "./context.js";
 import { type Definition, type DurationText, define } from "./definition.js";
+import type { StepOptions } from "./options.js";
 import type { ParamRef, ValueOf } from "./params.js";
 import { given, here } from "./place.js";
 
@@ -98,7 +99,9 @@ export interface Dataset<out C extends Columns = Columns> extends Definition<"da
   /** Only for the types. */
   readonly columns?: C;
   /** In a pipeline: its rows up to and with a month, as `2013-03`; `latest` is all there is. */
-  upTo(until: ParamRef<"month"> | ValueOf<"month">): Table<C>;
+  upTo(until: ParamRef<"month"> | ValueOf<"month">, options?: StepOptions): Table<C>;
+  /** In a pipeline: the rows of one partition, as `map(partitions(flights), (key) => flights.partition(key))` takes them. */
+  partition(key: ItemRef<string> | ParamRef<"string" | "enum" | "month"> | string, options?: StepOptions): Table<C>;
 }
 
 /** Versions of a table. With a `schema`, every arrival must pass it. */
@@ -115,20 +118,22 @@ export function dataset<C extends Columns = Columns>(options: {
 }): Dataset<C> {
   const spec: DatasetSpec = given({ ...options, mode: options.mode ?? "append", schema: options.schema?.name, definedAt: here() });
   const definition = define("datasets", spec, options.schema === undefined ? [] : [options.schema]);
+  function read(inputs: Readonly<Record<string, Input>>, step: StepOptions = {}): Table<C> {
+    const wish = step.name ?? `read_${options.name}`;
+    const node = addNode(wish, { kind: "read_dataset", config: { dataset: options.name } }, inputs, [["rows", "table"]], [definition], step);
+    return given({ ...node.output("rows", "table"), time: options.timestamp });
+  }
   return {
     ...definition,
-    upTo(until) {
-      const input: Input = typeof until === "string" ? { literal: until } : until;
-      const node = addNode(
-        `read_${options.name}`,
-        { kind: "read_dataset", config: { dataset: options.name } },
-        { until: input },
-        [["rows", "table"]],
-        [definition],
-      );
-      return options.timestamp === undefined ? node.output("rows", "table") : { ...node.output("rows", "table"), time: options.timestamp };
-    },
+    upTo: (until, step) => read({ until: typeof until === "string" ? { literal: until } : until }, step),
+    partition: (key, step) => read({ partition: typeof key === "string" ? { literal: key } : key }, step),
   };
+}
+
+/** In a pipeline: the keys of the partitions that a dataset has, in order. */
+export function partitions(dataset: Dataset, options: StepOptions = {}): Json<string[]> {
+  const wish = options.name ?? `partitions_${dataset.name}`;
+  return addNode(wish, { kind: "partitions", config: { dataset: dataset.name } }, {}, [["keys", "json"]], [dataset], options).output("keys", "json");
 }
 
 /** A SELECT over a dataset, which it sees as a table of the dataset's name. Its columns are not known to the compiler. */

@@ -44,7 +44,8 @@ export function define<L extends SpecList>(list: L, spec: SpecOf<L>, references:
 }
 
 export function isDefinition(value: unknown): value is Definition {
-  return typeof value === "object" && value !== null && mark in value;
+  // A pipeline is a function too: called within another one, it is a part of that.
+  return (typeof value === "object" || typeof value === "function") && value !== null && mark in value;
 }
 export const listOf = (definition: Definition): SpecList => definition[mark];
 

@@ -1,5 +1,6 @@
-export { Json, Model, type ModelVersion, Table, table } from "./artifacts.js";
+export { File, Json, json, type List, Metrics, Model, type ModelVersion, many, type Output, Table, table } from "./artifacts.js";
 export { boolean, type Column, type Columns, date, float64, int64, string, timestamp } from "./columns.js";
+export type { ItemRef } from "./context.js";
 export {
   compare,
   type Dataset,
@@ -8,6 +9,7 @@ export {
   expectation,
   notAllNull,
   nullTogether,
+  partitions,
   type Relation,
   type Schema,
   schema,
@@ -66,13 +68,17 @@ export {
   year,
 } from "./expressions.js";
 export { count, distinct, type Entity, entity, type FeatureView, featureView, last, max, mean, min, share, stddev, sum, window } from "./features.js";
-export { bool, choice, float, int, type Param, text } from "./params.js";
-export { type Pipeline, pipeline } from "./pipeline.js";
+export { type Approval, approval, championModel, choose, map, not, value, type When, waitFor, when } from "./flow.js";
+export type { ProcessOptions, Retries, StepOptions } from "./options.js";
+export { bool, choice, float, int, list, type Param, type ParamRef, text } from "./params.js";
+export { type Pipeline, type PipelineDefinition, pipeline } from "./pipeline.js";
+export type { ProcessStep } from "./process.js";
 export { isProject, type Project, project } from "./project.js";
-export { type PythonStep, python } from "./python.js";
+export { command, python } from "./python.js";
 export { type CatchUpPolicy, type Schedule, type Scheduled, type ScheduledUnit, schedule, scheduled } from "./schedule.js";
 export { type FeatureService, type FeatureTable, featureService, type Report } from "./service.js";
 export { canary, type Endpoint, endpoint, errorRate, type Monitor, metric, monitor } from "./serving.js";
+export { type Row, type StepContext, step, type TypeScriptStep } from "./step.js";
 export {
   alias,
   atLeast,

@@ -1,4 +1,4 @@
-import type { ParamSpec } from "../spec.js";
+import type { InputRef, ParamSpec } from "../spec.js";
 import { given } from "./place.js";
 
 export type ParamType = ParamSpec["type"];
@@ -29,6 +29,8 @@ export interface ParamRef<out T extends ParamType = ParamType, out V extends Val
   readonly paramOf: string;
   readonly paramType: T;
   readonly name: string;
+  /** Where the pipeline is used within another one: what it is given there. */
+  readonly source?: InputRef;
   /** Only for the types. */
   readonly value?: V;
 }

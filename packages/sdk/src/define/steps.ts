@@ -5,19 +5,12 @@ import type { Column, Columns, TypesOf } from "./columns.js";
 import { addNode, problem } from "./context.js";
 import type { Schema } from "./data.js";
 import type { DurationText } from "./definition.js";
+import type { StepOptions } from "./options.js";
 import { given } from "./place.js";
 import type { FeatureService, FeatureTable, Report } from "./service.js";
 
 /** Metrics of binary predictions. `auc` is better when larger, the others when smaller. */
 export type MetricName = "auc" | "log_loss" | "brier" | "calibration_error";
-
-/** Any step. */
-export interface StepOptions {
-  /** The step's name in the run; default what it does. */
-  name?: string;
-  /** `false` runs it even where nothing changed. */
-  cache?: boolean;
-}
 
 /** Checks rows against a schema: what breaks it ends the run, with a report. With an `environment`, only its rules and those of all. */
 export function validate<A extends Columns, C extends Columns>(

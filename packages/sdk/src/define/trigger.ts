@@ -2,7 +2,7 @@ import type { ConditionSpec, TriggerSpec } from "../spec.js";
 import type { Dataset } from "./data.js";
 import { type Definition, type DurationText, define } from "./definition.js";
 import { type Param, plain } from "./params.js";
-import type { Params, Pipeline } from "./pipeline.js";
+import type { Params, PipelineDefinition } from "./pipeline.js";
 import { given, here } from "./place.js";
 import type { Monitor } from "./serving.js";
 import type { MetricName } from "./steps.js";
@@ -33,7 +33,7 @@ export interface Trigger extends Definition<"triggers"> {}
 /** Starts a run of a pipeline when one of the conditions holds, and then none for the `coolDown`. */
 export function trigger<P extends Params>(options: {
   name: string;
-  run: Pipeline<P>;
+  run: PipelineDefinition<P>;
   when: readonly Condition[];
   coolDown?: DurationText;
   params?: Values<NoInfer<P>>;
