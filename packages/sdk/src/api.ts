@@ -15,6 +15,7 @@ export * from "./api/platform.js";
 export * from "./api/projects.js";
 export * from "./api/registry.js";
 export * from "./api/schedules.js";
+export * from "./api/secrets.js";
 export * from "./api/serving.js";
 export * from "./api/sweeps.js";
 export * from "./api/triggers.js";

@@ -48,9 +48,16 @@ alter table pipeline_step
   add column inputs jsonb,
   add column progress jsonb,
   add column usage jsonb,
-  -- Of a map: {total, next}. Of what waits for an answer: {until, position, question …}.
-  add column detail jsonb,
-  add column metrics jsonb;
+  -- Of a map: its items, and of them how many there are, have steps, and are over.
+  add column items jsonb,
+  add column items_total int,
+  add column items_begun int,
+  add column items_done int,
+  -- Of what waits for an answer: {question, role} or {type, subject, after}; and until when, by the platform's clock.
+  add column asks jsonb,
+  add column asks_until timestamptz,
+  add column metrics jsonb,
+  add column model_version text;
 update pipeline_step set node = id, state = case when state = 'running' then 'waiting' else state end;
 alter table pipeline_step alter column node set not null;
 create index pipeline_step_ready on pipeline_step (n) where state = 'ready';

@@ -16,6 +16,7 @@ import { openPlatform } from "./platform/open.js";
 import { createProjects, projectReferences, projectsRoutes } from "./projects/index.js";
 import {
   createMlflowRegistry,
+  createReadModelStep,
   createRegistry,
   createRegistryLineage,
   createRegistryTransfer,
@@ -25,6 +26,7 @@ import {
   registryRoutes,
 } from "./registry/index.js";
 import { createSchedules, schedulesRoutes } from "./schedules/index.js";
+import { createSecrets, secretsRoutes } from "./secrets/index.js";
 import { createServing, openInferenceProtocolRoutes, servingReferences, servingRoutes } from "./serving/index.js";
 import { createSweeps, sweepsRoutes } from "./sweeps/index.js";
 import { createRemoval, createTracking, createTrackingLineage, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
@@ -115,13 +117,17 @@ async function compose(platform: Platform): Promise<RunningServer> {
   servingRoutes(app, serving);
   openInferenceProtocolRoutes(app, platform, { serving, projects, features });
 
+  const secrets = createSecrets(platform);
+  secretsRoutes(app, secrets);
   const compute = createCompute(platform, { access });
   computeRoutes(app, platform.objects);
   const pipelines = createPipelines(platform, {
     projects,
     compute,
     tracking: tracking.runTracker,
+    secrets,
     stepKinds: [
+      createReadModelStep(registry),
       ...Object.values(validation.stepKinds),
       ...Object.values(datasets.stepKinds),
       ...Object.values(features.stepKinds),

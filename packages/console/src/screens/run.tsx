@@ -189,7 +189,16 @@ const StepFacts = ({ step, node }: { step: Step; node: NodeSpec | undefined }) =
       ["cached from run", step.cachedFrom ?? "–"],
       ...Object.entries(node?.inputs ?? {}).map(
         ([name, from]) =>
-          [`input ${name}`, "node" in from ? `${from.output} of ${from.node}` : "param" in from ? `param ${from.param}` : value(from.literal)] as const,
+          [
+            `input ${name}`,
+            "node" in from
+              ? `${from.output} of ${from.node}`
+              : "param" in from
+                ? `param ${from.param}`
+                : "item" in from
+                  ? `item of ${from.item}`
+                  : value(from.literal),
+          ] as const,
       ),
       [
         "config",

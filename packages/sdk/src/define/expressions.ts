@@ -11,9 +11,9 @@ export interface Expression<out Refs extends string = string, out T extends Colu
   /** Only for the types. */
   readonly type?: T;
 }
-type Operand = Expression | number | string;
+export type Operand = Expression | number | string;
 /** The columns that an operand reads. */
-type Refs<E> = E extends Expression<infer R> ? R : never;
+export type Refs<E> = E extends Expression<infer R> ? R : never;
 
 function make<R extends string, T extends ColumnType>(expr: Expr, of: readonly Expression<R>[]): Expression<R, T> {
   return { expr, refs: [...new Set(of.flatMap((one) => one.refs))] };
@@ -80,7 +80,7 @@ export const upper = unary<"string">("upper");
 export const trim = unary<"string">("trim");
 /** Of a text in characters (code points). */
 export const length = unary<"int64">("length");
-export const not = unary<"boolean">("not");
+export const notTrue = unary<"boolean">("not");
 export const isNull = unary<"boolean">("is_null");
 
 const many = <T extends ColumnType>(op: Exclude<Extract<Expr, { of: Expr[] }>["op"], "coalesce">) => {

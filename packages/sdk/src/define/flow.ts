@@ -2,6 +2,7 @@
 import type { WhenSpec } from "../spec.js";
 import type { Json, List, Metrics, Model, Output } from "./artifacts.js";
 import { addNode, type Input, type ItemRef, inputOf, mapNode, problem, reference, under } from "./context.js";
+import { type Expression, notTrue, type Operand, type Refs } from "./expressions.js";
 import type { StepOptions } from "./options.js";
 import type { ParamRef } from "./params.js";
 import { given } from "./place.js";
@@ -75,8 +76,13 @@ const opposite = {
   greater: "less_or_equal",
   greater_or_equal: "less",
 } as const satisfies Record<WhenSpec["is"], WhenSpec["is"]>;
-/** The opposite of a condition. */
-export const not = ({ test }: When): When => ({ test: { ...test, is: opposite[test.is] } });
+/** The opposite of a condition, or of a boolean expression. */
+export function not(condition: When): When;
+export function not<E extends Operand>(value: E): Expression<Refs<E>, "boolean">;
+export function not(value: When | Operand): When | Expression<string, "boolean"> {
+  if (typeof value === "object" && value !== null && "test" in value) return { test: { ...value.test, is: opposite[value.test.is] } };
+  return notTrue(value);
+}
 
 /**
  * Runs the branch's steps only where the condition holds; else they are skipped, with all that takes from them. With `otherwise`, that

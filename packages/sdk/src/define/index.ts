@@ -54,7 +54,6 @@ export {
   modulo,
   month,
   multiply,
-  not,
   oneOf,
   or,
   round,

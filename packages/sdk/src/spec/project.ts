@@ -24,7 +24,18 @@ export const ProjectSpec = Type.Object(
     sweeps: Type.Optional(Type.Array(SweepSpec)),
     /** The project's code: what a Python step finds in its working folder. Paths are relative, with `/`. */
     files: Type.Array(Type.Object({ path: Type.String({ maxLength: 1_000 }), digest: Digest, size: Type.Integer() }, closed), { maxItems: 10_000 }),
-    source: Type.Optional(Type.Object({ commit: Type.Optional(Type.String()), branch: Type.Optional(Type.String()), dirty: Type.Boolean() }, closed)),
+    source: Type.Optional(
+      Type.Object(
+        {
+          commit: Type.Optional(Type.String()),
+          branch: Type.Optional(Type.String()),
+          dirty: Type.Boolean(),
+          /** What differs from the commit, as `git diff` says it. */
+          diff: Type.Optional(Type.String({ maxLength: 1_048_576 })),
+        },
+        closed,
+      ),
+    ),
     /** The folder on the client's machine; watched folders are relative to it. Only a server on the same machine can use it. */
     folder: Type.String(),
   },

@@ -16,6 +16,8 @@ const mostWaiting = 20_000;
 
 export interface StepLog {
   write(stream: string, text: string): void;
+  /** What is shown as *** from now on. */
+  mask(values: string[]): void;
   /** Resolves when everything is kept. */
   close(): Promise<void>;
 }
@@ -25,10 +27,10 @@ interface Line {
   text: string;
 }
 
-export async function openStepLog({ db, clock, log }: Platform, runId: string, step: string, attempt: number): Promise<StepLog> {
-  const { rows } = await sql<{ next: number }>`
-    select coalesce(max(first + count), 0)::int as next from pipeline_log where run = ${runId} and step = ${step}`.execute(db);
-  let next = rows[0]?.next ?? 0;
+export function openStepLog({ db, clock, log }: Pick<Platform, "db" | "clock" | "log">, runId: string, step: string, attempt: number): StepLog {
+  // Of the first attempt nothing is there before.
+  let next: number | undefined = attempt === 1 ? 0 : undefined;
+  let masked: string[] = [];
   let waiting: Line[] = [];
   let bytes = 0;
   let cut = false;
@@ -36,15 +38,21 @@ export async function openStepLog({ db, clock, log }: Platform, runId: string, s
   let flushed: Promise<void> = Promise.resolve();
 
   async function flush(): Promise<void> {
+    if (waiting.length > 0 && next === undefined) {
+      const { rows } = await sql<{ next: number }>`
+        select coalesce(max(first + count), 0)::int as next from pipeline_log where run = ${runId} and step = ${step}`.execute(db);
+      next = rows[0]?.next ?? 0;
+    }
     while (waiting.length > 0) {
+      const first = next ?? 0;
       const lines = waiting.slice(0, linesAChunk);
       // What an attempt says that was superseded belongs to nobody.
       await sql`
         insert into pipeline_log (run, step, first, count, lines)
-        select run, id, ${next}, ${lines.length}, ${JSON.stringify(lines)} from pipeline_step
+        select run, id, ${first}, ${lines.length}, ${JSON.stringify(lines)} from pipeline_step
         where run = ${runId} and id = ${step} and attempt = ${attempt}
         on conflict (run, step, first) do nothing`.execute(db);
-      next += lines.length;
+      next = first + lines.length;
       waiting = waiting.slice(lines.length);
     }
   }
@@ -66,13 +74,21 @@ export async function openStepLog({ db, clock, log }: Platform, runId: string, s
 
   return {
     write(stream, text) {
-      for (const line of text.split("\n")) {
+      for (let line of text.split("\n")) {
         if (cut) return;
+        for (const value of masked) if (line.includes(value)) line = line.replaceAll(value, "***");
         append(stream, line.length > longestLine ? `${line.slice(0, longestLine)} [the line goes on]` : line);
         if (bytes < largestLog && waiting.length < mostWaiting) continue;
         cut = true;
         append("millrace", `The log is cut here: a step keeps ${largestLog / megabyte} MB.`);
       }
+    },
+    mask(values) {
+      // Each line of one that has several is as secret as the whole.
+      masked = values
+        .flatMap((value) => value.split("\n"))
+        .filter((value) => value.trim().length > 0)
+        .sort((a, b) => b.length - a.length);
     },
     async close() {
       clearTimeout(timer);

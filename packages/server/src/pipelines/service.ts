@@ -1,58 +1,58 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import path from "node:path";
 import type { LogPage, Pipeline, Run, RunDetail } from "@millrace/sdk/api";
 import type { Compute } from "../compute/index.js";
-import { conflict, limit, newId, notFound, type Platform } from "../platform/index.js";
+import { conflict, invalid, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
-import { openEngine } from "./engine.js";
-import { type ExecutionParts, executeRun, workFolder } from "./execute.js";
-
+import type { SecretReader } from "./attempt.js";
+import { debugOf } from "./debug.js";
+import type { DecisionParts } from "./decide.js";
+import { explain } from "./explain.js";
+import { graphOf } from "./graph.js";
+import { environmentDigest } from "./key.js";
 import { readStepLog } from "./logs.js";
+import { loadedModel } from "./model.js";
 import { checkParams, checkWiring } from "./params.js";
-import { pythonStep } from "./python-step.js";
+import { processSteps } from "./process-step.js";
+import { type RunRow, toAttempt, toRun, toStep } from "./rows.js";
 import type { StepKind } from "./step.js";
-import { openStore, type RunRow, toRun, toStep } from "./store.js";
+import { type NewRun, openStore } from "./store.js";
 import type { RunTracker } from "./tracker.js";
-import type { Pipelines } from "./types.js";
+import type { Pipelines, RunRequest } from "./types.js";
+import { openWorker } from "./worker.js";
 
-const runsAtOnce = 16;
-const stepsAtOnce = 2;
-const beatMs = 1_000;
-/** A process that was silent for this long is taken for dead. Longer than anything that blocks a process that is well. */
-const silentSeconds = 15;
-/** At a stop, steps have this long to end their processes. */
-const stopMs = 5_000;
 const defaultPage = 50;
+const stepsShown = 2_000;
 
 export function createPipelines(
   platform: Platform,
-  { projects, compute, tracking, stepKinds }: { projects: Projects; compute: Compute; tracking: RunTracker; stepKinds: StepKind[] },
+  {
+    projects,
+    compute,
+    tracking,
+    secrets,
+    stepKinds,
+  }: { projects: Projects; compute: Compute; tracking: RunTracker; secrets: SecretReader; stepKinds: StepKind[] },
 ): Pipelines {
   const store = openStore(platform);
-  const kinds: StepKind[] = [...stepKinds, pythonStep(platform, { projects, compute, tracking })];
-  const stopping = new AbortController();
-  const parts: Omit<ExecutionParts, "executor"> = {
-    platform,
-    store,
-    kinds: new Map(kinds.map((kind) => [kind.kind, kind])),
-    tracking,
-    runsAtOnce: limit(runsAtOnce),
-    stepsAtOnce: limit(stepsAtOnce),
-    stopping: stopping.signal,
-    active: new Map(),
-    attempts: new Set(),
-  };
-  let engine: ReturnType<typeof openEngine> | undefined;
-  let beating: Promise<void> = Promise.resolve();
-  let timer: NodeJS.Timeout | undefined;
+  const all: StepKind[] = [...stepKinds, ...processSteps(platform, { projects, compute, tracking })];
+  const kinds = new Map(all.map((kind) => [kind.kind, kind]));
+  const decision: DecisionParts = { platform, projects, kinds, memory: store.memory };
+  const worker = openWorker(platform, { store, kinds, decision, tracking, secrets, compute });
 
   async function requireRun(id: string): Promise<RunRow> {
     const run = await store.run(id);
     if (run === undefined) throw notFound("run", id);
     return run;
   }
-  const detail = async (run: RunRow): Promise<RunDetail> => ({ ...toRun(run), spec: run.spec, steps: (await store.steps(run.id)).map(toStep) });
+  async function requireStep(run: string, id: string) {
+    const step = await store.step(run, id);
+    if (step === undefined) throw (await store.run(run)) === undefined ? notFound("run", run) : notFound("step", id);
+    return step;
+  }
+  async function detail(run: RunRow): Promise<RunDetail> {
+    const rows = await store.steps(run.id, { limit: stepsShown });
+    const stepCount = rows.length < stepsShown ? rows.length : await store.stepCount(run.id);
+    return { ...toRun(run), spec: run.spec, stepCount, steps: rows.map(toStep) };
+  }
   const toPipeline = async ({ name, spec, project, projectVersion }: Definition<"pipeline">, lastRun: RunRow | undefined): Promise<Pipeline> => ({
     name,
     project,
@@ -61,36 +61,95 @@ export function createPipelines(
     lastRun: lastRun === undefined ? null : toRun(lastRun),
   });
 
-  /** Says that this process lives, gives up what it no longer has, and takes what nobody has. */
-  async function beat(executor: string): Promise<void> {
-    await store.beat(executor);
-    for (const [id, { epoch, abort }] of parts.active) {
-      if (!(await store.counts({ id, epoch }))) abort.abort();
-    }
-    for (const id of await store.orphans(silentSeconds)) {
-      if (stopping.signal.aborted || engine === undefined) return;
-      if ((await engine.takeOver(id)) === "over") await store.abandon(id, "The run ended before its end could be recorded. The server's log says why.");
-      else platform.log.info({ run: id }, "a run that nobody executed is taken over");
-    }
+  /** Checks what is asked for, and says what it would be as a run. */
+  async function planned(request: Omit<RunRequest, "cause"> & { cause: Run["cause"]; id: string }): Promise<NewRun> {
+    const { pipeline, resume, from, cache } = request;
+    const { spec, project } = await projects.require("pipeline", pipeline);
+    checkWiring(spec);
+    if (resume !== undefined && (from !== undefined || request.of !== undefined))
+      throw invalid("A run goes on with another (`resume`), or runs again from a step (`from`): give one of them.");
+    if (from === undefined && request.of !== undefined) throw invalid("`of` names the run that `from` is about: give the step from which to run again, too.");
+    if (from !== undefined && graphOf(spec).get(from) === undefined) throw invalid(`The pipeline "${pipeline}" has no step "${from}".`);
+    const base = resume !== undefined ? await requireRun(resume) : from !== undefined ? await baseOf(pipeline, request.of) : undefined;
+    if (base !== undefined && base.pipeline !== pipeline)
+      throw invalid(`The run ${base.id} is one of the pipeline "${base.pipeline}", and not of "${pipeline}".`);
+    if (base !== undefined && (base.state === "queued" || base.state === "running"))
+      throw conflict(`The run ${base.id} is not over: what its steps give is not there yet.`);
+    if (resume !== undefined && base?.state === "succeeded")
+      throw conflict(`The run ${resume} succeeded: there is nothing to go on with. Run it again from a step with \`from\`.`);
+    const params = checkParams(spec, { ...(base === undefined ? {} : known(spec, base.params)), ...request.params });
+    const source = await projects.current(project);
+    return {
+      ...{ id: request.id, pipeline, project, project_version: source.version, commit: source.commit, spec, params },
+      options: {
+        ...(base === undefined ? {} : { base: base.id }),
+        ...(from === undefined ? {} : { from }),
+        ...(cache === undefined ? {} : { cache }),
+      },
+      cause: {
+        ...request.cause,
+        ...(resume === undefined ? {} : { resume }),
+        ...(from === undefined || base === undefined ? {} : { from, of: base.id }),
+        ...(cache === undefined ? {} : { cache }),
+      },
+    };
+  }
+  async function baseOf(pipeline: string, of: string | undefined): Promise<RunRow> {
+    if (of !== undefined) return requireRun(of);
+    const succeeded = (await store.runs({ pipeline, states: ["succeeded"], limit: 1 }))[0];
+    const last = succeeded ?? (await store.runs({ pipeline, states: ["refused", "failed", "cancelled"], limit: 1 }))[0];
+    if (last === undefined) throw conflict(`The pipeline "${pipeline}" has no run that is over: there is nothing to take over.`);
+    return last;
   }
 
   return {
-    async start({ pipeline, params, cause, id = newId() }) {
+    async start(request) {
+      const { pipeline, id = newId() } = request;
       if (!/^[a-zA-Z0-9_-]{1,100}$/.test(id)) throw new Error(`"${id}" can't be the id of a run.`);
-      const known = await store.run(id);
-      if (known !== undefined) return same(known, pipeline);
-      const { spec, project } = await projects.require("pipeline", pipeline);
-      checkWiring(spec);
-      const values = checkParams(spec, params ?? {});
-      const source = await projects.current(project);
-      await store.insert({ id, pipeline, project, project_version: source.version, commit: source.commit, spec, params: values, cause });
+      // Only who chooses the id may have asked before.
+      const before = request.id === undefined ? undefined : await store.run(id);
+      if (before !== undefined) return same(before, pipeline);
+      await store.insert(await planned({ ...request, id }));
       const run = same(await requireRun(id), pipeline);
       // It is durable now: where this fails, the next beat of whoever is alive begins it.
-      await engine?.start(id).catch((error) => platform.log.error({ error, run: id }, "a run could not be begun yet"));
+      worker.begin(id);
       return run;
+    },
+    async explain(request) {
+      const run = await planned({ ...request, cause: { kind: "manual" }, id: newId() });
+      const now = platform.clock.now();
+      return explain(platform, decision, {
+        ...{ ...run, n: "0", state: "queued", message: null, tracking_run_id: null, metrics: {}, model_version: null, version: "0" },
+        ...{ created_at: now, started_at: null, finished_at: null, real_started_at: null, real_finished_at: null },
+      });
     },
     async get(id) {
       return detail(await requireRun(id));
+    },
+    async steps(run, { limit: most = defaultPage, ...query }) {
+      const rows = await store.steps(run, { ...query, limit: most + 1 });
+      if (rows.length === 0) await requireRun(run);
+      const items = rows.slice(0, most).map(toStep);
+      const last = items.at(-1);
+      return rows.length > most && last !== undefined ? { items, next: last.id } : { items };
+    },
+    async step(run, id) {
+      const row = await requireStep(run, id);
+      const attempts = (await store.attempts(run, id)).map(toAttempt);
+      return {
+        ...toStep(row),
+        ...{ attempts, inputs: row.inputs ?? {}, codeDigest: row.key_parts?.code ?? null, environmentDigest: environmentDigest(row.key_parts) },
+      };
+    },
+    async debug(run, id) {
+      const row = await requireRun(run);
+      const found = await debugOf({ projects, compute }, loadedModel(row, await store.allSteps(platform.db, run)), id);
+      if (found === undefined) throw notFound("step", id);
+      return found;
+    },
+    async diff(id) {
+      const run = await requireRun(id);
+      return projects.diff(run.project, run.project_version);
     },
     async list({ pipeline, state, after, limit: most = defaultPage }) {
       const states = state === undefined ? undefined : state === "active" ? ["queued", "running"] : [state];
@@ -110,10 +169,17 @@ export function createPipelines(
     },
     async cancel(id) {
       const run = await requireRun(id);
-      if (!(await store.cancel(id, "The run was cancelled.")))
-        throw conflict(`The run ${id} is over: it ${run.state === "cancelled" ? "was cancelled" : run.state}.`);
-      parts.active.get(id)?.abort.abort();
+      if (!(await store.cancel(id, "The run was cancelled."))) {
+        const { state } = await requireRun(run.id);
+        throw conflict(`The run ${id} is over: it ${state === "cancelled" ? "was cancelled" : state}.`);
+      }
+      worker.cancelled(id);
       return toRun(await requireRun(id));
+    },
+    asked: (run, step) => worker.waits.asked(run, step),
+    async approve(run, step, approval, by) {
+      await worker.waits.answer(run, step, approval, by);
+      return toStep(await requireStep(run, step));
     },
     async pipelines() {
       const definitions = await projects.list("pipeline");
@@ -132,10 +198,10 @@ export function createPipelines(
     },
     async log(id, step, from): Promise<LogPage> {
       // The state is read first: a step that is over says nothing more.
-      const found = await store.step(id, step);
-      if (found === undefined) throw (await store.run(id)) === undefined ? notFound("run", id) : notFound("step", step);
+      const { state } = await requireStep(id, step);
       const page = await readStepLog(platform, id, step, from);
-      return { ...page, done: found.state !== "waiting" && found.state !== "running" && page.lines.length === 0 };
+      const goesOn = state === "waiting" || state === "ready" || state === "running" || state === "asking";
+      return { ...page, done: !goesOn && page.lines.length === 0 };
     },
     async artifactFile(id, step, output, file) {
       const artifact = (await store.step(id, step))?.outputs[output];
@@ -143,31 +209,9 @@ export function createPipelines(
       if (found === undefined) throw notFound("file", `${file}" of the output "${output}" of the step "${step}" of the run "${id}`);
       return found;
     },
-
-    async launch() {
-      const executor = await executorId(platform.config.dataDir);
-      // What a process left that was killed here; no other process works in this folder.
-      await rm(workFolder(platform), { recursive: true, force: true });
-      await store.beat(executor);
-      engine = openEngine(platform, executor, (runId, step) => executeRun({ ...parts, executor }, runId, step));
-      await engine.launch();
-      const loop = () => {
-        timer = setTimeout(() => {
-          beating = beat(executor)
-            .catch((error) => platform.log.error({ error }, "the runs could not be looked after; it is tried again"))
-            .finally(() => stopping.signal.aborted || loop());
-        }, beatMs);
-      };
-      loop();
-    },
-    async stop() {
-      stopping.abort();
-      clearTimeout(timer);
-      await beating;
-      await Promise.race([Promise.allSettled(parts.attempts), new Promise((resolve) => setTimeout(resolve, stopMs).unref())]);
-      await engine?.stop();
-      engine = undefined;
-    },
+    workers: worker.workers,
+    launch: worker.launch,
+    stop: worker.stop,
   };
 }
 
@@ -175,15 +219,7 @@ function same(run: RunRow, pipeline: string): Run {
   if (run.pipeline !== pipeline) throw conflict(`The run ${run.id} is one of the pipeline "${run.pipeline}".`);
   return toRun(run);
 }
-
-/** The same at every start on a data folder, so that a server goes on with its own runs at once. */
-async function executorId(dataDir: string): Promise<string> {
-  const file = path.join(dataDir, "executor-id");
-  const known = await readFile(file, "utf8").catch(() => "");
-  if (/^[0-9a-f-]{36}$/.test(known)) return known;
-  await mkdir(dataDir, { recursive: true });
-  const made = randomUUID();
-  await writeFile(`${file}.new`, made, { flush: true });
-  await rename(`${file}.new`, file);
-  return made;
+/** Of params that a base had, those that the pipeline has still. */
+function known(spec: RunRow["spec"], params: RunRow["params"]): RunRow["params"] {
+  return Object.fromEntries(Object.entries(params).filter(([name]) => spec.params.some((param) => param.name === name)));
 }

@@ -1,112 +1,74 @@
-/** The tables of runs and steps. Every write of an execution is fenced: it names its execution and attempt, and one that was superseded is refused. */
-import type { Artifact, Run, RunState, Step, StepState } from "@millrace/sdk/api";
-import type { PipelineSpec } from "@millrace/sdk/spec";
+/** The tables of runs, as they are asked for and read. What steps do is in queue.ts. */
+import type { RunState, StepState } from "@millrace/sdk/api";
 import { sql, type Transaction } from "kysely";
 import type { Platform } from "../platform/index.js";
-import type { ParamValue } from "./params.js";
+import type { Memory } from "./decide.js";
+import { graphOf } from "./graph.js";
+import type { ModelStep } from "./model.js";
+import { channel, demandOf, json } from "./queue.js";
+import type { AttemptRow, CacheRow, MadeRow, RunRow, StepRow } from "./rows.js";
 
-/** The run is over, or another execution has it: what this one does no longer counts. */
-export class Superseded extends Error {
-  override readonly name = "Superseded";
-}
-
-export interface RunRow {
-  id: string;
-  n: string;
-  pipeline: string;
-  project: string;
-  project_version: number;
-  commit: string | null;
-  spec: PipelineSpec;
-  params: Record<string, ParamValue>;
-  cause: Run["cause"];
-  state: RunState;
-  message: string | null;
-  tracking_run_id: string | null;
-  metrics: Record<string, number>;
-  model_version: string | null;
-  epoch: number;
-  created_at: Date;
-  started_at: Date | null;
-  finished_at: Date | null;
-  real_started_at: Date | null;
-  real_finished_at: Date | null;
-}
-export interface StepRow {
-  run: string;
-  id: string;
-  kind: string;
-  state: StepState;
-  attempt: number;
-  started_at: Date | null;
-  finished_at: Date | null;
-  real_started_at: Date | null;
-  real_finished_at: Date | null;
-  cache_key: string | null;
-  cached_from: string | null;
-  error: string | null;
-  outputs: Record<string, Artifact>;
-}
-export interface CacheRow {
-  run: string;
-  outputs: Record<string, Artifact>;
-  metrics: Record<string, number>;
-  model_version: string | null;
-}
-export type NewRun = Pick<RunRow, "id" | "pipeline" | "project" | "project_version" | "commit" | "spec" | "params" | "cause">;
-/** How a step ended. */
-export interface StepEnd {
-  state: "succeeded" | "cached" | "refused" | "failed";
-  outputs?: Record<string, Artifact>;
-  error?: string;
-  cacheKey?: string;
-  cachedFrom?: string;
-  metrics?: Record<string, number>;
-  modelVersion?: string;
-}
-const over = (state: RunState): boolean => state !== "queued" && state !== "running";
-const json = (value: unknown) => sql`${JSON.stringify(value)}::jsonb`;
-
+export type NewRun = Pick<RunRow, "id" | "pipeline" | "project" | "project_version" | "commit" | "spec" | "params" | "cause" | "options">;
 export type PipelineStore = ReturnType<typeof openStore>;
 
-export function openStore({ db, clock, events }: Platform) {
-  const stepChanged = (transaction: Transaction<unknown>, run: string, step: string, state: StepState) =>
-    events.append(transaction, "step.changed", `${run}/${step}`, { run, step, state });
+/** All but the items of maps, which may be many. */
+const stepColumns = sql`run, id, n::text, node, parent, item_index, item, kind, state, attempt, failures, worker, backend, host, started_at, finished_at,
+  real_started_at, real_finished_at, cache_key, key_parts, cached_from, reason, error, inputs, outputs, progress, usage, items_total, items_begun, items_done,
+  asks, asks_until, metrics, model_version`;
 
-  /** One transaction of the execution `epoch` of a run. */
-  function fenced<T>(runId: string, epoch: number, work: (transaction: Transaction<unknown>) => Promise<T>): Promise<T> {
-    return db.transaction().execute(async (transaction) => {
-      const { rows } = await sql<{ state: RunState; epoch: number }>`select state, epoch from pipeline_run where id = ${runId} for update`.execute(transaction);
-      const run = rows[0];
-      if (run === undefined || over(run.state) || run.epoch !== epoch) throw new Superseded(`Execution ${epoch} of the run ${runId} no longer counts.`);
-      return work(transaction);
-    });
-  }
+export function openStore({ db, clock, events }: Pick<Platform, "db" | "clock" | "events">) {
+  const memory: Memory = {
+    async cached(keys) {
+      if (keys.length === 0) return new Map();
+      const { rows } = await sql<CacheRow>`
+        select key, run, step, outputs, metrics, model_version, created_at from pipeline_cache where key = any(${keys}::text[])`.execute(db);
+      return new Map(rows.map((row) => [row.key, row]));
+    },
+    async made(pipeline, steps) {
+      const { rows } = await sql<MadeRow>`
+        select step, run, project, project_version, parts from pipeline_made where pipeline = ${pipeline} and step = any(${steps}::text[])`.execute(db);
+      return new Map(rows.map((row) => [row.step, row]));
+    },
+    async stepsOf(run, steps) {
+      const { rows } = await sql<StepRow>`select ${stepColumns} from pipeline_step where run = ${run} and id = any(${steps}::text[])`.execute(db);
+      return new Map(rows.map((row) => [row.id, row]));
+    },
+  };
 
-  /** A run that is over has no step that waits or runs. */
-  async function closeSteps(transaction: Transaction<unknown>, runId: string, running: "failed" | "cancelled"): Promise<void> {
-    const steps = await sql<{ id: string; state: StepState }>`
-      update pipeline_step set state = case state when 'running' then ${running} else 'skipped' end,
-        finished_at = case state when 'running' then ${clock.now()}::timestamptz end,
-        real_finished_at = case state when 'running' then clock_timestamp() end
-      where run = ${runId} and state in ('waiting', 'running') returning id, state`.execute(transaction);
-    for (const step of steps.rows) await stepChanged(transaction, runId, step.id, step.state);
+  /** A run that is over has no step that is not. */
+  async function closeSteps(transaction: Transaction<unknown>, runId: string): Promise<void> {
+    const { rows } = await sql<{ id: string; state: StepState }>`
+      with closed as (
+        update pipeline_step set state = case when state in ('running', 'asking') then 'cancelled' else 'skipped' end, due = null,
+          finished_at = case when state in ('running', 'asking') then ${clock.now()}::timestamptz end,
+          real_finished_at = case when state in ('running', 'asking') then clock_timestamp() end
+        where run = ${runId} and state in ('waiting', 'ready', 'running', 'asking') returning id, state
+      ), attempts as (
+        update pipeline_attempt a set outcome = 'cancelled', finished_at = ${clock.now()}, real_finished_at = clock_timestamp()
+        from closed c where a.run = ${runId} and a.step = c.id and a.outcome is null
+      )
+      select id, state from closed`.execute(transaction);
+    const changes = rows.map(({ id, state }) => ({ type: "step.changed", subject: `${runId}/${id}`, data: { run: runId, step: id, state } }));
+    await events.appendAll(transaction, changes);
   }
 
   return {
+    memory,
     /** False where the run is there already. */
     async insert(run: NewRun): Promise<boolean> {
       return db.transaction().execute(async (transaction) => {
         const { rows } = await sql`
-          insert into pipeline_run (id, pipeline, project, project_version, commit, spec, params, cause, state, created_at)
+          insert into pipeline_run (id, pipeline, project, project_version, commit, spec, params, cause, options, state, created_at)
           values (${run.id}, ${run.pipeline}, ${run.project}, ${run.project_version}, ${run.commit}, ${json(run.spec)}, ${json(run.params)},
-            ${json(run.cause)}, 'queued', ${clock.now()})
+            ${json(run.cause)}, ${json(run.options)}, 'queued', ${clock.now()})
           on conflict (id) do nothing returning id`.execute(transaction);
         if (rows.length === 0) return false;
-        const steps = run.spec.nodes.map((node, position) => ({ id: node.id, kind: node.kind, position }));
+        const graph = graphOf(run.spec);
+        const steps = run.spec.nodes.map((node) => ({ id: node.id, kind: node.kind, position: graph.get(node.id)?.position ?? 0, ...demandOf(node) }));
         await sql`
-          insert into pipeline_step (run, id, position, kind, state)
-          select ${run.id}, id, position, kind, 'waiting' from jsonb_to_recordset(${json(steps)}) as s(id text, position int, kind text)`.execute(transaction);
+          insert into pipeline_step (run, id, node, position, kind, state, place, backend)
+          select ${run.id}, id, id, position, kind, 'waiting', place, backend
+          from jsonb_to_recordset(${json(steps)}) as s(id text, position int, kind text, place text, backend text) order by position`.execute(transaction);
         await events.append(transaction, "run.queued", run.id, { pipeline: run.pipeline, state: "queued" });
         return true;
       });
@@ -130,174 +92,135 @@ export function openStore({ db, clock, events }: Platform) {
         cross join lateral (select * from pipeline_run where pipeline = p.name order by n desc limit 1) r`.execute(db);
       return rows;
     },
-    async steps(runId: string): Promise<StepRow[]> {
-      return (await sql<StepRow>`select * from pipeline_step where run = ${runId} order by position`.execute(db)).rows;
+    /** In the order in which they became steps: those of the definition, then those of maps. */
+    async steps(runId: string, query: { parent?: string; state?: StepState; after?: string; limit: number }): Promise<StepRow[]> {
+      const { rows } = await sql<StepRow>`
+        select ${stepColumns} from pipeline_step where run = ${runId}
+        ${query.parent === undefined ? sql`` : sql`and parent = ${query.parent}`}
+        ${query.state === undefined ? sql`` : sql`and state = ${query.state}`}
+        ${query.after === undefined ? sql`` : sql`and pipeline_step.n > (select a.n from pipeline_step a where a.run = ${runId} and a.id = ${query.after})`}
+        order by pipeline_step.n limit ${query.limit}`.execute(db);
+      return rows;
+    },
+    async stepCount(runId: string): Promise<number> {
+      return (await sql<{ count: number }>`select count(*)::int as count from pipeline_step where run = ${runId}`.execute(db)).rows[0]?.count ?? 0;
+    },
+    /** All, with the items of maps. */
+    async allSteps(transaction: Platform["db"], runId: string): Promise<StepRow[]> {
+      return (await sql<StepRow>`select ${stepColumns}, items from pipeline_step where run = ${runId} order by pipeline_step.n`.execute(transaction)).rows;
     },
     async step(runId: string, id: string): Promise<StepRow | undefined> {
-      return (await sql<StepRow>`select * from pipeline_step where run = ${runId} and id = ${id}`.execute(db)).rows[0];
+      return (await sql<StepRow>`select ${stepColumns} from pipeline_step where run = ${runId} and id = ${id}`.execute(db)).rows[0];
     },
-    async cached(key: string): Promise<CacheRow | undefined> {
-      return (await sql<CacheRow>`select run, outputs, metrics, model_version from pipeline_cache where key = ${key}`.execute(db)).rows[0];
+    async attempts(runId: string, step: string): Promise<AttemptRow[]> {
+      const { rows } = await sql<AttemptRow>`
+        select attempt, worker, host, backend, started_at, finished_at, real_started_at, real_finished_at, outcome, exit_code, signal, message, peak_memory, cpu_seconds
+        from pipeline_attempt where run = ${runId} and step = ${step} order by attempt`.execute(db);
+      return rows;
     },
 
-    /** Begins a new execution of the run, which supersedes every older one. Undefined where the run is over. */
-    async claim(runId: string, executor: string): Promise<RunRow | undefined> {
+    /** One worker begins a run; where it dies over it, another one does. */
+    async claimBegin(runId: string, worker: string): Promise<RunRow | undefined> {
       const { rows } = await sql<RunRow>`
-        update pipeline_run set epoch = epoch + 1, executor = ${executor}
-        where id = ${runId} and state in ('queued', 'running') returning *`.execute(db);
+        update pipeline_run set begun_by = ${worker}, begun_at = clock_timestamp()
+        where id = ${runId} and state = 'queued' and (begun_at is null or begun_at < clock_timestamp() - interval '15 seconds') returning *`.execute(db);
       return rows[0];
     },
-    async started(run: RunRow): Promise<void> {
-      await fenced(run.id, run.epoch, async (transaction) => {
-        const { rows } = await sql`
-          update pipeline_run set state = 'running', started_at = ${clock.now()}, real_started_at = clock_timestamp()
-          where id = ${run.id} and state = 'queued' returning id`.execute(transaction);
-        if (rows.length > 0) await events.append(transaction, "run.started", run.id, { pipeline: run.pipeline, state: "running" });
-      });
+    /** Holds the run for the transaction. Undefined where it is over. */
+    async lock(transaction: Transaction<unknown>, runId: string): Promise<{ state: RunState; version: string } | undefined> {
+      const { rows } = await sql<{ state: RunState; version: string }>`
+        select state, version::text from pipeline_run where id = ${runId} and state in ('queued', 'running') for update`.execute(transaction);
+      return rows[0];
     },
-    async tracked(run: RunRow, trackingRunId: string): Promise<void> {
-      await fenced(run.id, run.epoch, async (transaction) => {
-        await sql`update pipeline_run set tracking_run_id = ${trackingRunId} where id = ${run.id}`.execute(transaction);
-      });
+    async lockedRun(transaction: Platform["db"], runId: string): Promise<RunRow | undefined> {
+      return (await sql<RunRow>`select * from pipeline_run where id = ${runId}`.execute(transaction)).rows[0];
     },
-
-    /** Begins an attempt of a step and answers its number. */
-    async begin(run: RunRow, step: string): Promise<number> {
-      return fenced(run.id, run.epoch, async (transaction) => {
-        const { rows } = await sql<{ attempt: number }>`
-          update pipeline_step set state = 'running', attempt = attempt + 1, started_at = ${clock.now()}, real_started_at = clock_timestamp(),
-            finished_at = null, real_finished_at = null, error = null
-          where run = ${run.id} and id = ${step} and state in ('waiting', 'running') returning attempt`.execute(transaction);
-        const attempt = rows[0]?.attempt;
-        if (attempt === undefined) throw new Superseded(`The step ${step} of the run ${run.id} is over.`);
-        await stepChanged(transaction, run.id, step, "running");
-        return attempt;
-      });
+    async started(transaction: Transaction<unknown>, run: RunRow): Promise<void> {
+      await sql`
+        update pipeline_run set state = 'running', started_at = ${clock.now()}, real_started_at = clock_timestamp(), tracking_run_id = ${run.tracking_run_id}
+        where id = ${run.id}`.execute(transaction);
+      await events.append(transaction, "run.started", run.id, { pipeline: run.pipeline, state: "running" });
     },
-    async end(run: RunRow, step: string, attempt: number, end: StepEnd): Promise<void> {
-      await fenced(run.id, run.epoch, async (transaction) => {
-        const outputs = end.outputs ?? {};
-        const { rows } = await sql`
-          update pipeline_step set state = ${end.state}, outputs = ${json(outputs)}, error = ${end.error ?? null}, cache_key = ${end.cacheKey ?? null},
-            cached_from = ${end.cachedFrom ?? null}, finished_at = ${clock.now()}, real_finished_at = clock_timestamp()
-          where run = ${run.id} and id = ${step} and attempt = ${attempt} and state = 'running' returning id`.execute(transaction);
-        if (rows.length === 0) throw new Superseded(`Attempt ${attempt} of the step ${step} of the run ${run.id} no longer counts.`);
-        if (end.metrics !== undefined || end.modelVersion !== undefined) {
-          await sql`
-            update pipeline_run set metrics = metrics || ${json(end.metrics ?? {})}, model_version = coalesce(${end.modelVersion ?? null}, model_version)
-            where id = ${run.id}`.execute(transaction);
-        }
-        if (end.state === "succeeded" && end.cacheKey !== undefined) {
-          await sql`
-            insert into pipeline_cache (key, run, step, outputs, metrics, model_version, created_at)
-            values (${end.cacheKey}, ${run.id}, ${step}, ${json(outputs)}, ${json(end.metrics ?? {})}, ${end.modelVersion ?? null}, ${clock.now()})
-            on conflict (key) do update set run = excluded.run, step = excluded.step, outputs = excluded.outputs, metrics = excluded.metrics,
-              model_version = excluded.model_version, created_at = excluded.created_at`.execute(transaction);
-        }
-        await stepChanged(transaction, run.id, step, end.state);
-      });
+    /** What followed is there: what others have in memory of the run is old. */
+    async changed(transaction: Transaction<unknown>, runId: string, metrics: Record<string, number>, modelVersion: string | null): Promise<string> {
+      const { rows } = await sql<{ version: string }>`
+        update pipeline_run set version = version + 1, metrics = metrics || ${json(metrics)}, model_version = coalesce(${modelVersion}, model_version)
+        where id = ${runId} returning version::text`.execute(transaction);
+      return rows[0]?.version ?? "";
     },
-    async skip(run: RunRow, step: string): Promise<void> {
-      await fenced(run.id, run.epoch, async (transaction) => {
-        const { rows } = await sql`
-          update pipeline_step set state = 'skipped' where run = ${run.id} and id = ${step} and state = 'waiting' returning id`.execute(transaction);
-        if (rows.length > 0) await stepChanged(transaction, run.id, step, "skipped");
-      });
-    },
-
-    async finish(run: RunRow, state: RunState, message: string | null): Promise<void> {
-      await fenced(run.id, run.epoch, async (transaction) => {
-        const { rows } = await sql<{ model_version: string | null }>`
-          update pipeline_run set state = ${state}, message = ${message}, finished_at = ${clock.now()}, real_finished_at = clock_timestamp()
-          where id = ${run.id} returning model_version`.execute(transaction);
-        await closeSteps(transaction, run.id, "failed");
-        const modelVersion = rows[0]?.model_version ?? undefined;
-        await events.append(transaction, "run.finished", run.id, { pipeline: run.pipeline, state, modelVersion, message: message ?? undefined });
-      });
+    async finish(transaction: Transaction<unknown>, run: Pick<RunRow, "id" | "pipeline">, state: RunState, message: string | null): Promise<void> {
+      const { rows } = await sql<{ model_version: string | null }>`
+        update pipeline_run set state = ${state}, message = ${message}, finished_at = ${clock.now()}, real_finished_at = clock_timestamp()
+        where id = ${run.id} returning model_version`.execute(transaction);
+      await closeSteps(transaction, run.id);
+      const modelVersion = rows[0]?.model_version ?? undefined;
+      await events.append(transaction, "run.finished", run.id, { pipeline: run.pipeline, state, modelVersion, message: message ?? undefined });
     },
     /** False where the run was over before. */
     async cancel(runId: string, message: string): Promise<boolean> {
       return db.transaction().execute(async (transaction) => {
-        const { rows } = await sql<{ pipeline: string }>`
-          update pipeline_run set state = 'cancelled', message = ${message}, finished_at = ${clock.now()}, real_finished_at = clock_timestamp()
-          where id = ${runId} and state in ('queued', 'running') returning pipeline`.execute(transaction);
-        const run = rows[0];
+        if ((await this.lock(transaction, runId)) === undefined) return false;
+        const run = await this.lockedRun(transaction, runId);
         if (run === undefined) return false;
-        await closeSteps(transaction, runId, "cancelled");
-        await events.append(transaction, "run.finished", runId, { pipeline: run.pipeline, state: "cancelled", message });
+        await this.finish(transaction, run, "cancelled", message);
+        await sql`select pg_notify(${channel}, ${`cancel ${runId}`})`.execute(transaction);
         return true;
       });
     },
-
-    /** Whether the execution still counts: the run is not over, and no younger execution has it. */
-    async counts(run: Pick<RunRow, "id" | "epoch">): Promise<boolean> {
-      const { rows } = await sql`
-        select 1 from pipeline_run where id = ${run.id} and epoch = ${run.epoch} and state in ('queued', 'running')`.execute(db);
-      return rows.length > 0;
-    },
-    async over(runId: string): Promise<boolean> {
-      const { rows } = await sql`select 1 from pipeline_run where id = ${runId} and state in ('queued', 'running')`.execute(db);
-      return rows.length === 0;
-    },
-    async beat(executor: string): Promise<void> {
+    /** What steps that ran leave for later runs. */
+    async remember(transaction: Transaction<unknown>, run: RunRow, steps: ModelStep[]): Promise<void> {
+      const kept = steps.filter((step) => step.cacheKey !== null && step.parts !== null);
+      if (kept.length === 0) return;
+      const records = kept.map((step) => ({
+        ...{ key: step.cacheKey, step: step.id, outputs: step.outputs, metrics: step.metrics, model_version: step.modelVersion, parts: step.parts },
+        keeps: step.node.cache !== false,
+      }));
       await sql`
-        insert into pipeline_worker (executor, seen_at) values (${executor}, clock_timestamp())
-        on conflict (executor) do update set seen_at = excluded.seen_at`.execute(db);
+        with made as (
+          select * from jsonb_to_recordset(${json(records)}) as m(key text, step text, outputs jsonb, metrics jsonb, model_version text, parts jsonb, keeps boolean)
+        ), cached as (
+          insert into pipeline_cache (key, run, step, outputs, metrics, model_version, created_at)
+          select distinct on (key) key, ${run.id}, step, outputs, coalesce(metrics, '{}'), model_version, ${clock.now()}::timestamptz from made where keeps order by key
+          on conflict (key) do update set run = excluded.run, step = excluded.step, outputs = excluded.outputs, metrics = excluded.metrics,
+            model_version = excluded.model_version, created_at = excluded.created_at
+        )
+        insert into pipeline_made (pipeline, step, key, run, project, project_version, parts)
+        select ${run.pipeline}, step, key, ${run.id}, ${run.project}, ${run.project_version}, parts from made order by step
+        on conflict (pipeline, step) do update set key = excluded.key, run = excluded.run, project = excluded.project,
+          project_version = excluded.project_version, parts = excluded.parts`.execute(transaction);
     },
-    /** Runs that nobody executes: never begun, or begun by a process that is silent for too long. By the database's clock, which is real. */
-    async orphans(silentSeconds: number): Promise<string[]> {
+
+    /** Runs that were asked for and that nobody began. */
+    async orphans(): Promise<string[]> {
       const { rows } = await sql<{ id: string }>`
-        select r.id from pipeline_run r left join pipeline_worker w on w.executor = r.executor
-        where r.state in ('queued', 'running') and (
-          (r.executor is null and r.real_created_at < clock_timestamp() - interval '2 seconds')
-          or (r.executor is not null and coalesce(w.seen_at, '-infinity') < clock_timestamp() - make_interval(secs => ${silentSeconds})))
-        order by r.n limit 100`.execute(db);
-      return rows.map((r) => r.id);
+        select id from pipeline_run where state = 'queued' and real_created_at < clock_timestamp() - interval '2 seconds'
+          and (begun_at is null or begun_at < clock_timestamp() - interval '15 seconds') order by n limit 100`.execute(db);
+      return rows.map((row) => row.id);
     },
-    /** Ends a run that nothing executes any more, whatever execution had it. */
-    async abandon(runId: string, message: string): Promise<void> {
-      const { rows } = await sql<RunRow>`select * from pipeline_run where id = ${runId}`.execute(db);
-      if (rows[0] !== undefined && !over(rows[0].state)) await this.finish(rows[0], "failed", message);
+    /** Runs of which nothing runs, is ready or asks: something of ours went wrong in the middle. */
+    async stuck(): Promise<string[]> {
+      const { rows } = await sql<{ id: string }>`
+        select id from pipeline_run r where state = 'running' and not exists (
+          select 1 from pipeline_step s where s.run = r.id and s.state in ('ready', 'running', 'asking') and s.items_total is null)
+        order by n limit 100`.execute(db);
+      return rows.map((row) => row.id);
     },
-  };
-}
-
-const time = (date: Date | null): string | null => date?.toISOString() ?? null;
-const between = (from: Date | null, to: Date | null): number | null => (from === null || to === null ? null : to.getTime() - from.getTime());
-
-export function toRun(row: RunRow): Run {
-  return {
-    id: row.id,
-    pipeline: row.pipeline,
-    project: row.project,
-    projectVersion: row.project_version,
-    commit: row.commit,
-    state: row.state,
-    params: row.params,
-    cause: row.cause,
-    message: row.message,
-    trackingRunId: row.tracking_run_id,
-    createdAt: row.created_at.toISOString(),
-    startedAt: time(row.started_at),
-    finishedAt: time(row.finished_at),
-    durationMs: between(row.real_started_at, row.real_finished_at),
-    metrics: row.metrics,
-    modelVersion: row.model_version,
-  };
-}
-
-export function toStep(row: StepRow): Step {
-  return {
-    id: row.id,
-    kind: row.kind,
-    state: row.state,
-    attempt: row.attempt,
-    startedAt: time(row.started_at),
-    finishedAt: time(row.finished_at),
-    durationMs: between(row.real_started_at, row.real_finished_at),
-    cacheKey: row.cache_key,
-    cachedFrom: row.cached_from,
-    error: row.error,
-    outputs: row.outputs,
+    /** Runs that are over, and whose tracking may not say so. */
+    async untracked(seconds: number): Promise<string[]> {
+      const { rows } = await sql<{ id: string }>`
+        select id from pipeline_run where not tracked and state not in ('queued', 'running')
+          and coalesce(real_finished_at, '-infinity') < clock_timestamp() - make_interval(secs => ${seconds}) order by n limit 100`.execute(db);
+      return rows.map((row) => row.id);
+    },
+    async tracked(runId: string): Promise<void> {
+      await sql`update pipeline_run set tracked = true where id = ${runId}`.execute(db);
+    },
+    /** What waits for an event, or for longer than it may. */
+    async asking(): Promise<(Pick<StepRow, "run" | "id" | "asks"> & { asks_until: Date | null })[]> {
+      const { rows } = await sql<Pick<StepRow, "run" | "id" | "asks"> & { asks_until: Date | null }>`
+        select run, id, asks, asks_until from pipeline_step where state = 'asking' and (asks ->> 'kind' = 'event' or asks_until is not null)
+        limit 1000`.execute(db);
+      return rows;
+    },
   };
 }

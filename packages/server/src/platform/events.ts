@@ -14,6 +14,7 @@ export interface PlatformEvent {
   data: Record<string, unknown>;
   at: Date;
 }
+export type NewEvent = Pick<PlatformEvent, "type" | "subject" | "data">;
 type Handler = (event: PlatformEvent) => Promise<void>;
 /** A place in the order in which events are told. */
 export interface EventPosition {
@@ -27,6 +28,8 @@ export interface EventPosition {
  */
 export interface Events {
   append(transaction: Transaction<unknown>, type: string, subject: string, data: Record<string, unknown>): Promise<void>;
+  /** Many in one statement, in their order. */
+  appendAll(transaction: Transaction<unknown>, events: NewEvent[]): Promise<void>;
   /** `subscriber` names a durable position: of all processes, one at a time handles its events. `types` may end in `.*`. */
   subscribe(subscriber: string, types: string[], handler: Handler): void;
   /** Calls when something new may be listed, in this process, until the function that it answers is called. */
@@ -189,6 +192,15 @@ export function openEvents({ db, locks, notifications, clock, log }: EventsParts
       await sql`
         insert into event (type, subject, data, at) values (${type}, ${subject}, ${JSON.stringify(data)}::jsonb, ${clock.now()})
         returning pg_notify(${channel}, '')`.execute(transaction);
+    },
+    async appendAll(transaction, list) {
+      if (list.length === 0) return;
+      await sql`
+        with added as (
+          insert into event (type, subject, data, at)
+          select e ->> 'type', e ->> 'subject', e -> 'data', ${clock.now()}
+          from jsonb_array_elements(${JSON.stringify(list)}::jsonb) with ordinality as l(e, n) order by n returning 1
+        ) select pg_notify(${channel}, '') from (select count(*) from added) counted`.execute(transaction);
     },
     subscribe(name, types, handler) {
       subscribers.push({ name, pattern: patternOf(types), handler, queued: false, failed: false, elsewhere: false, idle: Promise.resolve() });

@@ -68,5 +68,5 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
   const events = openEvents({ ...parts, clock });
   closeLater("the handling of events", events.stop);
   closeLater("work that was due", clock.stop);
-  return { config, db, locks: locks.db, databaseUrl, objects, duckdb, events, clock, log, metrics: openMetrics(), address: { url: undefined } };
+  return { config, db, locks: locks.db, databaseUrl, objects, duckdb, notifications, events, clock, log, metrics: openMetrics(), address: { url: undefined } };
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.js";
 import type { ServerConfig } from "./config.js";
 import type { Database } from "./database/index.js";
+import type { Notifications } from "./database/listen.js";
 import type { DuckDb } from "./duckdb.js";
 import type { Events } from "./events.js";
 import type { Log } from "./log.js";
@@ -17,6 +18,8 @@ export interface Platform {
   databaseUrl: string;
   objects: ObjectStore;
   duckdb: DuckDb;
+  /** For what must be told at once and is not worth an event: nothing relies on it alone. */
+  notifications: Notifications;
   events: Events;
   clock: Clock;
   log: Log;

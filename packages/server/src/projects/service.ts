@@ -19,9 +19,11 @@ import type { Definition, DefinitionKind, ProjectSource, Projects } from "./type
 
 /** For how long `get` answers from memory without asking whether another process applied something. */
 const trustMs = 100;
+const versionsKept = 20;
 
 export function createProjects(platform: Platform): Projects {
   const { db } = platform;
+  const versions = new Map<string, ProjectSource & ProjectVersion>();
   let known: { stamp: string; definitions: Map<string, DefinitionRow> } | undefined;
   let checkedAt = Number.NEGATIVE_INFINITY;
   let loading: Promise<Map<string, DefinitionRow>> | undefined;
@@ -97,9 +99,24 @@ export function createProjects(platform: Platform): Projects {
       return toSource(row);
     },
     async version(project, version) {
+      // It never changes, and steps ask for it again and again.
+      const name = `${project}/${version}`;
+      const known = versions.get(name);
+      if (known !== undefined) return known;
+      const row = await findVersion(db, project, version);
+      if (row === undefined) throw notFound("project version", name);
+      const found = { ...toSource(row), ...toVersion(row) };
+      versions.set(name, found);
+      for (const oldest of versions.keys()) {
+        if (versions.size <= versionsKept) break;
+        versions.delete(oldest);
+      }
+      return found;
+    },
+    async diff(project, version) {
       const row = await findVersion(db, project, version);
       if (row === undefined) throw notFound("project version", `${project}/${version}`);
-      return { ...toSource(row), ...toVersion(row) };
+      return row.spec.source?.diff ?? "";
     },
     async projects() {
       return (await newestVersions(db)).map(toVersion);

@@ -57,6 +57,8 @@ export interface Projects {
   current(project: string): Promise<ProjectSource>;
   /** One version of a project: what a run that began with it goes on with. */
   version(project: string, version: number): Promise<ProjectSource & ProjectVersion>;
+  /** What its code differed from its commit by, where whoever applied it said so. */
+  diff(project: string, version: number): Promise<string>;
   /** The newest version of every project. */
   projects(): Promise<ProjectVersion[]>;
   /** Whoever lets what was defined be edited says what holds in its place: `plan` and `apply` tell it. A conflict that is thrown keeps the document from being applied. */

@@ -50,6 +50,7 @@ beforeAll(async () => {
     projects,
     compute: createCompute(platform),
     tracking: { ...tracking, environment: () => ({}) },
+    secrets: { read: async () => ({}) },
     stepKinds: [read],
   });
   const on = {

@@ -40,6 +40,9 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
     for (const one of [method].flat()) declared.push({ method: one, url, permission });
   });
   app.decorateRequest("principal");
+  app.decorateRequest("demand", async function demand(permission) {
+    await authorize({ headers: this.headers, method: this.method, permission });
+  });
   app.addHook("onRequest", (request, reply, done) => {
     const refuse = (error: unknown) => {
       // A browser then asks its user for a name and a token.

@@ -16,6 +16,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Who asks; set before any handler runs. */
     principal: Principal;
+    /** Asks for more than the route does, where that depends on what is asked for. Throws as the route would. */
+    demand(permission: Permission): Promise<void>;
   }
 }
 export interface DeclaredRoute {
