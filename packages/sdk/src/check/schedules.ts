@@ -2,7 +2,7 @@ import { durationMs } from "../duration.js";
 import { hasToken, scheduledUnits, unitOf, wrongUnits } from "../scheduled.js";
 import type { ParamSpec, PipelineSpec, PlainValue, ProjectSpec, ScheduleSpec } from "../spec.js";
 import { cronProblem } from "./cron.js";
-import { wrongValue } from "./pipelines.js";
+import { wrongValue } from "./params.js";
 import { type Report, unknown } from "./report.js";
 import { isZone } from "./serving.js";
 

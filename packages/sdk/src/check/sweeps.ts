@@ -1,6 +1,6 @@
 import { gridSize } from "../search.js";
 import { mostTrials, type ParamSpec, type PipelineSpec, type ProjectSpec, type SearchRange, type SweepSpec } from "../spec.js";
-import { wrongValue } from "./pipelines.js";
+import { wrongValue } from "./params.js";
 import { type Report, unknown } from "./report.js";
 import { paramProblems } from "./schedules.js";
 

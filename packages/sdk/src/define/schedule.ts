@@ -20,7 +20,9 @@ export function scheduled<U extends ScheduledUnit>(unit: U, by: { plus: number }
   return `{scheduled:${unit}${count === 0 ? "" : count > 0 ? `+${count}` : count}}` as Scheduled<U>;
 }
 
-type ValueIn<P> = P extends Param<infer T, boolean, infer V> ? V | (T extends "month" ? Scheduled<"month"> : never) : never;
+/** Lists are for runs that are asked for. */
+type Plain = string | number | boolean;
+type ValueIn<P> = P extends Param<infer T, boolean, infer V> ? (V & Plain) | (T extends "month" ? Scheduled<"month"> : never) : never;
 type Values<P extends Params> = { readonly [K in keyof P]?: ValueIn<P[K]> };
 
 export type CatchUpPolicy = "none" | "last" | "all" | { all: number };

@@ -29,9 +29,11 @@ export const asha = (options: { reduction?: number; minSteps?: number } = {}): S
 /** Ends a trial that is worse than the median of the others at the same step. */
 export const median = (options: { warmUp?: number; trials?: number } = {}): StopSpec => given({ kind: "median", ...options });
 
-type Tried<P> = P extends Param<infer T, boolean, infer V> ? readonly V[] | (T extends "int" | "float" ? SearchValues<T> : never) : never;
+/** Lists are not searched. */
+type Plain = string | number | boolean;
+type Tried<P> = P extends Param<infer T, boolean, infer V> ? readonly (V & Plain)[] | (T extends "int" | "float" ? SearchValues<T> : never) : never;
 type Over<P extends Params> = { readonly [K in keyof P]?: Tried<P[K]> };
-type Fixed<P extends Params> = { readonly [K in keyof P]?: P[K] extends Param<infer _T, boolean, infer V> ? V : never };
+type Fixed<P extends Params> = { readonly [K in keyof P]?: P[K] extends Param<infer _T, boolean, infer V> ? V & Plain : never };
 
 export interface Sweep extends Definition<"sweeps"> {}
 

@@ -42,7 +42,13 @@ beforeAll(async () => {
     },
   };
   const tracking = { begin: async () => ({ runId: "tracked" }), end: async () => {}, logParams: async () => {}, logMetrics: async () => {} };
-  pipelines = createPipelines(platform, { projects, compute: createCompute(platform), tracking: { ...tracking, environment: () => ({}) }, stepKinds: [read] });
+  pipelines = createPipelines(platform, {
+    projects,
+    compute: createCompute(platform),
+    tracking: { ...tracking, environment: () => ({}) },
+    secrets: { read: async () => ({}) },
+    stepKinds: [read],
+  });
   const on = {
     projects,
     pipelines: {

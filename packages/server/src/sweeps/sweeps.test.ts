@@ -59,7 +59,7 @@ beforeAll(async () => {
       return { outputs: {}, metrics: await trying({ params: inputs, signal, say }) };
     },
   };
-  pipelines = createPipelines(platform, { projects, compute, tracking: tracking.runTracker, stepKinds: [fit] });
+  pipelines = createPipelines(platform, { projects, compute, tracking: tracking.runTracker, secrets: { read: async () => ({}) }, stepKinds: [fit] });
   const app = await openHttp(platform, async () => ({ name: "anna" }));
   // Two processes look after the same sweeps.
   const sweeps = [createSweeps(platform, { projects, pipelines, tracking, compute }), createSweeps(platform, { projects, pipelines, tracking, compute })];
