@@ -14,8 +14,9 @@ const lookMs = 500;
 const logBytesPerSecond = 1024 ** 2;
 const largestAnswer = 256 * 1024 ** 2;
 /** For so long a head that does not answer is waited for; then the job is given up. */
-const awayMs = 300_000;
-const stopMs = 60_000;
+const awayMs = 120_000;
+const stopMs = 20_000;
+const settledMs = 5_000;
 
 interface RayJob {
   status: "PENDING" | "RUNNING" | "STOPPED" | "SUCCEEDED" | "FAILED";
@@ -87,11 +88,11 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
       if (result !== undefined) {
         const end = await readEnd(platform, job, result, follower);
         // The job holds secrets, and is of no more use.
-        await forget(at, over);
+        forgetLater(at);
         return end;
       }
       if (over) {
-        await forget(at, true);
+        forgetLater(at);
         return judgeWithoutResult(id, job, seen, follower);
       }
       await delay(lookMs, undefined, { signal: watch.signal });
@@ -117,7 +118,7 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
       for (let seen = await find(at, until); seen !== undefined && ["PENDING", "RUNNING"].includes(seen.status); seen = await find(at, until))
         await delay(lookMs / 2, undefined, { signal: until });
       await takeLog(at, follower, until);
-      await forget(at, true);
+      forgetLater(at);
     } catch {
       return withoutEnd("cancelled", `The step was cancelled, but Ray has not confirmed that the job ${id} ended.`, follower);
     }
@@ -142,13 +143,19 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
     return JSON.parse(text) as RayJob;
   }
 
-  /** A job that is not over yet can't be deleted: it ends within moments, and is left to Ray where it does not. */
-  async function forget(at: string, over: boolean): Promise<void> {
-    for (let tries = over ? 1 : 20; tries > 0; tries--) {
-      const answer = await ask("DELETE", at).catch(() => undefined);
-      if (answer?.status === 200 || answer?.status === 404) return;
-      await delay(lookMs / 2);
-    }
+  /** What Ray has just seen the end of it writes down once more: deleted too early, the job would come back. Asked for again until then, it is found as it ended. */
+  const forgetting = new Set<Promise<void>>();
+  const stopping = new AbortController();
+  function forgetLater(at: string): void {
+    const work = (async () => {
+      await delay(settledMs, undefined, { signal: stopping.signal }).catch(() => {});
+      for (let tries = 0; tries < 20; tries++) {
+        const answer = await ask("DELETE", at).catch(() => undefined);
+        if (answer === undefined || answer.status < 500) return;
+        await delay(lookMs);
+      }
+    })().finally(() => forgetting.delete(work));
+    forgetting.add(work);
   }
 
   return {
@@ -157,6 +164,10 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
       return checkRemote(platform);
     },
     run,
+    async stop() {
+      stopping.abort();
+      await Promise.all(forgetting);
+    },
   };
 }
 
