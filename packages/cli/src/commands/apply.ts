@@ -1,21 +1,14 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { compile, ProjectError } from "@millrace/sdk";
-import type { Change } from "@millrace/sdk/api";
-import { CliError } from "../errors.js";
+import type { Change, Plan, ProjectVersion } from "@millrace/sdk/api";
 import { print, printJson, tell } from "../output.js";
-import { projectFiles } from "../project/files.js";
-import { loadProject } from "../project/load.js";
-import { sourceOf } from "../project/source.js";
+import { compileProject } from "../project/compile.js";
 import { connect, type ServerOptions } from "../server.js";
 
 export async function apply(given: string, options: ServerOptions & { dryRun?: boolean; json?: boolean }): Promise<void> {
   const folder = path.resolve(given);
   const client = connect(options);
-  const project = await loadProject(folder);
-  const [{ files, links }, source] = await Promise.all([projectFiles(folder), sourceOf(folder)]);
+  const { spec, links, upload } = await compileProject(folder);
   for (const link of links) tell(`${link} is a link and is left out: a project's files are its own.`);
-  const spec = compileOrTell(() => compile(project, { folder, files, source }));
 
   const plan = await client.projects.plan(spec);
   for (const note of plan.notes ?? []) tell(note);
@@ -23,25 +16,16 @@ export async function apply(given: string, options: ServerOptions & { dryRun?: b
     if (options.json) return printJson(plan);
     return print([...planLines(plan.changes), summary(spec.name, plan.changes, "would be")].join("\n"));
   }
-  const wanted = new Set(plan.missing);
-  for (const file of files) {
-    if (!wanted.delete(file.digest)) continue;
-    const bytes = await readFile(path.join(folder, file.path));
-    await client.projects.upload(file.digest, new Uint8Array(bytes));
-  }
+  await upload(client, plan);
   const applied = await client.projects.apply(spec);
-  if (options.json) return printJson(applied);
-  const at = applied.commit === null ? "" : `, commit ${applied.commit.slice(0, 7)}${applied.dirty ? " and changes that are not committed" : ""}`;
-  print([...planLines(applied.changes), summary(spec.name, applied.changes, "are"), `${spec.name} is at version ${applied.version}${at}`].join("\n"));
+  if (options.json) printJson(applied);
+  else print(appliedLines(applied).join("\n"));
 }
 
-function compileOrTell<T>(run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof ProjectError) throw new CliError(error.message);
-    throw error;
-  }
+/** What was changed, and the version that the project is at. */
+export function appliedLines(applied: Plan & ProjectVersion): string[] {
+  const at = applied.commit === null ? "" : `, commit ${applied.commit.slice(0, 7)}${applied.dirty ? " and changes that are not committed" : ""}`;
+  return [...planLines(applied.changes), summary(applied.project, applied.changes, "are"), `${applied.project} is at version ${applied.version}${at}`];
 }
 
 const signs = { create: "+", update: "~", delete: "-", unchanged: " " } as const;

@@ -23,7 +23,8 @@ export function ignoring(lines: readonly string[]): Ignored {
   };
 }
 
-function patternOf(text: string): RegExp {
+/** A line of an ignore file as what paths are tested with. */
+export function patternOf(text: string): RegExp {
   const folder = text.endsWith("/");
   const body = folder ? text.slice(0, -1) : text;
   const anchored = body.includes("/");

@@ -19,7 +19,6 @@ import {
   many,
   map,
   month,
-  not,
   ProjectError,
   partitions,
   pipeline,
@@ -163,7 +162,7 @@ test("conditions stand at the steps of their branch, a choice joins branches, an
   const either = pipeline({ name: "either", params: { n: int() } }, ({ n }) => {
     const c = value(n).atLeast(3);
     return when(
-      not(not(c)),
+      c,
       () => weigh({ n }),
       () => weigh({ n: 3 }),
     );

@@ -27,11 +27,13 @@ export const ProjectSpec = Type.Object(
     source: Type.Optional(
       Type.Object(
         {
-          commit: Type.Optional(Type.String()),
-          branch: Type.Optional(Type.String()),
+          commit: Type.Optional(Type.String({ maxLength: 200 })),
+          branch: Type.Optional(Type.String({ maxLength: 1_000 })),
           dirty: Type.Boolean(),
-          /** What differs from the commit, as `git diff` says it. */
+          /** Where it is dirty: what differs from the commit, as `git diff` tells it; cut where it is longer. */
           diff: Type.Optional(Type.String({ maxLength: 1_048_576 })),
+          /** Files that git does not know. */
+          untracked: Type.Optional(Type.Array(Type.String({ maxLength: 1_000 }), { maxItems: 1_000 })),
         },
         closed,
       ),

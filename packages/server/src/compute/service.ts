@@ -8,6 +8,7 @@ import { localBackend } from "./local.js";
 import { rayBackend } from "./ray.js";
 import { runScript } from "./script.js";
 import type { Compute, Interpreter } from "./types.js";
+import { typescriptBackend } from "./typescript.js";
 
 /** Without `access` nobody can be let in from elsewhere: then there is no backend but `local`. */
 export function createCompute(
@@ -30,6 +31,7 @@ export function createCompute(
     makeEnvironment({ folder, toolsFolder }, await python(), requirements, progress);
   const { folderBytes, ray } = config.compute ?? {};
   const backends: Backend[] = [localBackend({ config, objects }, { python, environment }, folderBytes === undefined ? {} : { folderBytes })];
+  backends.push(typescriptBackend({ config, objects }));
   if (access !== undefined) {
     const remote = { config, objects, address: platform.address ?? { url: undefined } };
     if (ray !== undefined) backends.push(rayBackend(remote, access, ray));

@@ -1,0 +1,162 @@
+/** Bundles of TypeScript steps: one file with a step's function and all that it imports, the same wherever it is made. */
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import * as sdk from "@millrace/sdk";
+import type { BuildOptions, Message, Plugin } from "esbuild";
+import { CliError } from "../errors.js";
+
+export interface Bundle {
+  path: string;
+  bytes: Uint8Array;
+}
+/** A step: its name, and where `step({ … })` stands, as the document of a project says it before it is bundled: `pipelines/clean.ts:12`. */
+export interface StepPlace {
+  step: string;
+  place: string;
+}
+
+export async function bundleStep(folder: string, { step, place }: StepPlace): Promise<Bundle> {
+  const [, module = "", line = "0"] = /^(.*):(\d+)$/.exec(place) ?? [];
+  if (module === "") throw new CliError(`The step "${step}" is at no place that is known: define it in a file of the project.`);
+  const { build } = await import("esbuild");
+  const file = path.resolve(folder, module);
+  const source = await readFile(file, "utf8");
+  const found = exportOf(source, Number(line), step);
+  const specifier = JSON.stringify(module.startsWith(".") || path.isAbsolute(module) ? module : `./${module}`);
+  const contents =
+    found === undefined
+      ? // Made in a function or a list: it is known by its name, once its module has run.
+        `import ${specifier};\nexport const step = globalThis[Symbol.for("millrace.steps")]?.get(${JSON.stringify(step)});\n`
+      : `export { ${found.exported ? found.name : "millraceStep"} as step } from ${specifier};\n`;
+  const extra = found === undefined || found.exported ? undefined : `\nexport { ${found.name} as millraceStep };\n`;
+  const options: BuildOptions & { write: false } = {
+    stdin: { contents, resolveDir: folder, sourcefile: "step.js" },
+    absWorkingDir: folder,
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    charset: "utf8",
+    legalComments: "none",
+    logLevel: "silent",
+    logOverride: { "empty-import-meta": "silent" },
+    loader: { ".node": "empty" },
+    // Packages that are not ES modules ask for what belongs to Node.
+    banner: { js: 'import { createRequire as millraceRequire } from "node:module";\nconst require = millraceRequire(import.meta.url);' },
+    plugins: [steps(file, extra, found === undefined)],
+  };
+  try {
+    const result = await build(options);
+    const [output] = result.outputFiles;
+    if (output === undefined) throw new Error(`esbuild gave no file for ${module}.`);
+    const stem = module.replace(/\.[^./]*$/, "").replaceAll(/[^A-Za-z0-9_-]+/g, "__");
+    return { path: `.millrace/steps/${stem}.${step}.mjs`, bytes: output.contents };
+  } catch (error) {
+    throw new CliError(problems(error, folder, step));
+  }
+}
+
+/** The name that a module gives to a step which it defines at its top: by the line, or by the step's own name where the line is another one. */
+export function exportOf(source: string, line: number, step: string): { name: string; exported: boolean } | undefined {
+  const lines = source.split("\n");
+  const atLine = definedIn(lines[line - 1] ?? "");
+  if (atLine !== undefined) return atLine;
+  const named = new RegExp(`\\bname:\\s*["'\`]${step}["'\`]`);
+  for (const [index, text] of lines.entries()) {
+    const defined = definedIn(text);
+    if (defined === undefined) continue;
+    const rest = lines.slice(index + 1);
+    const next = rest.findIndex((one) => definedIn(one) !== undefined);
+    if (named.test([text, ...(next < 0 ? rest : rest.slice(0, next))].join("\n"))) return defined;
+  }
+  return undefined;
+}
+function definedIn(line: string): { name: string; exported: boolean } | undefined {
+  if (/^export\s+default\s+step\s*[(<]/.test(line)) return { name: "default", exported: true };
+  const [, exported, name] = /^(export\s+)?(?:const|let|var)\s+([A-Za-z_$][\w$]*)\s*(?::[^=]*)?=\s*(?:[A-Za-z_$][\w$]*\.)?step\s*[(<]/.exec(line) ?? [];
+  return name === undefined ? undefined : { name, exported: exported !== undefined };
+}
+
+function steps(module: string, extra: string | undefined, byName: boolean): Plugin {
+  return {
+    name: "millrace",
+    setup(build) {
+      build.onResolve({ filter: /^@millrace\/sdk$/ }, () => ({ path: "@millrace/sdk", namespace: "millrace", sideEffects: byName }));
+      build.onResolve({ filter: /^@millrace\/sdk\// }, ({ path: name }) => ({ path: fileURLToPath(import.meta.resolve(name)) }));
+      build.onLoad({ filter: /.*/, namespace: "millrace" }, () => ({ contents: runtime(byName), loader: "js" }));
+      build.onLoad({ filter: /\.node$/ }, ({ path: file }) => ({
+        errors: [{ text: `${path.basename(file)} is a native addon, which no bundle can hold: make the step one of python(…) or command(…)` }],
+      }));
+      build.onLoad({ filter: /\.[cm]?[jt]sx?$/ }, async ({ path: file }) => {
+        if (byName || file.includes(`${path.sep}node_modules${path.sep}`)) return undefined;
+        const text = await readFile(file, "utf8");
+        if (!text.includes("@millrace/sdk") && path.resolve(file) !== module) return undefined;
+        const loader = /\.[cm]?ts$/.test(file) ? "ts" : file.endsWith("tsx") ? "tsx" : file.endsWith("jsx") ? "jsx" : "js";
+        return { contents: `${withoutDefinitions(text)}${path.resolve(file) === module ? (extra ?? "") : ""}`, loader };
+      });
+    },
+  };
+}
+
+/**
+ * What stands for the SDK in a bundle: a step is its options, columns have their types, and all other definitions are nothing. As functions of the
+ * module that calls them they are known to have no effect, so that what a step does not use falls away.
+ */
+function withoutDefinitions(source: string): string {
+  return source.replaceAll(/^import\s*\{([^}]*)\}\s*from\s*["']@millrace\/sdk["'];?/gm, (_whole, list: string) =>
+    list
+      .replaceAll(/\/\/.*$/gm, "")
+      .split(",")
+      .flatMap((one) => {
+        const [, type, name, local] = /^\s*(type\s)?\s*([\w$]+)(?:\s+as\s+([\w$]+))?\s*$/.exec(one) ?? [];
+        // What is used as a type alone comes to nothing, as it does in an import.
+        return type !== undefined || name === undefined ? [] : [standIn(name, local ?? name)];
+      })
+      .join(" "),
+  );
+}
+const columns = new Set(["string", "int64", "float64", "boolean", "timestamp", "date"]);
+const kinds: Readonly<Record<string, string>> = { Table: "table", Model: "model", File: "file", Json: "json", Metrics: "metrics" };
+function standIn(name: string, local: string): string {
+  const result = columns.has(name)
+    ? `{ type: "${name}" }`
+    : ({ step: "given", table: '{ kind: "table", columns: given }', json: '{ kind: "json" }', many: "{ many: given }" }[name] ?? "nothing");
+  if (name === "durationMs") return `import { durationMs${local === name ? "" : ` as ${local}`} } from "@millrace/sdk/duration";`;
+  const kind = kinds[name];
+  if (kind !== undefined) return `const ${local} = { kind: "${kind}" };`;
+  if (result === "nothing" && !calledAlone(name)) return `import { ${name === local ? name : `${name} as ${local}`} } from "@millrace/sdk";`;
+  return `/* @__NO_SIDE_EFFECTS__ */ function ${local}(given) { return ${result === "nothing" ? "new Proxy(function () {}, { get: (proxy, key, self) => (key === Symbol.toPrimitive ? () => '' : self), apply: () => undefined })" : result}; }`;
+}
+/** Functions, and no objects of functions such as errorRate. */
+const calledAlone = (name: string): boolean => typeof Reflect.get(sdk, name) === "function";
+
+/** The SDK for modules that take it whole, or whose steps are known by name. */
+function runtime(byName: boolean): string {
+  const own = new Set([...columns, ...Object.keys(kinds), "step", "table", "json", "many", "durationMs"]);
+  return [
+    "const nothing = /* @__PURE__ */ new Proxy(function () {}, { get: (_, key) => (key === Symbol.toPrimitive ? () => '' : nothing), apply: () => nothing });",
+    byName
+      ? 'const known = (globalThis[Symbol.for("millrace.steps")] ??= new Map());\nexport function step(options) { known.set(options.name, options); return options; }'
+      : "export function step(options) { return options; }",
+    'export function table(columns) { return { kind: "table", columns }; }',
+    'export function json() { return { kind: "json" }; }',
+    "export function many(kind) { return { many: kind }; }",
+    'export { durationMs } from "@millrace/sdk/duration";',
+    ...[...columns].map((type) => `export function ${type}() { return { type: "${type}" }; }`),
+    ...Object.entries(kinds).map(([name, kind]) => `export const ${name} = { kind: "${kind}" };`),
+    ...Object.keys(sdk)
+      .filter((name) => !own.has(name) && /^[A-Za-z_$][\w$]*$/.test(name))
+      .map((name) => `const millrace_${name} = nothing;\nexport { millrace_${name} as ${name} };`),
+  ].join("\n");
+}
+
+function problems(error: unknown, folder: string, step: string): string {
+  const errors = typeof error === "object" && error !== null && "errors" in error && Array.isArray(error.errors) ? error.errors : [];
+  const lines = errors.slice(0, 5).map((one: Message) => {
+    const { location, text } = one;
+    return location === null ? `the step "${step}": ${text}` : `${path.relative(folder, path.resolve(folder, location.file))}:${location.line}: ${text}`;
+  });
+  return lines.length > 0 ? lines.join("\n") : `The step "${step}" can't be bundled: ${error instanceof Error ? error.message : String(error)}`;
+}

@@ -1,0 +1,96 @@
+/** The code of each step: which of the project's files its outcome depends on. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { everyNode, isProcess, type ProcessNode, type ProjectSpec } from "@millrace/sdk/spec";
+import type { Bundle } from "./bundle.js";
+import type { ProjectFile } from "./files.js";
+import { patternOf } from "./ignore.js";
+import { namedFiles, pythonClosure } from "./python.js";
+
+export interface WithCode {
+  spec: ProjectSpec;
+  /** Files that are made from the project's, by digest. */
+  made: ReadonlyMap<string, Uint8Array>;
+}
+
+/** The document with the code of each step, and the bundles of those in TypeScript among its files. */
+export async function withCode(draft: ProjectSpec, folder: string, files: readonly ProjectFile[]): Promise<WithCode> {
+  const spec = structuredClone(draft);
+  const paths = new Set(files.map((file) => file.path));
+  const sources = new Map<string, string>();
+  const read = (file: string): string => {
+    const known = sources.get(file) ?? readFileSync(path.join(folder, file), "utf8");
+    sources.set(file, known);
+    return known;
+  };
+  const nodes = spec.pipelines.flatMap((pipeline) => everyNode(pipeline.nodes)).filter(isProcess);
+  const bundles = await bundled(nodes, folder);
+  for (const node of nodes) {
+    const more = matching(node.code ?? [], paths);
+    const code = node.kind === "python" ? pythonCode(node, paths, read) : node.kind === "command" ? commandCode(node, paths, read) : [];
+    if (node.kind === "typescript") {
+      const bundle = bundles.get(`${node.config.bundle} ${node.config.step}`);
+      if (bundle !== undefined) {
+        node.config.bundle = bundle.path;
+        code.push(bundle.path);
+      }
+    }
+    // A program whose files are not known may read any of them.
+    if (node.kind === "command" && code.length === 0 && more.length === 0) delete node.code;
+    else node.code = [...new Set([...code, ...more])].sort();
+  }
+  const made = new Map<string, Uint8Array>();
+  const added = new Map<string, ProjectFile>();
+  for (const { path: place, bytes } of bundles.values()) {
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    made.set(digest, bytes);
+    added.set(place, { path: place, digest, size: bytes.length });
+  }
+  spec.files = [...files, ...added.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { spec, made };
+}
+
+/** Each step once, also where several pipelines use it. Loading the bundler costs: it is left alone where there is nothing to bundle. */
+async function bundled(nodes: readonly ProcessNode[], folder: string): Promise<Map<string, Bundle>> {
+  const wanted = new Map(nodes.flatMap((node) => (node.kind === "typescript" ? [[`${node.config.bundle} ${node.config.step}`, node.config] as const] : [])));
+  if (wanted.size === 0) return new Map();
+  const { bundleStep } = await import("./bundle.js");
+  const made = await Promise.all([...wanted].map(async ([key, { bundle, step }]) => [key, await bundleStep(folder, { step, place: bundle })] as const));
+  return new Map(made);
+}
+
+function pythonCode({ config: { script } }: Extract<ProcessNode, { kind: "python" }>, paths: ReadonlySet<string>, read: (path: string) => string): string[] {
+  const [module = ""] = script.split(":");
+  if (!script.includes(":")) return paths.has(script) ? pythonClosure([script], paths, read, () => [folderOf(script), ""]) : [script];
+  const stem = module.replaceAll(".", "/");
+  const file = [`${stem}.py`, `${stem}/__init__.py`].find((one) => paths.has(one));
+  return file === undefined ? [] : pythonClosure([file], paths, read, () => [""]);
+}
+
+function commandCode({ config: { command } }: Extract<ProcessNode, { kind: "command" }>, paths: ReadonlySet<string>, read: (path: string) => string): string[] {
+  const named = new Set<string>();
+  for (const argument of command) {
+    for (const text of [argument, argument.slice(argument.indexOf("=") + 1)]) {
+      const place = path.posix.normalize(text).replace(/\/$/, "");
+      if (paths.has(place)) named.add(place);
+      else if (place !== "." && place !== "") for (const one of paths) if (one.startsWith(`${place}/`)) named.add(one);
+    }
+  }
+  const scripts = [...named].filter((one) => one.endsWith(".py"));
+  for (const one of pythonClosure(scripts, paths, read, (script) => [folderOf(script), ""])) named.add(one);
+  for (const one of [...named]) if (/\.(sh|bash)$/.test(one)) for (const other of namedFiles(read(one), one, paths)) named.add(other);
+  return [...named];
+}
+
+const folderOf = (file: string): string => (file.includes("/") ? file.slice(0, file.lastIndexOf("/")) : "");
+
+/** Files that the patterns name. A pattern that names none stays, to be told as a file that is not there. */
+function matching(patterns: readonly string[], paths: ReadonlySet<string>): string[] {
+  return patterns.flatMap((pattern) => {
+    if (paths.has(pattern)) return [pattern];
+    const form = patternOf(pattern.includes("/") ? pattern : `/${pattern}`);
+    const found = [...paths].filter((one) => form.test(one) || one.startsWith(`${pattern.replace(/\/$/, "")}/`));
+    return found.length > 0 ? found : [pattern];
+  });
+}

@@ -1,0 +1,54 @@
+/** From a project's folder to the document that a server takes, and the files that go with it. */
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { checkProject, compile, ProjectError } from "@millrace/sdk";
+import type { Plan } from "@millrace/sdk/api";
+import type { Client } from "@millrace/sdk/client";
+import type { ProjectSpec } from "@millrace/sdk/spec";
+import { CliError } from "../errors.js";
+import { withCode } from "./code.js";
+import { projectFiles } from "./files.js";
+import { loadProject } from "./load.js";
+import { sourceOf } from "./source.js";
+
+type Uploads = { projects: Pick<Client["projects"], "upload"> };
+export interface Compiled {
+  spec: ProjectSpec;
+  /** Links in the folder, which are left out. */
+  links: string[];
+  /** Sends the files that the server lacks. */
+  upload(client: Uploads, plan: Pick<Plan, "missing">): Promise<void>;
+}
+
+/** Throws a CliError with a line for everything that is wrong. */
+export async function compileProject(folder: string): Promise<Compiled> {
+  const project = await loadProject(folder);
+  const [{ files, links }, source] = await Promise.all([projectFiles(folder), sourceOf(folder)]);
+  const draft = compileOrTell(() => compile(project, { folder, source }));
+  const { spec, made } = await withCode(draft, folder, files);
+  compileOrTell(() => {
+    const problems = checkProject(spec);
+    if (problems.length > 0) throw new ProjectError(problems);
+  });
+  return {
+    spec,
+    links,
+    async upload(client, plan) {
+      const wanted = new Set(plan.missing);
+      for (const { digest, path: file } of spec.files) {
+        if (!wanted.delete(digest)) continue;
+        const bytes = made.get(digest) ?? (await readFile(path.join(folder, file)));
+        await client.projects.upload(digest, new Uint8Array(bytes));
+      }
+    },
+  };
+}
+
+function compileOrTell<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof ProjectError) throw new CliError(error.message);
+    throw error;
+  }
+}
