@@ -11,6 +11,7 @@ import { materialize } from "./materialize.js";
 import { readOnline } from "./online.js";
 import { type OnlineStore, postgresStore } from "./online-store.js";
 import { readPush } from "./push.js";
+import { openPushQueue } from "./push-queue.js";
 import { openSchedule } from "./schedule.js";
 import { historicalFeaturesStep } from "./step.js";
 import * as store from "./store.js";
@@ -47,12 +48,14 @@ export function createFeatures(
       }
     }
   }
-  async function pushInto(view: View, columns: Columns): Promise<void> {
-    const rows = readPush(view, columns);
-    if (rows.at.length === 0) return;
+  const put = openPushQueue(async (view, rows) => {
     const change = await pushed(view, rows);
     await online.committed(await cache.idOf(view));
     cache.changed(view, change);
+  });
+  async function pushInto(view: View, columns: Columns): Promise<void> {
+    const rows = readPush(view, columns);
+    if (rows.at.length > 0) await put(view, rows);
   }
   async function bringIn(view: View): Promise<number> {
     const dataset = await projects.get("dataset", view.dataset);
