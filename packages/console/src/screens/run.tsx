@@ -9,6 +9,7 @@ import { bytes, count, duration, number, value, words } from "../format";
 import { type Box, Graph, type Line } from "../graph";
 import { Ask, Badge, Empty, Facts, Page, Panel, Read, State, Table, Tabs, Time } from "../ui";
 import { useUrl } from "../url";
+import { StepReport } from "../validation/step-report";
 import { causeOf, ModelLink } from "./runs";
 
 const isActive = (state: string) => state === "queued" || state === "running";
@@ -141,6 +142,7 @@ function widest({ spec }: RunDetail): number {
 
 function StepView({ run, step }: { run: RunDetail; step: Step }) {
   const [{ tab }] = useUrl();
+  const report = Object.entries(step.outputs).find(([, artifact]) => artifact.type === "report" && step.kind === "validate")?.[0];
   const node = run.spec.nodes.find((one) => one.id === step.id);
   return (
     <Panel
@@ -156,12 +158,15 @@ function StepView({ run, step }: { run: RunDetail; step: Step }) {
         of={[
           ["log", "Log"],
           ["outputs", `Outputs (${Object.keys(step.outputs).length})`],
+          ...(report === undefined ? [] : [["report", "Report"] as const]),
           ["step", "Step"],
         ]}
       />
       <div className="pt-2">
         {step.error !== null && <p className="mb-2 whitespace-pre-wrap rounded bg-bad/8 px-2 py-1 text-bad">{step.error}</p>}
-        {tab === "outputs" ? (
+        {tab === "report" && report !== undefined ? (
+          <StepReport run={run.id} step={step.id} output={report} />
+        ) : tab === "outputs" ? (
           <Outputs run={run.id} step={step} />
         ) : tab === "step" ? (
           <StepFacts step={step} node={node} />
