@@ -11,7 +11,7 @@ import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
 import { createPipelineLineage, createPipelines, pipelineReferences, pipelinesRoutes } from "./pipelines/index.js";
-import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig } from "./platform/index.js";
+import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig, StartError } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { createProjects, projectReferences, projectsRoutes } from "./projects/index.js";
 import {
@@ -44,10 +44,26 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-export async function startServer(config: ServerConfig): Promise<RunningServer> {
+export function startServer(config: ServerConfig): Promise<RunningServer> {
+  return start(config, "all");
+}
+
+/**
+ * A process that runs steps and does nothing else, on the PostgreSQL and the object store of a server. What it listens on is for its own steps, which
+ * find there what they would find at the server; `/health` and `/metrics` are for whoever looks after it.
+ */
+export function startWorker(config: ServerConfig): Promise<RunningServer> {
+  if (config.databaseUrl === undefined)
+    throw new StartError(
+      "A worker shares the PostgreSQL of its server: set DATABASE_URL to it. A PostgreSQL that runs embedded in a data folder has one owner.",
+    );
+  return start(config, "steps");
+}
+
+async function start(config: ServerConfig, work: "all" | "steps"): Promise<RunningServer> {
   const { platform, close } = await openPlatform(config);
   try {
-    const { stop, ...running } = await compose(platform);
+    const { stop, ...running } = await compose(platform, work);
     return {
       ...running,
       async stop() {
@@ -71,7 +87,7 @@ export async function addUser(config: ServerConfig, name: string, role: Role): P
   }
 }
 
-async function compose(platform: Platform): Promise<RunningServer> {
+async function compose(platform: Platform, work: "all" | "steps"): Promise<RunningServer> {
   const { config } = platform;
   const access = await createAccess(platform);
   await access.checkExposure();
@@ -164,14 +180,16 @@ async function compose(platform: Platform): Promise<RunningServer> {
   });
   gcRoutes(app, gc);
 
-  await platform.events.start();
+  if (work === "all") await platform.events.start();
   const url = await listen(app, config);
   // Steps speak to the server's own address.
   platform.address.url = url;
   await pipelines.launch();
-  backfills.launch();
-  sweeps.launch();
-  platform.clock.start();
+  if (work === "all") {
+    backfills.launch();
+    sweeps.launch();
+    platform.clock.start();
+  }
   return {
     url,
     routes: app.declaredRoutes,

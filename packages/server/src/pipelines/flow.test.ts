@@ -189,7 +189,13 @@ test("a step waits for an event that comes after it began to wait", async () => 
   const tell = (subject: string, n: number) =>
     platform.db.transaction().execute((transaction) => platform.events.append(transaction, "flood.seen", subject, { n }));
   await tell("north", 1);
-  const wait: NodeSpec = { id: "wait", kind: "wait_event", inputs: {}, outputs: [{ name: "event", type: "json" }], config: { type: "flood.seen", subject: "north" } };
+  const wait: NodeSpec = {
+    id: "wait",
+    kind: "wait_event",
+    inputs: {},
+    outputs: [{ name: "event", type: "json" }],
+    config: { type: "flood.seen", subject: "north" },
+  };
   const { id } = await pipelines.start({ pipeline: await pipeline([wait]), cause: { kind: "manual" } });
   await until(id, (one) => one.steps[0]?.state === "asking");
   await tell("south", 2);
@@ -265,7 +271,9 @@ test("a step is tried again on what it says, with its attempts recorded", async 
     [3, "succeeded", null],
   ]);
   tries = 0;
-  expect(await run({ pipeline: await pipeline([node("flaky", { cache: false, retries: { ...retries, on: ["timeout"] } })]) })).toMatchObject({ steps: [{ attempt: 1 }] });
+  expect(await run({ pipeline: await pipeline([node("flaky", { cache: false, retries: { ...retries, on: ["timeout"] } })]) })).toMatchObject({
+    steps: [{ attempt: 1 }],
+  });
   work.set("slow", (_inputs, { signal }) => delay(60_000, null, { signal }));
   expect((await run({ pipeline: await pipeline([node("slow", { timeout: "20ms" })]) })).message).toContain("longer than its timeout of 20ms");
 });

@@ -14,11 +14,16 @@ export interface ServerProcess {
   stop(): Promise<void>;
 }
 
-export async function startServerProcess(dataDir: string, environment: Record<string, string> = {}): Promise<ServerProcess> {
+/** `worker` runs steps alone, on the PostgreSQL that the environment names. */
+export async function startServerProcess(
+  dataDir: string,
+  environment: Record<string, string> = {},
+  as: "server" | "worker" = "server",
+): Promise<ServerProcess> {
   const config = { host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "warn", ...optional(environment.DATABASE_URL) };
   const code = `
-    const { startServer } = await import(${JSON.stringify(new URL("../server.ts", import.meta.url).href)});
-    const server = await startServer(${JSON.stringify(config)});
+    const { startServer, startWorker } = await import(${JSON.stringify(new URL("../server.ts", import.meta.url).href)});
+    const server = await ${as === "server" ? "startServer" : "startWorker"}(${JSON.stringify(config)});
     process.once("SIGTERM", () => server.stop().then(() => process.exit(0)));
     console.log(server.url);`;
   const child = spawn(process.execPath, ["--import", "tsx", "--conditions=millrace-source", "--input-type=module", "--eval", code], {
