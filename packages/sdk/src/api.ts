@@ -5,6 +5,7 @@
 
 export * from "./api/common.js";
 export * from "./api/data.js";
+export * from "./api/datasets.js";
 export * from "./api/evaluation.js";
 export * from "./api/features.js";
 export * from "./api/gc.js";
@@ -18,6 +19,7 @@ export * from "./api/schedules.js";
 export * from "./api/secrets.js";
 export * from "./api/serving.js";
 export * from "./api/sweeps.js";
+export * from "./api/tables.js";
 export * from "./api/triggers.js";
 export * from "./api/webhooks.js";
 export * from "./series.js";

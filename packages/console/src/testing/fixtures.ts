@@ -55,9 +55,11 @@ const flightsVersion = (version: number): DatasetVersion => {
       bytes: 353_896,
       rows: 27_004,
       file: `flights-${month(version)}.parquet`,
+      partition: month(version),
       from: `${month(version)}-01T10:00:00.000Z`,
       to: `${month(version)}-28T04:00:00.000Z`,
     },
+    origin: { kind: "watch", of: "data", by: null, run: null, step: null },
     anomalies: quarantined ? 2 : 0,
     createdAt: ago((8 - version) * 720),
   };
@@ -68,6 +70,10 @@ export const versionDetail = (version: number): DatasetVersionDetail => {
   return {
     ...of,
     parts: range(version).map((i) => flightsVersion(i + 1).added),
+    columns: [
+      { name: "carrier", type: "VARCHAR" },
+      { name: "dep_delay", type: "BIGINT" },
+    ],
     report: {
       schema: "flights",
       passed: of.status === "accepted",
@@ -126,8 +132,13 @@ export const versionDetail = (version: number): DatasetVersionDetail => {
     },
   };
 };
+const plain = { timestamp: null, zone: null, key: [], partition: null, watch: null, pendingRows: 0, readers: [], writers: [] };
 export const datasets: Dataset[] = [
   {
+    ...plain,
+    timestamp: "time_hour",
+    partition: { by: "time", each: "month" },
+    readers: [{ kind: "pipeline", name: "delay" }],
     name: "flights",
     project: "flights",
     description: "Scheduled flights out of three airports",
@@ -138,6 +149,7 @@ export const datasets: Dataset[] = [
     quarantined: 1,
   },
   {
+    ...plain,
     name: "planes",
     project: "flights",
     description: "Aircraft by tail number",
@@ -147,7 +159,17 @@ export const datasets: Dataset[] = [
     versions: 1,
     quarantined: 0,
   },
-  { name: "weather_hourly", project: "flights", description: null, mode: "append", schema: "weather_hourly", latest: null, versions: 0, quarantined: 0 },
+  {
+    ...plain,
+    name: "weather_hourly",
+    project: "flights",
+    description: null,
+    mode: "append",
+    schema: "weather_hourly",
+    latest: null,
+    versions: 0,
+    quarantined: 0,
+  },
 ];
 export const featureViews: FeatureView[] = [
   {

@@ -1,6 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { Digest, Name } from "../spec.js";
+import { Digest, Name, PartitionSpec, WatchSpec } from "../spec.js";
 import { Json, Nullable, Time } from "./common.js";
+import { DatasetOrigin, TableColumn } from "./tables.js";
 
 export const Anomaly = Type.Object({
   /**
@@ -114,6 +115,8 @@ export const DatasetPart = Type.Object({
   rows: Type.Integer(),
   /** The file it came from. */
   file: Type.String(),
+  /** The key of its partition, where the dataset has partitions. */
+  partition: Nullable(Type.String()),
   /** The least and the largest value of the dataset's timestamp. */
   from: Nullable(Time),
   to: Nullable(Time),
@@ -127,15 +130,25 @@ export const DatasetVersion = Type.Object({
   status: Type.Union([Type.Literal("accepted"), Type.Literal("quarantined")]),
   rows: Type.Integer(),
   bytes: Type.Integer(),
-  /** The part that this version added. */
+  /** What this version added, all its parts as one. */
   added: DatasetPart,
+  /** Null for what came before it was kept. */
+  origin: Nullable(DatasetOrigin),
   anomalies: Type.Integer(),
   createdAt: Time,
   /** On the refused version, and on the version that its acceptance made. */
   quarantine: Type.Optional(QuarantineDecision),
 });
 export type DatasetVersion = Static<typeof DatasetVersion>;
-export const DatasetVersionDetail = Type.Intersect([DatasetVersion, Type.Object({ parts: Type.Array(DatasetPart), report: Nullable(ValidationReport) })]);
+export const DatasetVersionDetail = Type.Intersect([
+  DatasetVersion,
+  Type.Object({
+    parts: Type.Array(DatasetPart),
+    report: Nullable(ValidationReport),
+    /** Of all parts together. */
+    columns: Type.Array(TableColumn),
+  }),
+]);
 export type DatasetVersionDetail = Static<typeof DatasetVersionDetail>;
 export const Dataset = Type.Object({
   name: Type.String(),
@@ -143,8 +156,18 @@ export const Dataset = Type.Object({
   description: Nullable(Type.String()),
   mode: Type.String(),
   schema: Nullable(Type.String()),
+  timestamp: Nullable(Type.String()),
+  zone: Nullable(Type.String()),
+  key: Type.Array(Type.String()),
+  partition: Nullable(PartitionSpec),
+  watch: Nullable(WatchSpec),
   latest: Nullable(DatasetVersion),
   versions: Type.Integer(),
   quarantined: Type.Integer(),
+  /** Rows that were pushed and are not in a version yet. */
+  pendingRows: Type.Integer(),
+  /** Definitions that read it, and pipelines that write it. */
+  readers: Type.Array(Type.Object({ kind: Type.Union([Type.Literal("pipeline"), Type.Literal("feature_view")]), name: Type.String() })),
+  writers: Type.Array(Type.String()),
 });
 export type Dataset = Static<typeof Dataset>;

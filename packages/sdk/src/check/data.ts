@@ -1,4 +1,5 @@
 import type { ColumnRule, ProjectSpec, RelationSpec, SchemaSpec } from "../spec.js";
+import { checkArrivals } from "./datasets.js";
 import { checkDuration, type Report, unknown } from "./report.js";
 
 export function checkSchemas(spec: ProjectSpec, report: Report): void {
@@ -118,9 +119,7 @@ export function checkDatasets(spec: ProjectSpec, report: Report): void {
       if (type === undefined) report(dataset, `${of}: ${unknown("column", dataset.timestamp, Object.keys(columns))}`);
       else if (type !== "timestamp" && type !== "date") report(dataset, `${of} has "${dataset.timestamp}" for its timestamp, which is of type ${type}`);
     }
-    if (dataset.watch?.folder.split("/").includes("..")) {
-      report(dataset, `${of} watches "${dataset.watch.folder}": a folder of the project, without ".."`);
-    }
+    checkArrivals(dataset, columns, report);
   }
 }
 

@@ -11,6 +11,9 @@ export interface Takes {
 /** Inputs of the kinds that have names of their own for them. */
 const takes: { [K in NodeSpec["kind"]]?: Readonly<Record<string, Takes>> } = {
   read_dataset: { until: { type: "month", optional: true }, partition: { type: "string", optional: true } },
+  write_dataset: { rows: { type: "table" } },
+  split_by_group: { rows: { type: "table" } },
+  split_by_hash: { rows: { type: "table" } },
   validate: { rows: { type: "table" } },
   historical_features: { rows: { type: "table" } },
   split_by_time: { rows: { type: "table" } },
@@ -27,6 +30,7 @@ export const takenBy = (node: NodeSpec): Readonly<Record<string, Takes>> | undef
 
 const gives: { [K in NodeSpec["kind"]]?: Readonly<Record<string, ArtifactType>> } = {
   read_dataset: { rows: "table" },
+  write_dataset: { rows: "table", version: "json" },
   validate: { rows: "table", report: "report" },
   historical_features: { rows: "table" },
   split_by_time: { train: "table", test: "table" },
@@ -78,10 +82,15 @@ export function checkConfig(spec: ProjectSpec, node: NodeSpec, of: string, repor
       named("dataset", node.config.dataset, spec.datasets);
       break;
     case "partitions":
+    case "write_dataset":
       named("dataset", node.config.dataset, spec.datasets);
       break;
     case "validate":
       named("schema", node.config.schema, spec.schemas);
+      break;
+    case "split_by_group":
+    case "split_by_hash":
+      checkShares(node.config.shares, node, of, report);
       break;
     case "split_by_time":
       checkDuration(`"test" of ${of}`, node.config.test, node, report);
@@ -108,6 +117,14 @@ export function checkConfig(spec: ProjectSpec, node: NodeSpec, of: string, repor
       break;
     default:
   }
+}
+
+function checkShares(shares: readonly { name: string; share: number }[], node: NodeSpec, of: string, report: Report): void {
+  const sum = shares.reduce((all, { share }) => all + share, 0);
+  if (Math.abs(sum - 1) > 1e-9) report(node, `the shares of ${of} add up to ${sum}: they must add up to 1`);
+  const known = names(shares);
+  const missing = names(node.outputs).find((name) => !known.includes(name));
+  if (missing !== undefined) report(node, `${of}: ${unknown("share", missing, known)}`);
 }
 
 const placeholder = /\{(inputs|outputs|params)\.([^{}]*)\}/g;

@@ -1,4 +1,4 @@
-import type { ColumnRule, DatasetSpec, ReferenceSpec, RelationSpec, SchemaSpec, Severity } from "../spec.js";
+import type { ColumnRule, DatasetSpec, FormatSpec, PartitionSpec, ReferenceSpec, RelationSpec, SchemaSpec, Severity, WatchSpec } from "../spec.js";
 import type { Json, Table } from "./artifacts.js";
 import type { Column, Columns, TypesOf } from "./columns.js";
 import { addNode, type Input, type ItemRef } from "./context.js";
@@ -110,13 +110,27 @@ export function dataset<C extends Columns = Columns>(options: {
   description?: string;
   /** `append` (default): every arrival adds its rows; `snapshot`: every arrival replaces them. */
   mode?: "append" | "snapshot";
-  /** A folder, relative to the project, whose files are taken once each in the order of their names. `pattern` is a glob. */
-  watch?: { folder: string; pattern: string };
+  /** A folder, relative to the project, or a prefix in S3, whose files are taken once each in the order of their names. `pattern` is a glob. */
+  watch?: WatchSpec;
+  /** How files are written: `csv({ delimiter: ";" })`, `jsonl()`. Default as their names say. */
+  format?: FormatSpec;
   /** The column that says when a row's event happened. */
   timestamp?: keyof NoInfer<C> & string;
+  /** The time zone of times that are written without one, as `America/New_York`. Default UTC. */
+  zone?: string;
+  /** Columns that name a row: no null, and no two rows with the same. */
+  key?: readonly (keyof NoInfer<C> & string)[];
+  /** `byTime("day", { zone })`, by the timestamp, or `byKey("carrier")`: parts that can be read by themselves. */
+  partition?: PartitionSpec;
   schema?: Schema<C>;
 }): Dataset<C> {
-  const spec: DatasetSpec = given({ ...options, mode: options.mode ?? "append", schema: options.schema?.name, definedAt: here() });
+  const spec: DatasetSpec = given({
+    ...options,
+    mode: options.mode ?? "append",
+    key: options.key === undefined ? undefined : [...options.key],
+    schema: options.schema?.name,
+    definedAt: here(),
+  });
   const definition = define("datasets", spec, options.schema === undefined ? [] : [options.schema]);
   function read(inputs: Readonly<Record<string, Input>>, step: StepOptions = {}): Table<C> {
     const wish = step.name ?? `read_${options.name}`;

@@ -17,6 +17,7 @@ export {
   sums,
   uniqueTogether,
 } from "./data.js";
+export { byKey, byTime, csv, jsonl, parquet, splitByGroup, splitByHash, writeDataset } from "./datasets.js";
 export type { Definition, DurationText, Problem } from "./definition.js";
 export {
   abs,

@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { ColumnType, closed, Duration, Name, Severity } from "./common.js";
+import { FormatSpec, PartitionSpec, WatchSpec } from "./datasets.js";
 
 const Share = Type.Number({ minimum: 0, maximum: 1 });
 /** Where a rule stands, `file:line`, for reports. */
@@ -165,10 +166,16 @@ export const DatasetSpec = Type.Object(
     description: Type.Optional(Type.String()),
     /** `append`: every arrival adds its rows; `snapshot`: every arrival replaces them. */
     mode: Type.Union([Type.Literal("append"), Type.Literal("snapshot")]),
-    /** A folder that is watched for files, picked up once each in the order of their names. Relative to the project folder. */
-    watch: Type.Optional(Type.Object({ folder: Type.String(), pattern: Type.String() }, closed)),
+    /** What is watched for files, each taken once in the order of their names. A folder is relative to the project folder. */
+    watch: Type.Optional(WatchSpec),
+    format: Type.Optional(FormatSpec),
     /** The column that says when a row's event happened. */
     timestamp: Type.Optional(Type.String()),
+    /** The time zone of times that are written without one, as `America/New_York`. Default UTC. */
+    zone: Type.Optional(Type.String({ maxLength: 100 })),
+    /** Columns that name a row: no null, and no two rows with the same. */
+    key: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 1_000 }), { minItems: 1, maxItems: 20 })),
+    partition: Type.Optional(PartitionSpec),
     /** The schema that every arrival must pass. */
     schema: Type.Optional(Name),
     definedAt: Type.Optional(Type.String()),

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { closed, Duration, Name, Severity } from "./common.js";
+import { HashedSplit } from "./datasets.js";
 
 export const ArtifactType = Type.Union([
   Type.Literal("table"),
@@ -159,6 +160,19 @@ const processNode = {
 const plainNodes = [
   /** inputs: until (month), or partition (a key of `partitions`). outputs: rows */
   Type.Object({ ...node, kind: Type.Literal("read_dataset"), config: Type.Object({ dataset: Name }, closed) }, closed),
+  /** inputs: rows. outputs: rows, as they came in, and version (json: {dataset, version, digest, rows}). A run's step writes one version, also when it is done again. */
+  Type.Object(
+    {
+      ...node,
+      kind: Type.Literal("write_dataset"),
+      config: Type.Object({ dataset: Name, mode: Type.Optional(Type.Union([Type.Literal("append"), Type.Literal("snapshot")])) }, closed),
+    },
+    closed,
+  ),
+  /** inputs: rows. outputs: a table for each of the shares. Rows with the same values in the group's columns are never on two sides. */
+  Type.Object({ ...node, kind: Type.Literal("split_by_group"), config: Type.Object(HashedSplit, closed) }, closed),
+  /** inputs: rows. outputs: a table for each of the shares. A row's side depends on its key alone. */
+  Type.Object({ ...node, kind: Type.Literal("split_by_hash"), config: Type.Object(HashedSplit, closed) }, closed),
   /** inputs: rows. outputs: rows, report */
   Type.Object({ ...node, kind: Type.Literal("validate"), config: Type.Object({ schema: Name, environment: Type.Optional(Name) }, closed) }, closed),
   /** inputs: rows (any columns that the request of the service names, and more). outputs: rows (all columns of the input and the features) */

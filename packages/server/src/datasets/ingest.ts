@@ -1,36 +1,48 @@
-import { createHash } from "node:crypto";
-import type { Anomaly, DatasetVersionDetail, ValidationReport } from "@millrace/sdk/api";
-import type { DatasetSpec, SchemaSpec } from "@millrace/sdk/spec";
-import { type Digest, identifier, literal, type Platform, parquet, type StoredObject } from "../platform/index.js";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import path from "node:path";
+import type { Anomaly, DatasetOrigin, DatasetVersionDetail, TableColumn, ValidationReport } from "@millrace/sdk/api";
+import type { DatasetSpec, FormatSpec, SchemaSpec } from "@millrace/sdk/spec";
+import { type Digest, identifier, type Platform, parquet } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { columnType, type Validation, withoutPlaces } from "../validation/index.js";
+import { describe, readAs, sqlTypes, toParquet } from "./formats/convert.js";
+import { ContentError } from "./formats/types.js";
+import { misfits } from "./misfits.js";
+import { divide } from "./partitions.js";
 import * as store from "./store.js";
 import { tableDigest } from "./table.js";
 import { createTables } from "./tables.js";
 
-type Parts = Pick<Platform, "db" | "objects" | "duckdb" | "events" | "clock">;
+type Parts = Pick<Platform, "config" | "db" | "objects" | "duckdb" | "events" | "clock">;
 export interface IngestParts {
   platform: Parts;
   projects: Projects;
   validation: Pick<Validation, "validate">;
 }
-/** A file whose bytes are in the store already. */
+/** What is to become one version. Its bytes are in the store already. */
 export interface Arrival {
   dataset: DatasetSpec;
-  file: string;
-  content: StoredObject;
+  /** What it is called: a file's name, an address, a run's step. */
+  name: string;
+  files: { name: string; digest: Digest; size: number }[];
+  /** Equal sources come in once. Default the digest of the files' contents. */
+  source?: string;
+  origin: DatasetOrigin;
+  format?: FormatSpec | undefined;
+  mode?: "append" | "snapshot" | undefined;
+  /** Types of columns that are known from where they come, as DuckDB names them. */
+  types?: { name: string; type: string }[];
+  /** Names may come again with other content. */
+  nameless?: boolean;
 }
-interface Described {
-  rows: number;
-  columns: { name: string; type: string }[];
-  from: Date | null;
-  to: Date | null;
-}
+type Known = Arrival & { source: string; mode: "append" | "snapshot" };
 
 /** The rules that an arrival must pass, and a digest of them. */
 export async function rulesOf(projects: Projects, dataset: DatasetSpec): Promise<{ schema: SchemaSpec | undefined; rules: string }> {
   const schema = dataset.schema === undefined ? undefined : (await projects.require("schema", dataset.schema)).spec;
-  const text = JSON.stringify([dataset.mode, dataset.timestamp ?? null, schema === undefined ? null : withoutPlaces(schema)]);
+  const { mode, timestamp = null, format = null, zone = null, key = null, partition = null } = dataset;
+  const text = JSON.stringify([mode, timestamp, schema === undefined ? null : withoutPlaces(schema), { format, zone, key, partition }]);
   return { schema, rules: createHash("sha256").update(text).digest("hex") };
 }
 
@@ -38,156 +50,168 @@ export async function rulesOf(projects: Projects, dataset: DatasetSpec): Promise
  * Makes an arrival a version: accepted, or quarantined with the report that says why. The same content makes no second version, so that
  * an arrival can be repeated when it was interrupted, and two processes can take the same one.
  */
-export async function ingest(parts: IngestParts, arrival: Arrival): Promise<{ version: DatasetVersionDetail; made: boolean }> {
+export async function ingest(parts: IngestParts, given: Arrival): Promise<{ version: DatasetVersionDetail; made: boolean }> {
   const { platform, projects, validation } = parts;
-  const { dataset, file, content } = arrival;
+  const { db } = platform;
+  const { dataset, name } = given;
+  const [first] = given.files;
+  const content = given.files.length === 1 && first !== undefined ? first.digest : tableDigest(given.files.map((file) => file.digest));
+  const arrival: Known = { ...given, source: given.source ?? content, mode: given.mode ?? dataset.mode };
   const { schema, rules } = await rulesOf(projects, dataset);
-  const known = await findKnown(platform.db, arrival, rules);
-  if (known !== undefined) return { version: await detailOf(platform.db, known), made: false };
+  const known = await findKnown(db, arrival, rules);
+  if (known !== undefined) return { version: await detailOf(platform, known), made: false };
 
-  const place = await platform.objects.localPath(content.digest);
-  const described = await describe(platform, place, dataset);
-  let report: ValidationReport | null = null;
-  if (typeof described === "string") {
-    report = {
-      schema: dataset.schema ?? "",
-      passed: false,
-      rows: 0,
-      anomalies: [refusal("file", `${file} can't be read as Parquet: ${described}`, schema)],
-      statistics: [],
-    };
-  } else if (schema !== undefined) {
-    const around = createTables(platform).around({ dataset: dataset.name });
-    report = await validation.validate(schema, [place], { around, digest: tableDigest([content.digest]) });
-  }
-
-  const { version, made } = await platform.db.transaction().execute(async (transaction) => {
-    await store.lockDataset(transaction, dataset.name);
-    const meanwhile = await findKnown(transaction, arrival, rules);
-    if (meanwhile !== undefined) return { version: meanwhile, made: false };
-    const latest = await store.findVersion(transaction, dataset.name, "latest");
-    const before = latest === undefined || dataset.mode === "snapshot" ? [] : await store.partsOf(transaction, latest);
-    const own = typeof described === "string" ? [] : await misfits(platform, arrival, described, before);
-    if (own.length > 0) {
-      const rest = report ?? { schema: "", rows: typeof described === "string" ? 0 : described.rows, anomalies: [], statistics: [] };
-      report = { ...rest, passed: false, anomalies: [...own.map((message) => refusal(message.kind, message.text, schema)), ...rest.anomalies] };
+  const folder = path.join(platform.config.dataDir, "ingest", randomUUID());
+  await mkdir(folder, { recursive: true });
+  try {
+    const prepared = await prepare(platform, arrival, schema, folder);
+    let report: ValidationReport | null = null;
+    if ("problem" in prepared) {
+      report = { schema: dataset.schema ?? "", passed: false, rows: 0, anomalies: [refusal("file", prepared.problem, schema)], statistics: [] };
+    } else if (schema !== undefined) {
+      const around = createTables(platform).around({ dataset: dataset.name });
+      report = await validation.validate(schema, prepared.paths, { around, digest: tableDigest(prepared.parts.map((part) => part.digest)) });
     }
-    const accepted = typeof described !== "string" && (report === null || report.passed);
-    const { rows, from, to } = typeof described === "string" ? { rows: 0, from: null, to: null } : described;
-    const whole = accepted ? before : [];
-    const row: store.VersionRow = {
-      dataset: dataset.name,
-      version: await store.nextVersion(transaction, dataset.name),
-      status: accepted ? "accepted" : "quarantined",
-      mode: dataset.mode,
-      digest: tableDigest([...whole.map((part) => part.part_digest), content.digest]),
-      rows: whole.reduce((sum, part) => sum + part.part_rows, rows),
-      bytes: whole.reduce((sum, part) => sum + part.part_bytes, content.size),
-      part_digest: content.digest,
-      part_rows: rows,
-      part_bytes: content.size,
-      file,
-      part_from: from,
-      part_to: to,
-      rules,
-      anomalies: report?.anomalies.length ?? 0,
-      created_at: platform.clock.now(),
-    };
-    await store.insertVersion(transaction, row, report);
-    if (accepted) await platform.events.append(transaction, "dataset.version_accepted", dataset.name, { version: row.version, file, rows });
-    else await platform.events.append(transaction, "dataset.version_quarantined", dataset.name, { version: row.version, file, anomalies: row.anomalies });
-    return { version: row, made: true };
-  });
-  return { version: await detailOf(platform.db, version), made };
+    const { version, made } = await db.transaction().execute(async (transaction) => {
+      await store.lockDataset(transaction, dataset.name);
+      const meanwhile = await findKnown(transaction, arrival, rules);
+      if (meanwhile !== undefined) return { version: meanwhile, made: false };
+      const latest = await store.findVersion(transaction, dataset.name, "latest");
+      const before = latest === undefined || arrival.mode === "snapshot" ? undefined : latest;
+      const earlier = before === undefined ? [] : await store.partsOf(transaction, before);
+      let columns: TableColumn[] | null = null;
+      if (!("problem" in prepared)) {
+        const named = before === undefined || arrival.nameless === true ? undefined : await store.findArrival(transaction, before, { file: name });
+        const own = await misfits(platform, { dataset, name, named, earlier, before, ...prepared });
+        columns = own.columns;
+        if (own.found.length > 0) {
+          const rest = report ?? { schema: "", rows: prepared.rows, anomalies: [], statistics: [] };
+          report = { ...rest, passed: false, anomalies: [...own.found.map((one) => refusal(one.kind, one.text, schema, one)), ...rest.anomalies] };
+        }
+      }
+      const accepted = report === null || report.passed;
+      const whole = accepted ? earlier : [];
+      const added = "problem" in prepared ? arrival.files.map((file) => emptyPart(file)) : prepared.parts;
+      // Objects may lie there since long: whoever will refer to them says so first.
+      for (const part of added) await platform.objects.renew(part.digest as Digest);
+      const bytes = added.reduce((sum, part) => sum + part.bytes, 0);
+      const rows = added.reduce((sum, part) => sum + part.rows, 0);
+      const times = (of: (part: (typeof added)[number]) => Date | null) => added.flatMap((part) => of(part)?.getTime() ?? []);
+      const [starts, ends] = [times((part) => part.from_at), times((part) => part.to_at)];
+      const row: store.VersionRow = {
+        dataset: dataset.name,
+        version: await store.nextVersion(transaction, dataset.name),
+        status: accepted ? "accepted" : "quarantined",
+        mode: arrival.mode,
+        digest: tableDigest([...whole, ...added].map((part) => part.digest)),
+        rows: whole.reduce((sum, part) => sum + part.rows, rows),
+        bytes: whole.reduce((sum, part) => sum + part.bytes, bytes),
+        added_digest: added.length === 1 ? (added[0]?.digest ?? content) : tableDigest(added.map((part) => part.digest)),
+        added_rows: rows,
+        added_bytes: bytes,
+        file: name,
+        added_from: starts.length === 0 ? null : new Date(Math.min(...starts)),
+        added_to: ends.length === 0 ? null : new Date(Math.max(...ends)),
+        rules,
+        anomalies: report?.anomalies.length ?? 0,
+        created_at: platform.clock.now(),
+        source: arrival.source,
+        origin: arrival.origin,
+        columns,
+      };
+      await store.insertVersion(transaction, row, added, report);
+      if (accepted) await platform.events.append(transaction, "dataset.version_accepted", dataset.name, { version: row.version, file: name, rows });
+      else
+        await platform.events.append(transaction, "dataset.version_quarantined", dataset.name, { version: row.version, file: name, anomalies: row.anomalies });
+      return { version: row, made: true };
+    });
+    return { version: await detailOf(platform, version), made };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+type NewPart = Omit<store.PartRow, "version">;
+const emptyPart = ({ name, digest, size }: Arrival["files"][number]): NewPart => ({
+  ...{ digest, bytes: size, rows: 0, file: name, partition: null, from_at: null, to_at: null },
+});
+export interface Prepared {
+  parts: NewPart[];
+  /** Of the parts, on this machine. */
+  paths: string[];
+  columns: TableColumn[];
+  rows: number;
+}
+
+/** Files as Parquet, divided by partitions, in the store; or why they can't be. */
+async function prepare(platform: Parts, arrival: Known, schema: SchemaSpec | undefined, folder: string): Promise<Prepared | { problem: string }> {
+  const { duckdb, objects, db } = platform;
+  const { dataset } = arrival;
+  try {
+    const files = await Promise.all(arrival.files.map(async ({ name, digest, size }) => ({ name, size, path: await objects.localPath(digest) })));
+    const pinned = new Map((arrival.types ?? []).map(({ name, type }) => [name.toLowerCase(), type]));
+    const latest = await store.findVersion(db, dataset.name, "latest");
+    for (const { name, type } of latest === undefined || arrival.mode === "snapshot" ? [] : await columnsOf(platform, latest)) {
+      const read = readAs(type);
+      if (read !== undefined) pinned.set(name.toLowerCase(), read);
+    }
+    for (const [name, { type }] of Object.entries(schema?.columns ?? {})) pinned.set(name.toLowerCase(), sqlTypes[type]);
+    const tables = await toParquet(duckdb, files, { format: arrival.format ?? dataset.format, zone: dataset.zone, pinned, folder });
+    const parts: NewPart[] = [];
+    for (const table of tables) {
+      for (const piece of await divide(duckdb, table, dataset, folder)) {
+        const { rows, from, to } = await measure(duckdb, piece.path, piece.columns, dataset.timestamp);
+        const original = piece.asItCame ? arrival.files[files.findIndex((file) => file.path === piece.path)] : undefined;
+        const { digest, size } = original ?? (await objects.putFile(piece.path));
+        parts.push({ digest, bytes: size, rows, file: piece.name, partition: piece.partition, from_at: from, to_at: to });
+      }
+    }
+    const paths = await Promise.all(parts.map((part) => objects.localPath(part.digest as Digest)));
+    const columns = await duckdb.use((connection) => describe({ duckdb, connection }, ...paths));
+    return { parts, paths, columns, rows: parts.reduce((sum, part) => sum + part.rows, 0) };
+  } catch (error) {
+    if (error instanceof ContentError) return { problem: error.message };
+    throw error;
+  }
+}
+
+async function measure(duckdb: Platform["duckdb"], place: string, columns: TableColumn[], timestamp: string | undefined) {
+  const type = columnType(columns.find((column) => column.name === timestamp)?.type ?? "");
+  const time = timestamp === undefined || (type !== "timestamp" && type !== "date") ? undefined : `${identifier(timestamp)}::timestamptz`;
+  const range = time === undefined ? "" : `, epoch_ms(min(${time}))::double as first, epoch_ms(max(${time}))::double as last`;
+  const [row] = await duckdb.rows<{ n: number; first?: number | null; last?: number | null }>(`select count(*) as n${range} from ${parquet([place])}`);
+  const date = (value: number | null | undefined) => (value === null || value === undefined ? null : new Date(value));
+  return { rows: row?.n ?? 0, from: date(row?.first), to: date(row?.last) };
 }
 
 /** The version that has the arrival's content already. */
-async function findKnown(db: Platform["db"], { dataset, file, content }: Arrival, rules: string): Promise<store.VersionRow | undefined> {
+async function findKnown(db: Platform["db"], { dataset, name, source, mode }: Known, rules: string): Promise<store.VersionRow | undefined> {
   const latest = await store.findVersion(db, dataset.name, "latest");
   if (latest !== undefined) {
     // An older snapshot that comes again is news: the table goes back to it.
-    const current = dataset.mode === "snapshot" ? [latest] : await store.partsOf(db, latest);
-    const same = current.find((part) => part.part_digest === content.digest);
+    const same =
+      mode === "snapshot" ? (latest.mode === "snapshot" && latest.source === source ? latest : undefined) : await store.findArrival(db, latest, { source });
     if (same !== undefined) return same;
   }
-  return store.findRefused(db, dataset.name, file, content.digest, rules);
+  return store.findRefused(db, dataset.name, name, source, rules);
 }
 
-export async function detailOf(db: Platform["db"], row: store.VersionRow): Promise<DatasetVersionDetail> {
-  const [parts, report] = await Promise.all([store.partsOf(db, row), store.reportOf(db, row.dataset, row.version)]);
-  return { ...store.versionOf(row), parts: parts.map(store.partOf), report };
+export async function detailOf(platform: Pick<Platform, "db" | "objects" | "duckdb">, row: store.VersionRow): Promise<DatasetVersionDetail> {
+  const { db } = platform;
+  const [parts, report, columns] = await Promise.all([store.partsOf(db, row), store.reportOf(db, row.dataset, row.version), columnsOf(platform, row)]);
+  return { ...store.versionOf(row), parts: parts.map(store.partOf), report, columns };
 }
 
-const refusal = (kind: string, message: string, schema: SchemaSpec | undefined): Anomaly => ({
-  kind,
-  severity: "block",
-  column: null,
-  message,
-  count: null,
-  share: null,
-  examples: [],
-  rule: schema?.definedAt ?? null,
+/** The columns of a version; read from its parts where it was made before they were kept. */
+async function columnsOf({ db, objects, duckdb }: Pick<Platform, "db" | "objects" | "duckdb">, row: store.VersionRow): Promise<TableColumn[]> {
+  if (row.columns !== null) return row.columns;
+  if (row.status === "quarantined") return [];
+  const parts = await store.partsOf(db, row);
+  const paths = await Promise.all(parts.map((part) => objects.localPath(part.digest as Digest)));
+  return duckdb.use((connection) => describe({ duckdb, connection }, ...paths));
+}
+
+const refusal = (kind: string, message: string, schema: SchemaSpec | undefined, more: Partial<Anomaly> = {}): Anomaly => ({
+  ...{ kind, severity: "block" as const, column: more.column ?? null, message, count: more.count ?? null, share: null },
+  ...{ examples: more.examples ?? [], rule: schema?.definedAt ?? null },
 });
-
-/** What makes an arrival not fit the versions before it, whatever its schema says. */
-async function misfits(
-  platform: Parts,
-  { dataset, file }: Arrival,
-  described: Described,
-  before: store.VersionRow[],
-): Promise<{ kind: string; text: string }[]> {
-  const found: { kind: string; text: string }[] = [];
-  const named = before.find((part) => part.file === file);
-  if (named !== undefined) {
-    const text = `${file} was accepted before with other content, as version ${named.version}, and its rows would count twice. Send only what is new, under a name of its own.`;
-    found.push({ kind: "file", text });
-  }
-  if (dataset.timestamp !== undefined) {
-    const column = described.columns.find((one) => one.name === dataset.timestamp);
-    const type = column === undefined ? undefined : columnType(column.type);
-    if (column === undefined) found.push({ kind: "missing_column", text: `The column "${dataset.timestamp}", the dataset's timestamp, is missing.` });
-    else if (type !== "timestamp" && type !== "date") {
-      found.push({ kind: "wrong_type", text: `The dataset's timestamp "${dataset.timestamp}" is ${column.type.toLowerCase()}; timestamp is expected.` });
-    }
-  }
-  const newest = before.at(-1);
-  if (newest === undefined) return found;
-  const earlier = await describe(platform, await platform.objects.localPath(newest.part_digest as Digest), { ...dataset, timestamp: undefined });
-  if (typeof earlier === "string") return found;
-  for (const column of described.columns) {
-    const old = earlier.columns.find((one) => one.name === column.name);
-    if (old === undefined) continue;
-    const [now, then] = [columnType(column.type), columnType(old.type)];
-    const numbers = [now, then].every((type) => type === "int64" || type === "float64");
-    if (now !== then && !numbers) {
-      const text = `The column "${column.name}" is ${column.type.toLowerCase()}, and ${old.type.toLowerCase()} in the dataset so far.`;
-      found.push({ kind: "wrong_type", text });
-    }
-  }
-  return found;
-}
-
-/** What a Parquet file holds; text that says why, where it is none. */
-async function describe(platform: Pick<Parts, "duckdb">, place: string, { timestamp }: { timestamp?: string | undefined }): Promise<Described | string> {
-  try {
-    return await platform.duckdb.use(async (connection) => {
-      const source = parquet([place]);
-      const columns = await platform.duckdb.rows<{ name: string; type: string }>(
-        `select column_name as name, column_type as type from (describe select * from ${source})`,
-        connection,
-      );
-      const type = columnType(columns.find((column) => column.name === timestamp)?.type ?? "");
-      const time = timestamp === undefined || (type !== "timestamp" && type !== "date") ? undefined : `${identifier(timestamp)}::timestamptz`;
-      const range = time === undefined ? "" : `, epoch_ms(min(${time}))::double as first, epoch_ms(max(${time}))::double as last`;
-      const [row] = await platform.duckdb.rows<{ n: number; first?: number | null; last?: number | null }>(
-        `select count(*) as n${range} from ${source}`,
-        connection,
-      );
-      const date = (value: number | null | undefined) => (value === null || value === undefined ? null : new Date(value));
-      return { rows: row?.n ?? 0, columns, from: date(row?.first), to: date(row?.last) };
-    });
-  } catch (error) {
-    const said = error instanceof Error ? error.message : String(error);
-    return (said.split("\n")[0] ?? "").replaceAll(literal(place), "the file").replaceAll(place, "it");
-  }
-}

@@ -2,7 +2,7 @@
 import { DatasetVersion, Page, PageQuery, QuarantineReason, TableStatistics, ValidationReport, ValidationStart } from "@millrace/sdk/api";
 import { Name, SchemaSpec } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
-import type { Digest, Http, Platform } from "../platform/index.js";
+import type { Http, Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import type { Validation } from "../validation/index.js";
 import type { Quarantine } from "./quarantine.js";
@@ -43,9 +43,9 @@ export function datasetQualityRoutes(app: Http, platform: Pick<Platform, "db" | 
 
   /** The files of a version, or of what it added, with what statistics are kept by. */
   async function filesOf(name: string, version: number, of: "added" | "whole") {
-    const found = await datasets.version(name, version);
-    const digests = of === "added" ? [found.added.digest] : found.parts.map(({ digest }) => digest);
-    const files = await Promise.all(digests.map((digest) => platform.objects.localPath(digest as Digest)));
+    const { parts } = of === "added" ? await datasets.added(name, version) : await datasets.version(name, version);
+    const files = (await datasets.partFiles({ parts })).map((part) => part.path);
+    const digests = parts.map(({ digest }) => digest);
     return { files, digest: tableDigest(digests) };
   }
   const Of = Type.Object({ of: Type.Optional(Type.Union([Type.Literal("added"), Type.Literal("whole")])) });

@@ -58,7 +58,7 @@ export function createQuarantine(platform: Pick<Platform, "db" | "events" | "clo
   }
 
   async function decide(dataset: string, version: number, decision: "accepted" | "rejected", reason: string, by: string): Promise<DatasetVersion> {
-    const { mode } = (await projects.require("dataset", dataset)).spec;
+    await projects.require("dataset", dataset);
     const row = await db.transaction().execute(async (transaction) => {
       await store.lockDataset(transaction, dataset);
       const refused = await store.findVersion(transaction, dataset, version);
@@ -69,13 +69,13 @@ export function createQuarantine(platform: Pick<Platform, "db" | "events" | "clo
         if (known.decision !== decision) throw conflict(`Version ${version} of "${dataset}" was ${known.decision} by ${known.decided_by} already.`);
         return known.accepted_as === null ? refused : ((await store.findVersion(transaction, dataset, known.accepted_as)) ?? refused);
       }
-      const made = decision === "accepted" ? await acceptedFrom(transaction, refused, mode) : undefined;
+      const made = decision === "accepted" ? await acceptedFrom(transaction, refused) : undefined;
       await sql`
         insert into quarantine_decision (dataset, version, decision, reason, decided_by, decided_at, accepted_as)
         values (${dataset}, ${version}, ${decision}, ${reason}, ${by}, ${clock.now()}, ${made?.version ?? null})`.execute(transaction);
       await events.append(transaction, "dataset.quarantine_decided", dataset, { version, decision, reason, by, acceptedAs: made?.version ?? null });
       if (made !== undefined) {
-        const { file, part_rows: rows } = made;
+        const { file, added_rows: rows } = made;
         await events.append(transaction, "dataset.version_accepted", dataset, { version: made.version, file, rows, quarantined: version, by, reason });
       }
       return made ?? refused;
@@ -83,31 +83,30 @@ export function createQuarantine(platform: Pick<Platform, "db" | "events" | "clo
     return one(row);
   }
 
-  async function acceptedFrom(
-    transaction: Parameters<typeof store.insertVersion>[0],
-    refused: store.VersionRow,
-    mode: store.VersionRow["mode"],
-  ): Promise<store.VersionRow> {
-    const { dataset } = refused;
+  async function acceptedFrom(transaction: Parameters<typeof store.insertVersion>[0], refused: store.VersionRow): Promise<store.VersionRow> {
+    const { dataset, mode } = refused;
     const report = await store.reportOf(transaction, dataset, refused.version);
     const unreadable = report?.anomalies.find(({ kind }) => kind === "file");
-    if (unreadable !== undefined && refused.part_rows === 0)
+    if (unreadable !== undefined && refused.added_rows === 0)
       throw conflict(`Version ${refused.version} of "${dataset}" can't be accepted: ${unreadable.message}`);
     const latest = await store.findVersion(transaction, dataset, "latest");
     const before = latest === undefined || mode === "snapshot" ? [] : await store.partsOf(transaction, latest);
-    const same = before.find((part) => part.part_digest === refused.part_digest);
+    const same = latest === undefined || mode === "snapshot" ? undefined : await store.findArrival(transaction, latest, { source: refused.source });
     if (same !== undefined) throw conflict(`"${dataset}" has this content already, since version ${same.version}.`);
+    const added = await store.addedParts(transaction, refused);
     const row: store.VersionRow = {
       ...refused,
       version: await store.nextVersion(transaction, dataset),
       status: "accepted",
       mode,
-      digest: tableDigest([...before.map((part) => part.part_digest), refused.part_digest]),
-      rows: before.reduce((sum, part) => sum + part.part_rows, refused.part_rows),
-      bytes: before.reduce((sum, part) => sum + part.part_bytes, refused.part_bytes),
+      digest: tableDigest([...before, ...added].map((part) => part.digest)),
+      rows: before.reduce((sum, part) => sum + part.rows, refused.added_rows),
+      bytes: before.reduce((sum, part) => sum + part.bytes, refused.added_bytes),
+      // Of all parts together, which are read when somebody asks.
+      columns: null,
       created_at: clock.now(),
     };
-    await store.insertVersion(transaction, row, report);
+    await store.insertVersion(transaction, row, added, report);
     return row;
   }
 

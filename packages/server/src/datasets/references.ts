@@ -1,4 +1,4 @@
 import { sql } from "kysely";
 import type { References } from "../platform/index.js";
 
-export const datasetReferences: References = { objects: sql`select part_digest from dataset_version` };
+export const datasetReferences: References = { objects: sql`select digest from dataset_part union all select digest from dataset_push where version is null` };

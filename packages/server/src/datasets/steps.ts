@@ -1,13 +1,16 @@
-import path from "node:path";
-import { durationMs } from "@millrace/sdk";
 import type { Artifact, DatasetPart, DatasetVersionDetail } from "@millrace/sdk/api";
 import type { StepContext, StepKind } from "../pipelines/step.js";
-import { type Digest, identifier, invalid, literal, type Platform, parquet } from "../platform/index.js";
-import { storeTable, tableDigest } from "./table.js";
+import { type Digest, identifier, invalid, type Platform, parquet } from "../platform/index.js";
+import { type IngestParts, ingest, rulesOf } from "./ingest.js";
+import { partitionsOf } from "./partitions.js";
+import { partsIn } from "./read.js";
+import { hashSides, timeSides, writeSides } from "./splits.js";
+import * as store from "./store.js";
+import { tableDigest } from "./table.js";
 
 type Selected = { version: DatasetVersionDetail; parts: DatasetPart[] };
 
-/** Gives the parts of the newest version up to a month, as they were ingested: nothing is copied. */
+/** Gives the parts of the newest version, up to a month or of one partition, as they were ingested: nothing is copied. */
 export function readDatasetStep(latest: (name: string) => Promise<DatasetVersionDetail | undefined>): StepKind<"read_dataset"> {
   // What the cache key was made of is what is given, also when a version comes in between.
   const chosen = new WeakMap<object, Selected>();
@@ -17,9 +20,11 @@ export function readDatasetStep(latest: (name: string) => Promise<DatasetVersion
     const name = node.config.dataset;
     const version = await latest(name);
     if (version === undefined) throw invalid(`The dataset "${name}" has no accepted version yet.`);
-    const until = inputs.until ?? "latest";
+    const { partition = null, until = "latest" } = inputs;
+    if (partition !== null && typeof partition !== "string") throw invalid(`The input "partition" must be the key of a partition, as 2013-03.`);
     if (typeof until !== "string") throw invalid(`The input "until" must be a month, as 2013-03, or latest.`);
-    const selected = { version, parts: until === "latest" ? version.parts : version.parts.filter((part) => monthOf(part, name) <= month(until)) };
+    const of = partition === null ? version.parts : partsIn(version, partition);
+    const selected = { version, parts: until === "latest" ? of : of.filter((part) => monthOf(part, name) <= month(until)) };
     if (selected.parts.length === 0)
       throw invalid(`The dataset "${name}" has no rows up to ${until}: its first are of ${version.parts[0]?.from ?? "no time"}.`);
     chosen.set(inputs, selected);
@@ -57,38 +62,118 @@ function monthOf(part: DatasetPart, dataset: string): string {
 
 /** The rows of the last `test` of time, and those before them (of the last `train` before, where it is given). */
 export function splitByTimeStep(platform: Pick<Platform, "duckdb" | "objects">): StepKind<"split_by_time"> {
-  const { duckdb, objects } = platform;
+  const { duckdb } = platform;
   return {
     kind: "split_by_time",
     version: "1",
     async run({ node, inputs, workDir, log, signal }) {
-      const rows = inputs.rows;
-      if (rows === null || typeof rows !== "object" || rows.type !== "table") throw invalid(`The step needs an input "rows" that is a table.`);
-      const { timestamp, test, train } = node.config;
-      const files = await Promise.all(rows.files.map((file) => objects.localPath(file.digest as Digest)));
+      const rows = tableIn(inputs);
+      const source = parquet(await placesOf(platform, rows));
       return duckdb.use(async (connection) => {
-        const source = parquet(files);
-        const time = identifier(timestamp);
-        const found = await duckdb.rows<{ last: string | null }>(`select max(${time})::timestamptz::varchar as last from ${source}`, connection);
-        const last = found[0]?.last;
-        if (last == null) throw invalid(`The rows have no "${timestamp}", so they can't be split by it.`);
-        const before = (ms: number) => `timestamptz ${literal(last)} - to_milliseconds(${ms})`;
-        const cut = before(durationMs(test));
-        const start = train === undefined ? "" : ` and ${time} > ${before(durationMs(test) + durationMs(train))}`;
-        const output = async (name: string, where: string): Promise<Artifact> => {
-          signal.throwIfAborted();
-          const file = path.join(workDir, `${name}.parquet`);
-          await connection.run(`copy (select * from ${source} where ${where}) to ${literal(file)} (format parquet)`);
-          const [counted] = await duckdb.rows<{ n: number; first: string | null; last: string | null }>(
-            `select count(*) as n, min(${time})::varchar as first, max(${time})::varchar as last from ${parquet([file])}`,
+        const sides = await timeSides(duckdb, connection, source, node.config);
+        const time = identifier(node.config.timestamp);
+        const outputs: Record<string, Artifact> = {};
+        for (const { name, where } of sides) {
+          const [found] = await duckdb.rows<{ from: string | null; to: string | null }>(
+            `select min(${time})::varchar as "from", max(${time})::varchar as "to" from ${source} where ${where}`,
             connection,
           );
-          const meta = { rows: counted?.n ?? 0, from: counted?.first ?? null, to: counted?.last ?? null };
-          log(`${name}: ${meta.rows.toLocaleString("en")} rows from ${meta.from} to ${meta.to}`);
-          return storeTable(platform, `${name}.parquet`, file, { ...rows.meta, ...meta });
-        };
-        return { outputs: { train: await output("train", `${time} <= ${cut}${start}`), test: await output("test", `${time} > ${cut}`) } };
+          const range = { from: found?.from ?? null, to: found?.to ?? null };
+          const [made] = await writeSides(platform, { connection, source, folder: workDir, meta: { ...rows.meta, ...range }, signal }, [{ name, where }]);
+          if (made === undefined) continue;
+          outputs[name] = made.table;
+          log(`${name}: ${made.rows.toLocaleString("en")} rows from ${range.from} to ${range.to}`);
+        }
+        return { outputs };
       });
     },
   };
 }
+
+/** Rows on the side that their group's or key's values lead to. */
+export function splitStep<K extends "split_by_group" | "split_by_hash">(platform: Pick<Platform, "duckdb" | "objects">, kind: K): StepKind<K> {
+  const { duckdb } = platform;
+  return {
+    kind,
+    version: "1",
+    async run({ node, inputs, workDir, log, signal }) {
+      const rows = tableIn(inputs);
+      const source = parquet(await placesOf(platform, rows));
+      return duckdb.use(async (connection) => {
+        const sides = await hashSides(duckdb, connection, source, node.config);
+        const made = await writeSides(platform, { connection, source, folder: workDir, meta: rows.meta, signal }, sides);
+        for (const side of made) log(`${side.name}: ${side.rows.toLocaleString("en")} rows`);
+        return { outputs: Object.fromEntries(made.map(({ name, table }) => [name, table])) };
+      });
+    },
+  };
+}
+
+/** The keys of the partitions of the newest version, in order. */
+export function partitionsStep(
+  { objects }: Pick<Platform, "objects">,
+  latest: (name: string) => Promise<DatasetVersionDetail | undefined>,
+): StepKind<"partitions"> {
+  const keysOf = async (name: string) => {
+    const version = await latest(name);
+    if (version === undefined) throw invalid(`The dataset "${name}" has no accepted version yet.`);
+    return partitionsOf(version.parts).map(({ key }) => key);
+  };
+  return {
+    kind: "partitions",
+    version: "1",
+    identity: ({ node }) => keysOf(node.config.dataset),
+    async run({ node, log }) {
+      const keys = await keysOf(node.config.dataset);
+      if (keys.length === 0) throw invalid(`The dataset "${node.config.dataset}" has no partitions: say { partition } where it is defined.`);
+      log(`${keys.length.toLocaleString("en")} partitions, from ${keys[0]} to ${keys.at(-1)}`);
+      const stored = await objects.put(Buffer.from(JSON.stringify(keys)));
+      const file = { path: "keys.json", digest: stored.digest, size: stored.size };
+      return { outputs: { keys: { type: "json", digest: stored.digest, files: [file], meta: { partitions: keys.length } } } };
+    },
+  };
+}
+
+/** Makes rows a version. The run and the step name it, so that a step that is done again finds what it did. */
+export function writeDatasetStep(parts: IngestParts): StepKind<"write_dataset"> {
+  const { objects } = parts.platform;
+  return {
+    kind: "write_dataset",
+    version: "1",
+    // A version that was refused since, or a newer snapshot, makes the same rows news.
+    identity: async ({ node }) => {
+      const { spec } = await parts.projects.require("dataset", node.config.dataset);
+      const latest = await store.findVersion(parts.platform.db, spec.name, "latest");
+      return { rules: (await rulesOf(parts.projects, spec)).rules, latest: latest?.version ?? 0 };
+    },
+    async run({ node, inputs, runId, log }) {
+      const rows = tableIn(inputs);
+      const { spec } = await parts.projects.require("dataset", node.config.dataset);
+      const { version, made } = await ingest(parts, {
+        ...{ dataset: spec, name: `run ${runId}, ${node.id}`, mode: node.config.mode, format: { kind: "parquet" }, nameless: true },
+        files: rows.files.map((file) => ({ name: file.path, digest: file.digest as Digest, size: file.size })),
+        // In a map one node is many steps, which differ in their rows.
+        source: `run:${runId}/${node.id}/${rows.digest}`,
+        origin: { kind: "run", of: null, by: null, run: runId, step: node.id },
+      });
+      const name = `${version.dataset} version ${version.version}`;
+      if (version.status === "quarantined") {
+        const reasons = (version.report?.anomalies ?? []).filter((anomaly) => anomaly.severity === "block").map((anomaly) => anomaly.message);
+        return { outputs: {}, refused: `The rows are in quarantine as ${name}:\n${reasons.join("\n")}` };
+      }
+      log(`${name}: ${version.added.rows.toLocaleString("en")} rows${made ? "" : ", written before"}`);
+      const meta = { dataset: version.dataset, version: version.version, digest: version.digest, rows: version.added.rows };
+      const stored = await objects.put(Buffer.from(JSON.stringify(meta)));
+      const file = { path: "version.json", digest: stored.digest, size: stored.size };
+      return { outputs: { rows, version: { type: "json", digest: stored.digest, files: [file], meta } } };
+    },
+  };
+}
+
+function tableIn(inputs: StepContext<"write_dataset">["inputs"]): Artifact {
+  const rows = inputs.rows;
+  if (rows === null || typeof rows !== "object" || rows.type !== "table") throw invalid(`The step needs an input "rows" that is a table.`);
+  return rows;
+}
+const placesOf = ({ objects }: Pick<Platform, "objects">, rows: Artifact): Promise<string[]> =>
+  Promise.all(rows.files.map((file) => objects.localPath(file.digest as Digest)));

@@ -4,13 +4,13 @@ import * as store from "./store.js";
 
 /** Versions of datasets, for checks that compare a table with them. */
 export function createTables({ db, objects }: Pick<Platform, "db" | "objects">): Tables {
-  const placesOf = (rows: store.VersionRow[]) => Promise.all(rows.map((row) => objects.localPath(row.part_digest as Digest)));
+  const placesOf = (parts: store.PartRow[]) => Promise.all(parts.map((part) => objects.localPath(part.digest as Digest)));
 
   async function whole(row: store.VersionRow): Promise<OtherTable> {
     return { name: `${row.dataset} version ${row.version}`, files: await placesOf(await store.partsOf(db, row)), rows: row.rows };
   }
   async function arrival(row: store.VersionRow): Promise<OtherTable> {
-    return { name: `${row.dataset} version ${row.version}, ${row.file}`, files: await placesOf([row]), rows: row.part_rows };
+    return { name: `${row.dataset} version ${row.version}, ${row.file}`, files: await placesOf(await store.addedParts(db, row)), rows: row.added_rows };
   }
   return {
     around: ({ dataset, before, whole: asWhole = false }) => ({

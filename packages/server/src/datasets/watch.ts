@@ -4,18 +4,23 @@ import path from "node:path";
 import type { DatasetSpec } from "@millrace/sdk/spec";
 import type { Platform } from "../platform/index.js";
 import { type IngestParts, ingest, rulesOf } from "./ingest.js";
+import { fetchS3, listS3 } from "./sources/s3.js";
 import * as store from "./store.js";
+
+type WatchParts = IngestParts & { platform: Pick<Platform, "log"> };
 
 /**
  * Looks once into the folder of every dataset that has one. A file is taken when the look before found it the same, in the order of
  * names, each content once. Links are not followed, and nothing outside of the project's folder is read.
  */
-export async function lookIntoFolders(parts: IngestParts & { platform: { log: Platform["log"] } }, largestFile: number): Promise<void> {
+export async function lookIntoFolders(parts: WatchParts, largestFile: number): Promise<void> {
   const { projects, platform } = parts;
   for (const { spec, project } of await projects.list("dataset")) {
-    if (spec.watch === undefined) continue;
+    const { watch } = spec;
+    if (watch === undefined) continue;
     try {
-      await look(parts, spec, (await projects.current(project)).folder, largestFile);
+      if ("prefix" in watch) await lookIntoPrefix(parts, spec, watch);
+      else await look(parts, { dataset: spec, watch }, (await projects.current(project)).folder, largestFile);
     } catch (error) {
       platform.log.error({ error, dataset: spec.name }, "a watched folder could not be read; it is tried again");
     }
@@ -23,16 +28,16 @@ export async function lookIntoFolders(parts: IngestParts & { platform: { log: Pl
 }
 
 async function look(
-  parts: IngestParts & { platform: { log: Platform["log"] } },
-  dataset: DatasetSpec,
+  parts: WatchParts,
+  { dataset, watch }: { dataset: DatasetSpec; watch: { folder: string; pattern: string } },
   projectFolder: string,
   largestFile: number,
 ): Promise<void> {
   const { platform } = parts;
   const { db, log } = platform;
-  const folder = await insideOf(projectFolder, dataset.watch?.folder ?? "");
+  const folder = await insideOf(projectFolder, watch.folder);
   if (folder === undefined) return;
-  const matches = glob(dataset.watch?.pattern ?? "");
+  const matches = glob(watch.pattern);
   const names = (await readdir(folder)).filter((name) => !name.startsWith(".") && matches.test(name)).sort();
   if (names.length === 0) return;
   const { rules } = await rulesOf(parts.projects, dataset);
@@ -53,7 +58,10 @@ async function look(
     } else if (content === undefined) {
       continue;
     } else {
-      const { version, made } = await ingest(parts, { dataset, file, content });
+      const { version, made } = await ingest(parts, {
+        ...{ dataset, name: file, files: [{ name: file, ...content }] },
+        origin: { kind: "watch", of: watch.folder, by: null, run: null, step: null },
+      });
       if (made) log.info({ dataset: dataset.name, file, version: version.version, status: version.status }, "a file was taken from a watched folder");
     }
     // A crash before this line only has the file looked at again, and its content is known then.
@@ -99,8 +107,30 @@ async function read({ objects }: Pick<Platform, "objects">, place: string, stamp
   }
 }
 
+/** Objects of S3 are whole when they are listed; what changed since the last look has another tag. */
+async function lookIntoPrefix(parts: WatchParts, dataset: DatasetSpec, watch: { prefix: string; pattern: string }): Promise<void> {
+  const { db, log, config } = parts.platform;
+  const { rules } = await rulesOf(parts.projects, dataset);
+  const seen = await store.watchedFiles(db, dataset.name);
+  const matches = glob(watch.pattern);
+  for (const object of await listS3(config, watch.prefix)) {
+    const stamp = `${object.size} ${object.tag}`;
+    const before = seen.get(object.name);
+    if (!matches.test(object.name.slice(object.name.lastIndexOf("/") + 1)) || (before?.stamp === stamp && before.taken === rules)) continue;
+    if (before?.stamp !== stamp) await store.saw(db, dataset.name, object.name, stamp);
+    const content = await fetchS3(parts.platform, object);
+    const { version, made } = await ingest(parts, {
+      ...{ dataset, name: object.name, files: [{ name: object.name, ...content }] },
+      origin: { kind: "watch", of: watch.prefix, by: null, run: null, step: null },
+    });
+    if (made)
+      log.info({ dataset: dataset.name, file: object.name, version: version.version, status: version.status }, "a file was taken from a watched prefix");
+    await store.took(db, dataset.name, object.name, stamp, rules);
+  }
+}
+
 /** `*` is any text, `?` any one character. */
-function glob(pattern: string): RegExp {
+export function glob(pattern: string): RegExp {
   return new RegExp(
     `^${pattern
       .replace(/[.+^${}()|[\]\\]/g, "\\$&")

@@ -101,7 +101,7 @@ test("of a whole loop nothing is freed that any table still names, and what nobo
   expect([...named].filter(([digest]) => before.has(digest) && !after.has(digest))).toEqual([]);
   const holders = new Set([...named].flatMap(([digest, where]) => (after.has(digest) ? where : [])));
   expect([...holders]).toEqual(
-    expect.arrayContaining(["dataset_version.part_digest", "model_version.files", "pipeline_step.outputs", "project_version.spec", "tracking_artifact.digest"]),
+    expect.arrayContaining(["dataset_part.digest", "model_version.files", "pipeline_step.outputs", "project_version.spec", "tracking_artifact.digest"]),
   );
 });
 
@@ -111,12 +111,20 @@ test("every column that looks as if it named objects is known to name them, or n
     where table_schema = 'public' and (column_name ~ 'digest|files|outputs|object|spec' or column_name = 'part') order by 1`.execute(database.db);
   // A new one belongs to one of the two lists; in the first, also to the `references.ts` of its capability.
   const naming = [
-    ...["dataset_version.part_digest", "model_version.files", "pipeline_cache.outputs", "pipeline_step.outputs"],
+    ...["dataset_part.digest", "dataset_push.digest", "model_version.files", "pipeline_cache.outputs", "pipeline_step.outputs"],
     ...["prediction_segment.digest", "project_version.spec", "tracking_artifact.digest"],
   ];
   const others = [
     // Of a whole made of objects, of a definition, a token or a file of SQL; parts of datasets, which the dataset names.
-    ...["dataset_version.digest", "feature_online.digest", "feature_part.part", "migration.digest", "model_version.digest", "principal.token_digest"],
+    ...[
+      "dataset_version.added_digest",
+      "dataset_version.digest",
+      "feature_online.digest",
+      "feature_part.part",
+      "migration.digest",
+      "model_version.digest",
+      "principal.token_digest",
+    ],
     ...["monitor_reference.service_digest", "project_version.digest"],
     // Definitions: the files of a project are in its version.
     ...["definition.spec", "pipeline_run.spec"],

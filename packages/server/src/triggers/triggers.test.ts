@@ -101,9 +101,9 @@ async function apply(name: string, when: ConditionSpec[], rest: Partial<TriggerS
   });
 }
 function accept(dataset: string, version: number): void {
-  const part = { file: `${version}.parquet`, digest: `sha256:${"0".repeat(64)}`, rows: 1, bytes: 1, from: null, to: null };
-  const counts = { rows: version, bytes: version, added: part, anomalies: 0, createdAt: platform.clock.now().toISOString() };
-  versions.set(dataset, { dataset, version, digest: part.digest, status: "accepted", ...counts, parts: [part], report: null });
+  const part = { file: `${version}.parquet`, digest: `sha256:${"0".repeat(64)}`, rows: 1, bytes: 1, partition: null, from: null, to: null };
+  const counts = { rows: version, bytes: version, added: part, origin: null, anomalies: 0, createdAt: platform.clock.now().toISOString() };
+  versions.set(dataset, { dataset, version, digest: part.digest, status: "accepted", ...counts, parts: [part], report: null, columns: [] });
 }
 function check(monitor: string, from: string, auc: number): void {
   const at = { at: platform.clock.now().toISOString(), from, to: platform.clock.now().toISOString() };
