@@ -77,7 +77,10 @@ export function useClock(): { now: number; kind: ClockState["kind"] | undefined 
 const touched: Record<string, string[]> = {
   project: ["/"],
   dataset: ["/datasets", "/feature-views"],
-  run: ["/runs", "/pipelines"],
+  run: ["/runs", "/pipelines", "/schedules", "/backfills", "/sweeps"],
+  schedule: ["/schedules"],
+  backfill: ["/backfills"],
+  sweep: ["/sweeps"],
   step: ["/runs"],
   model_version: ["/models"],
   alias: ["/models", "/endpoints"],
@@ -103,6 +106,11 @@ const types = [
   "monitor.checked",
   "monitor.alert",
   "trigger.fired",
+  "schedule.fired",
+  "backfill.started",
+  "backfill.finished",
+  "sweep.started",
+  "sweep.finished",
 ];
 
 /** Follows the server's events; what they changed is read again, at most every two seconds. Answers whether the stream is open. */

@@ -99,6 +99,18 @@ export const router = createRouter({
       lazyRouteComponent(() => import("./screens/triggers"), "Triggers"),
     ),
     at(
+      "/schedules",
+      lazyRouteComponent(() => import("./screens/schedules"), "Schedules"),
+    ),
+    at(
+      "/backfills",
+      lazyRouteComponent(() => import("./screens/backfills"), "Backfills"),
+    ),
+    at(
+      "/sweeps",
+      lazyRouteComponent(() => import("./screens/sweeps"), "Sweeps"),
+    ),
+    at(
       "/events",
       lazyRouteComponent(() => import("./screens/events"), "Events"),
     ),
