@@ -60,6 +60,15 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/monitors/delay", "minute_of_day"],
     ["/monitors/delay?tab=months", "2013-05"],
     ["/triggers", "auc is 0.6712 on 2,210 labelled predictions, below 0.68"],
+    ["/schedules", "2013-09-01 06:00:00-04:00"],
+    ["/schedules?schedule=nightly", "30 2 * * * (Europe/Oslo)"],
+    ["/backfills", /y contains 1 class/],
+    ["/sweeps", "tune_delay"],
+    ["/sweeps?part=trials", /number 7 of 9/],
+    ["/sweeps?part=parallel", /24 runs. Drag along an axis/],
+    ["/sweeps?part=scatter", "Across"],
+    ["/sweeps?part=curves", "trial 23"],
+    ["/sweeps?part=importance", "0.74"],
     ["/events", /refused flights-2013-07.parquet/],
   ])("draws %s without an error", async (address, text) => {
     await open(address);

@@ -198,7 +198,7 @@ function Part({ part, sweep, plots }: { part: string; sweep: SweepDetail; plots:
   if (part === "scatter") return <Scatter runs={rows} facts={facts} />;
   if (part === "importance") return <Importance of={plots} />;
   if (part === "curves") {
-    const shown = plots.curves.slice(-12);
+    const shown = plots.curves.slice(-6);
     if (shown.length === 0) return <Empty>No trial has said more than one value of {goal.metric}. Log it by step.</Empty>;
     const steps = [...new Set(shown.flatMap(({ points }) => points.map(([step]) => step)))].sort((a, b) => a - b);
     const series = shown.map(({ n, points }) => {

@@ -4,6 +4,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import * as fixtures from "./fixtures";
+import * as work from "./work";
 
 export interface FakeServer {
   url: string;
@@ -136,6 +137,20 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
       return named([trigger]);
     case "triggers firings":
       return { items: fixtures.firings };
+    case "schedules ":
+      return named(work.schedules);
+    case "schedules firings":
+      return { items: work.firings };
+    case "schedules next":
+      return { items: work.moments };
+    case "backfills ":
+      return { items: work.backfills };
+    case "backfills items":
+      return { items: work.items };
+    case "sweeps ":
+      return name === "" ? { items: [work.sweep] } : work.sweep;
+    case "sweeps plots":
+      return work.plots;
     default:
       return what === "lineage" ? fixtures.lineage : undefined;
   }
