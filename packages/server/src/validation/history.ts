@@ -15,3 +15,21 @@ export interface Surroundings {
   /** The dataset that the table belongs to. */
   dataset?: string;
 }
+
+/** Tables of datasets, which are built on validation. */
+export interface Tables {
+  /**
+   * What is around a table of a dataset: arrivals before a version, or all there are, each as what it brought, or with `whole` as the dataset was
+   * then. A table of no dataset has only versions to look at.
+   */
+  around(of: { dataset?: string | undefined; before?: number | undefined; whole?: boolean }): Omit<Surroundings, "now">;
+}
+
+export interface ValidationOptions {
+  /** Only the rules of this environment, and those of all. */
+  environment?: string | undefined;
+  /** What the rules may look at beside the table. */
+  around?: Omit<Surroundings, "now">;
+  /** A digest of the files' contents, by which their statistics are kept. */
+  digest?: string;
+}

@@ -1,7 +1,7 @@
 /** Validation: statistics of tables, and checks of them against a schema. */
-export type { OtherTable, Surroundings } from "./history.js";
+export type { OtherTable, Tables } from "./history.js";
 export { withoutPlaces } from "./places.js";
 export { validationRoutes } from "./routes.js";
 export { assertSelect, isRowWise } from "./select.js";
-export { createValidation, type Tables, type Validation } from "./service.js";
+export { createValidation, type Validation } from "./service.js";
 export { columnType } from "./types.js";

@@ -10,7 +10,8 @@ import { Name, SchemaSpec } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { ApiError, type Http, type Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
-import type { Tables, Validation } from "./service.js";
+import type { Tables } from "./history.js";
+import type { Validation } from "./service.js";
 
 const gigabyte = 1024 ** 3;
 const largestFile = gigabyte;

@@ -6,7 +6,7 @@ import type { Projects } from "../projects/index.js";
 import { type Check, type CheckedTable, fits, look } from "./check.js";
 import { type Applies, columnChecks, columnSet } from "./column-rules.js";
 import { compareWith } from "./drift.js";
-import type { OtherTable, Surroundings } from "./history.js";
+import type { OtherTable, Surroundings, Tables, ValidationOptions } from "./history.js";
 import { inferSchema } from "./infer.js";
 import { storable } from "./places.js";
 import { statisticsOf, type TableFacts } from "./statistics/index.js";
@@ -15,14 +15,6 @@ import * as store from "./store.js";
 import { driftChecks, expectationChecks, foreignKeyCheck, relationChecks, tableChecks } from "./table-rules.js";
 import { columnsOf } from "./types.js";
 
-export interface ValidationOptions {
-  /** Only the rules of this environment, and those of all. */
-  environment?: string | undefined;
-  /** What the rules may look at beside the table. */
-  around?: Omit<Surroundings, "now">;
-  /** A digest of the files' contents, by which their statistics are kept. */
-  digest?: string;
-}
 export interface Validation {
   stepKinds: { validate: StepKind<"validate"> };
   /** Checks Parquet files of this machine, together, against a schema. */
@@ -36,15 +28,6 @@ export interface Validation {
 }
 
 type Parts = Pick<Platform, "duckdb" | "objects" | "clock" | "db">;
-/** Tables of datasets, which are built on validation. */
-export interface Tables {
-  /**
-   * What is around a table of a dataset: arrivals before a version, or all there are, each as what it brought, or with `whole` as the dataset was
-   * then. A table of no dataset has only versions to look at.
-   */
-  around(of: { dataset?: string | undefined; before?: number | undefined; whole?: boolean }): Omit<Surroundings, "now">;
-}
-
 export function createValidation(platform: Parts, { projects, tables }: { projects: Pick<Projects, "require">; tables?: () => Tables }): Validation {
   const { duckdb, clock, db } = platform;
 

@@ -3,8 +3,8 @@ import type { SchemaSpec } from "@millrace/sdk/spec";
 import type { StepContext, StepKind } from "../pipelines/step.js";
 import { type Digest, invalid, type Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
+import type { Tables, ValidationOptions } from "./history.js";
 import { withoutPlaces } from "./places.js";
-import type { Tables, ValidationOptions } from "./service.js";
 
 /** Lets rows through that fit the schema. Where they don't, the run ends, and the report says why. */
 export function validateStep(

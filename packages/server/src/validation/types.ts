@@ -2,6 +2,12 @@ import type { DuckDBConnection } from "@duckdb/node-api";
 import type { ColumnType } from "@millrace/sdk/spec";
 import type { DuckDb } from "../platform/index.js";
 
+/** By which a table is read. */
+export interface Reading {
+  duckdb: DuckDb;
+  connection: DuckDBConnection;
+}
+
 /** A column of a table as it lies there. `type` is undefined where the platform has none for it. */
 export interface TableColumn {
   name: string;

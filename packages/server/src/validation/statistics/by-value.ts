@@ -1,6 +1,6 @@
 import type { ColumnStatistics } from "@millrace/sdk/api";
 import { identifier, literal } from "../../platform/index.js";
-import type { TableColumn } from "../types.js";
+import type { Reading, TableColumn } from "../types.js";
 import {
   binOf,
   deciles,
@@ -16,7 +16,6 @@ import {
   shownLength,
   statisticsFrom,
 } from "./axis.js";
-import type { Reading } from "./index.js";
 
 type Summary = Pick<
   Found,

@@ -1,14 +1,9 @@
-import type { DuckDBConnection } from "@duckdb/node-api";
 import type { ColumnStatistics } from "@millrace/sdk/api";
-import { type DuckDb, identifier, literal, parquet } from "../../platform/index.js";
-import { columnsOf, type TableColumn } from "../types.js";
+import { identifier, literal, parquet } from "../../platform/index.js";
+import { columnsOf, type Reading, type TableColumn } from "../types.js";
 import { byValue } from "./by-value.js";
 import { type Bounds, bySketch } from "./sketch.js";
 
-export interface Reading {
-  duckdb: DuckDb;
-  connection: DuckDBConnection;
-}
 export interface TableFacts {
   rows: number;
   columns: TableColumn[];

@@ -1,8 +1,7 @@
 import type { ColumnStatistics } from "@millrace/sdk/api";
 import { identifier, literal } from "../../platform/index.js";
-import type { TableColumn } from "../types.js";
+import type { Reading, TableColumn } from "../types.js";
 import { binOf, deciles, isFloat, isNumber, largestSquared, length, place, quantiles, shownLength, statisticsFrom, topValues } from "./axis.js";
-import type { Reading } from "./index.js";
 
 export interface Bounds {
   low: number;

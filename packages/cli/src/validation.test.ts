@@ -1,0 +1,71 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { startServer } from "@millrace/server";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { junit } from "./junit.js";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+const main = fileURLToPath(new URL("main.ts", import.meta.url));
+const data = (name: string) => path.join(root, "examples/flights/data", name);
+let folder: string;
+let server: Awaited<ReturnType<typeof startServer>>;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(root, "node_modules/.validation-"));
+  server = await startServer({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock: { kind: "system" }, logLevel: "error" });
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+function millrace(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const env = { ...process.env, MILLRACE_URL: server.url };
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      ["--conditions=millrace-source", "--import", "tsx", main, ...args],
+      { cwd: root, env, timeout: 60_000 },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr }),
+    );
+  });
+}
+
+test("an inferred schema is written as code that applies, and files are checked against it, for people and for CI", { timeout: 120_000 }, async () => {
+  const schemas = path.join(folder, "schemas/flights.ts");
+  const january = data("flights-2013-01.parquet");
+  expect(await millrace("schema", "infer", january, "--name", "flights", "--write", schemas)).toMatchObject({ code: 0, stdout: "" });
+  expect(await millrace("schema", "infer", january, "--name", "flights", "--write", schemas)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("is there already"),
+  });
+  await mkdir(path.join(folder, "arrivals"));
+  const definitions = 'import { dataset, project } from "@millrace/sdk";\nimport { flightsSchema } from "./schemas/flights.js";\n';
+  const flights = 'const flights = dataset({ name: "flights", schema: flightsSchema });\n';
+  await writeFile(path.join(folder, "millrace.ts"), `${definitions}${flights}export default project({ name: "checks", definitions: [flights] });\n`);
+  const applied = await millrace("apply", folder);
+  expect([applied.code, applied.stderr]).toEqual([0, ""]);
+  expect(await millrace("validate", "flights", january)).toMatchObject({ code: 0, stdout: expect.stringContaining("27,004 rows") });
+
+  const report = path.join(folder, "report.xml");
+  const july = await millrace("validate", "flights", data("flights-2013-07.parquet"), "--junit", report);
+  expect(july.code).toBe(3);
+  expect(july.stdout).toMatch(/blocks {2}range: "month" is above the maximum 1 in 29,425 of 29,425 rows .*\n\s+at schemas\/flights.ts:\d+\n/);
+  const xml = await readFile(report, "utf8");
+  expect(xml).toMatch(/<testcase classname="flights.month" name="&quot;month&quot; is at most 1" file="schemas\/flights.ts" line="\d+"><failure type="range"/);
+  expect(await millrace("validate", "flights", "nothing@3")).toMatchObject({ code: 1 });
+  expect(await millrace("quarantine", "list")).toMatchObject({ code: 0, stdout: "Nothing is in quarantine.\n" });
+  expect(await millrace("quarantine", "accept", "flights", "7", "--reason", "because")).toMatchObject({ code: 1 });
+  expect(await millrace("quarantine", "accept", "flights", "7")).toMatchObject({ code: 2 });
+});
+
+test("JUnit XML is well-formed whatever the values are", () => {
+  const examples = ["<a>", "\u0000\u001b[31m", "]]>", "\ud800"];
+  const anomaly = { kind: "domain", severity: "block" as const, column: 'a"<b>', message: "is & was \u0007", count: 1, share: 1, examples, rule: "x.ts:1" };
+  const check = { kind: "domain", column: 'a"<b>', name: "known", severity: "block" as const, passed: false, rule: "x.ts:1" };
+  const xml = junit({ schema: "s", passed: false, rows: 1, anomalies: [anomaly], checks: [check], statistics: [] }, "a&b");
+  expect(xml).toContain('<testcase classname="s.a&quot;&lt;b&gt;" name="known" file="x.ts" line="1"><failure type="domain" message="is &amp; was ">');
+  expect(xml).toContain('failures="1"');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not be there
+  expect(xml).not.toMatch(/[\u0000-\u0008\u000e-\u001f\ud800-\udfff]/);
+});
