@@ -17,7 +17,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { setup } from "../../scripts/setup.mjs";
 import { makeMillion } from "./million.mjs";
-import { installMlflow, millrace, mlflow, mlflowStore, python, start } from "./servers.mjs";
+import { millrace, mlflow, mlflowStore, python, start } from "./servers.mjs";
 import { table } from "./table.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -29,7 +29,6 @@ const effort = options.quick
   : ["--seconds", "3", "--rounds", "3", "--clients", "1,8,32", "--mib", "200"];
 
 setup();
-installMlflow();
 const servers = [millrace, mlflow("MLflow, 1 worker", ["--workers", "1"]), mlflow("MLflow", [])].filter(
   ({ name }) => options.only === undefined || name.toLowerCase().startsWith(options.only),
 );
@@ -69,7 +68,7 @@ async function measure(server) {
 }
 
 function fill(folder) {
-  const { status } = spawnSync(python, [path.join(here, "seed.py"), mlflowStore(folder), path.join(folder, "artifacts"), String(runs)], {
+  const { status } = spawnSync(python(), [path.join(here, "seed.py"), mlflowStore(folder), path.join(folder, "artifacts"), String(runs)], {
     stdio: ["ignore", 2, 2],
   });
   if (status !== 0) throw new Error("MLflow's store could not be filled.");
@@ -77,7 +76,7 @@ function fill(folder) {
 
 async function load(url, tell, more = []) {
   const tests = "create,batch1,batch100,batch1000,client,search,history,artifact,registry";
-  const args = [path.join(here, "load.mjs"), "--url", url, "--tests", tests, "--runs", String(runs), "--python", python, ...effort, ...more];
+  const args = [path.join(here, "load.mjs"), "--url", url, "--tests", tests, "--runs", String(runs), "--python", python(), ...effort, ...more];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   let rest = "";
   for await (const text of child.stdout) {

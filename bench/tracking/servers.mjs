@@ -1,10 +1,11 @@
 /** Servers that are compared: started on an address of this machine, asked until they answer, measured, ended with all that they started. */
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { environment } from "../environment.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -18,25 +19,13 @@ export const mlflow = (name, more) => ({
   name,
   command: (folder, port) => {
     const store = ["--backend-store-uri", mlflowStore(folder), "--artifacts-destination", path.join(folder, "artifacts")];
-    return [path.join(environment, "bin/mlflow"), ["server", "--host", "127.0.0.1", "--port", String(port), ...store, ...more]];
+    return [path.join(installed(), "mlflow"), ["server", "--host", "127.0.0.1", "--port", String(port), ...store, ...more]];
   },
 });
 export const mlflowStore = (folder) => `sqlite:///${folder}/mlflow.db`;
-const environment = path.join(root, ".millrace/bench/mlflow");
-export const python = path.join(environment, "bin/python");
-
-/** MLflow in an environment of its own, made once. */
-export function installMlflow() {
-  if (existsSync(path.join(environment, "bin/mlflow"))) return;
-  process.stderr.write("Installing MLflow\n");
-  for (const [command, args] of [
-    ["python3", ["-m", "venv", environment]],
-    [python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", path.join(here, "requirements.txt")]],
-  ]) {
-    const { status } = spawnSync(command, args, { stdio: ["ignore", 2, 2] });
-    if (status !== 0) throw new Error(`MLflow could not be installed: ${command} ${args.join(" ")} failed.`);
-  }
-}
+/** MLflow in an environment of its own. */
+const installed = () => environment("mlflow", path.join(here, "requirements.txt"));
+export const python = () => path.join(installed(), "python");
 
 const running = new Set();
 for (const signal of ["SIGINT", "SIGTERM"]) {

@@ -1,0 +1,3 @@
+import millrace
+
+millrace.output("value").write_text("0")
