@@ -6,10 +6,11 @@
 import { ApiError, type Platform } from "../platform/index.js";
 import type { OnlineStore } from "./online-store.js";
 import * as store from "./store.js";
-import { newTimeline, type OnlineRow, setRow, type Timeline } from "./timeline.js";
+import { newTimeline, setRow, type Timeline } from "./timeline.js";
 import type { Micros } from "./times.js";
 import type { Value } from "./values.js";
 import type { View } from "./views.js";
+import type { OnlineRow } from "./window.js";
 
 const mostRows = 2_000_000;
 const oneDay = 86_400_000_000;

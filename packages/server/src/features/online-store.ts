@@ -14,14 +14,6 @@ export interface OnlineStore {
   close(): Promise<void>;
 }
 
-export async function openOnlineStore(platform: Pick<Platform, "db" | "config" | "log">): Promise<OnlineStore> {
-  const { db, config, log } = platform;
-  if (config.online === undefined) return postgresStore(db);
-  // Loaded where it is asked for.
-  const { openRedisStore } = await import("./online-redis.js");
-  return openRedisStore(db, config.online.url, log);
-}
-
 export function postgresStore(db: Platform["db"]): OnlineStore {
   return {
     changeNumbers: () => store.changeNumbers(db),

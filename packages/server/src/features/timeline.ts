@@ -2,18 +2,8 @@
 import type { Micros } from "./times.js";
 import type { Value } from "./values.js";
 import type { LatestView, View, WindowView } from "./views.js";
-import { scanned } from "./window.js";
+import { type OnlineRow, scanned } from "./window.js";
 
-export interface OnlineRow {
-  at: Micros;
-  /** Equal keys at one moment are one row. */
-  key: string;
-  /** How often the row is there. */
-  n: number;
-  values: Value[];
-  /** From when on it is seen: its moment, or its creation where that is later. */
-  known: Micros;
-}
 export interface Timeline {
   /** All rows from this moment on are here. */
   first: Micros;

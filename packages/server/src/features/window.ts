@@ -1,7 +1,19 @@
 /** Aggregates of a window's rows that are no difference of two sums. Nulls are left out. */
 import { order } from "./expr.js";
-import type { OnlineRow } from "./timeline.js";
+import type { Micros } from "./times.js";
 import type { Value } from "./values.js";
+
+/** A row of a view in memory. */
+export interface OnlineRow {
+  at: Micros;
+  /** Equal keys at one moment are one row. */
+  key: string;
+  /** How often the row is there. */
+  n: number;
+  values: Value[];
+  /** From when on it is seen: its moment, or its creation where that is later. */
+  known: Micros;
+}
 
 type Scan = (rows: OnlineRow[], low: number, high: number, column: number) => Value;
 
