@@ -160,7 +160,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const backfills = createBackfills(platform, {
     projects,
     pipelines,
-    partitions: async (name) => (await datasets.latest(name))?.parts.map(({ file }) => file) ?? [],
+    partitions: async (name) => [...new Set((await datasets.latest(name))?.parts.flatMap(({ partition }) => partition ?? []))].sort(),
   });
   backfillsRoutes(app, backfills);
   const sweeps = createSweeps(platform, { projects, pipelines, tracking, compute });

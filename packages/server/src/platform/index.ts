@@ -9,7 +9,7 @@ export type { PlatformEvent } from "./events.js";
 export { guardGroup, marker as processMarker, owner as processOwner, releaseGroup } from "./guard.js";
 export { type DeclaredRoute, errorAnswer, type Http, listen, openHttp, type Permission, type Principal } from "./http/index.js";
 export { newId } from "./ids.js";
-export { type Keeper, openKeeper } from "./keeper.js";
+export { openKeeper } from "./keeper.js";
 export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
