@@ -1,17 +1,11 @@
 /** What this worker has for steps, and what of it is free. */
 import { availableParallelism, totalmem } from "node:os";
-import type { Demand } from "./queue.js";
+import type { Demand, Room } from "./queue.js";
 
-export interface Room {
-  cpus: number;
-  memory: number;
-  gpus: number;
-  /** Steps of kinds that work within this process, and steps whose processes run elsewhere. */
-  light: number;
-  remote: number;
-}
 export interface Capacity {
   total: Room;
+  /** What is free now. */
+  free(): Room;
   /** Takes it where there is room. */
   take(demand: Demand): boolean;
   release(demand: Demand): void;
@@ -35,6 +29,7 @@ export function openCapacity(total: Room): Capacity {
   const names = ["cpus", "memory", "gpus", "light", "remote"] as const;
   return {
     total,
+    free: () => ({ ...free }),
     take(demand) {
       const wanted = taken(demand);
       if (demand.place === "none" || names.some((name) => wanted[name] > free[name] + 1e-9)) return false;

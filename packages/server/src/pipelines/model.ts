@@ -4,10 +4,7 @@ import type { NodeSpec } from "@millrace/sdk/spec";
 import { type Graph, graphOf, type Place } from "./graph.js";
 import type { Json } from "./json.js";
 import type { KeyParts } from "./key.js";
-import type { Asks, RunRow, StepRow } from "./rows.js";
-
-/** What a map runs its body for. */
-export type Item = { value: Json } | { artifact: Artifact };
+import type { Asks, Item, RunRow, StepRow } from "./rows.js";
 
 export interface ModelStep {
   id: string;

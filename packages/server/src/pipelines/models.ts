@@ -37,4 +37,3 @@ export function openModels(store: PipelineStore, db: Platform["db"]) {
     forget: (runId: string) => void known.delete(runId),
   };
 }
-export type Models = ReturnType<typeof openModels>;

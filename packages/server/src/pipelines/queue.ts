@@ -23,6 +23,15 @@ export interface Demand {
   grouped: string | null;
   groupLimit: number | null;
 }
+/** What a worker has. */
+export interface Room {
+  cpus: number;
+  memory: number;
+  gpus: number;
+  /** Steps of kinds that work within this process, and steps whose processes run elsewhere. */
+  light: number;
+  remote: number;
+}
 export interface Claimed extends Demand {
   run: string;
   id: string;
@@ -107,30 +116,15 @@ export function openQueue({ db, clock, events }: Pick<Platform, "db" | "clock" |
 
   return {
     /** Of what is ready the first that the worker has room for, as `fits` says one after the other. */
-    async claim(fits: (demand: Demand) => boolean, most: number): Promise<Claimed[]> {
-      return db.transaction().execute(async (transaction) => {
-        const picked: Claimed[] = [];
-        for (let after = "0", pages = 0; picked.length < most && pages < mostPages; pages++) {
-          const { rows } = await sql<Claimed>`
-            select run, id, n::text, attempt + 1 as attempt, failures, place, cpus, memory, gpus, backend, grouped, group_limit as "groupLimit"
-            from pipeline_step where state = 'ready' and n > ${after}::bigint and (due is null or due <= clock_timestamp())
-              and (backend is null or backend = any(${worker.backends}::text[]))
-            order by n limit ${aPage} for update skip locked`.execute(transaction);
-          for (const row of rows) {
-            if (picked.length < most && (row.grouped === null || (await groupHasRoom(transaction, row, picked))) && fits(row)) picked.push(row);
-          }
-          after = rows.at(-1)?.n ?? after;
-          if (rows.length < aPage) break;
-        }
-        if (picked.length === 0) return [];
-        await sql`
-          update pipeline_step s set state = 'running', attempt = p.attempt, worker = ${worker.id}, host = ${worker.host}, started_at = ${clock.now()},
-            real_started_at = clock_timestamp(), finished_at = null, real_finished_at = null, progress = null, usage = null, due = null
-          from jsonb_to_recordset(${json(picked)}) as p(run text, id text, attempt int) where s.run = p.run and s.id = p.id`.execute(transaction);
-        await begin(transaction, picked);
-        return picked;
-      });
+    async claim(room: { total: Room; free: Room }, fits: (row: Claimed) => boolean): Promise<Claimed[]> {
+      // Most looks find nothing, and need no transaction to know it.
+      const { rows } = await sql`select 1 from pipeline_step where ${readyFor(room)} limit 1`.execute(db);
+      if (rows.length === 0) return [];
+      return db.transaction().execute((transaction) => claimIn(transaction, room, fits));
     },
+    /** The same of one run, in the transaction in which something of it ended. */
+    claimOf: (transaction: Transaction<unknown>, run: string, room: { total: Room; free: Room }, fits: (row: Claimed) => boolean): Promise<Claimed[]> =>
+      claimIn(transaction, room, fits, run),
 
     /** Which of the attempts still counted, and now are over: a worker that lost them changes nothing. */
     async end(transaction: Transaction<unknown>, run: string, ends: AttemptEnd[]): Promise<Set<string>> {
@@ -293,6 +287,44 @@ export function openQueue({ db, clock, events }: Pick<Platform, "db" | "clock" |
     },
   };
 
+  /** What could begin here: no more rows are looked at, and held, than there is room for. */
+  function readyFor({ total, free }: { total: Room; free: Room }) {
+    return sql`state = 'ready' and (due is null or due <= clock_timestamp()) and (backend is null or backend = any(${worker.backends}::text[])) and (
+      (place = 'light' and ${free.light} >= 1) or (place = 'remote' and ${free.remote} >= 1)
+      or (place = 'process' and least(cpus, ${total.cpus}) <= ${free.cpus + slack} and least(memory, ${total.memory}) <= ${free.memory} and gpus <= ${free.gpus + slack}))`;
+  }
+  async function claimIn(
+    transaction: Transaction<unknown>,
+    room: { total: Room; free: Room },
+    fits: (row: Claimed) => boolean,
+    run?: string,
+  ): Promise<Claimed[]> {
+    const most = Math.min(mostClaimed, Math.ceil(room.free.light + room.free.cpus) + (worker.backends.length > localBackends ? room.free.remote : 0));
+    if (most < 1) return [];
+    const picked: Claimed[] = [];
+    for (let after = "0", pages = 0; pages < mostPages; pages++) {
+      const { rows } = await sql<Claimed>`
+        select run, id, n::text, attempt + 1 as attempt, failures, place, cpus, memory, gpus, backend, grouped, group_limit as "groupLimit"
+        from pipeline_step where ${readyFor(room)} and pipeline_step.n > ${after}::bigint ${run === undefined ? sql`` : sql`and run = ${run}`}
+        order by pipeline_step.n limit ${most} for update skip locked`.execute(transaction);
+      let skipped = 0;
+      for (const row of rows) {
+        if (row.grouped !== null && !(await groupHasRoom(transaction, row, picked))) skipped += 1;
+        else if (fits(row)) picked.push(row);
+      }
+      after = rows.at(-1)?.n ?? after;
+      // Only where a group is full may what stands behind it have a chance.
+      if (skipped === 0 || rows.length < most) break;
+    }
+    if (picked.length === 0) return [];
+    await sql`
+      update pipeline_step s set state = 'running', attempt = p.attempt, worker = ${worker.id}, host = ${worker.host}, started_at = ${clock.now()},
+        real_started_at = clock_timestamp(), finished_at = null, real_finished_at = null, progress = null, usage = null, due = null
+      from jsonb_to_recordset(${json(picked)}) as p(run text, id text, attempt int) where s.run = p.run and s.id = p.id`.execute(transaction);
+    await begin(transaction, picked);
+    return picked;
+  }
+
   async function begin(transaction: Transaction<unknown>, list: { run: string; id: string; attempt: number; backend: string | null }[]): Promise<void> {
     if (list.length === 0) return;
     await sql`
@@ -334,6 +366,10 @@ export function openQueue({ db, clock, events }: Pick<Platform, "db" | "clock" |
 }
 export type Queue = ReturnType<typeof openQueue>;
 
-const aPage = 64;
+const mostClaimed = 64;
 const mostPages = 20;
+/** Of sums of fractions. */
+const slack = 1e-9;
+/** Processes of this machine, and its warm ones for TypeScript. */
+const localBackends = 2;
 export const json = (value: unknown) => sql`${JSON.stringify(value)}::jsonb`;

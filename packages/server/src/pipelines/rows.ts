@@ -3,8 +3,9 @@ import type { Artifact, Run, RunCause, RunState, Step, StepAttempt, StepProgress
 import type { ParamValue, PipelineSpec } from "@millrace/sdk/spec";
 import type { Json } from "./json.js";
 import type { KeyParts } from "./key.js";
-import type { Item } from "./model.js";
 
+/** What a map runs its body for. */
+export type Item = { value: Json } | { artifact: Artifact };
 /** What was asked for beside params. */
 export interface RunOptions {
   /** The run whose outputs are taken over. */

@@ -63,7 +63,6 @@ export interface Scheduler {
   stop(): Promise<void>;
 }
 
-const claimedAtOnce = 64;
 /** A transaction that holds a run asks for a second connection now and then: fewer than there are connections. */
 const runsAtOnce = 6;
 const mostTries = 8;
@@ -207,6 +206,17 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
       Object.assign(metrics, step.metrics);
       modelVersion = step.modelVersion ?? modelVersion;
     }
+    // What was ready before may have room now that something ended.
+    if (told.ends.length > 0 && !model.failed && !stopping) {
+      await queue.claimOf(transaction, run.id, { total: capacity.total, free: capacity.free() }, (row) => {
+        const step = model.steps.get(row.id);
+        if (step === undefined || !capacity.take(row)) return false;
+        step.attempt = row.attempt;
+        step.state = "running";
+        claims.push({ step, claimed: row });
+        return true;
+      });
+    }
     run.version = await store.changed(transaction, run.id, metrics, modelVersion);
     if (model.open > 0) return false;
     const [state, message] = outcome(model);
@@ -238,7 +248,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
         const end = stopping ? undefined : await runAttempt(parts.attempts, { model: of, step, claimed, signal: abort.signal, live });
         capacity.release(claimed);
         active.delete(key);
-        if (end !== undefined) void tell(claimed.run, { ends: [end] });
+        if (end !== undefined) return void tell(claimed.run, { ends: [end] });
       } catch (error) {
         // Not the step's fault: its rows give it to whoever beats next.
         capacity.release(claimed);
@@ -262,7 +272,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
           const taken: Demand[] = [];
           const fits = (demand: Demand) => capacity.take(demand) && taken.push(demand) > 0;
           try {
-            const claimed = await queue.claim(fits, claimedAtOnce);
+            const claimed = await queue.claim({ total: capacity.total, free: capacity.free() }, fits);
             for (const one of claimed) start(undefined, one);
             if (claimed.length > 0) lookAgain = true;
           } catch (error) {

@@ -5,7 +5,8 @@ import type { InputRef, WhenSpec } from "@millrace/sdk/spec";
 import type { Platform } from "../platform/index.js";
 import { asDigest } from "./artifacts.js";
 import { type Json, unkept } from "./json.js";
-import { type Item, isGood, isOver, itemOf, type Model, type ModelStep, stepOf } from "./model.js";
+import { isGood, isOver, itemOf, type Model, type ModelStep, stepOf } from "./model.js";
+import type { Item } from "./rows.js";
 import type { Given } from "./step.js";
 
 const mostItems = 10_000;
