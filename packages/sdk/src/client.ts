@@ -9,6 +9,8 @@ import type {
   CollectionStart,
   Columns,
   Dataset,
+  DatasetDiff,
+  DatasetPartition,
   DatasetVersion,
   DatasetVersionDetail,
   Endpoint,
@@ -19,6 +21,7 @@ import type {
   Firing,
   HistoricalFeatures,
   HistoricalRead,
+  IngestionStart,
   LabelResult,
   Lineage,
   LineageDirection,
@@ -36,6 +39,7 @@ import type {
   ProjectVersion,
   PushResult,
   Rollout,
+  RowsReceipt,
   Run,
   RunDetail,
   RunState,
@@ -44,6 +48,8 @@ import type {
   ScheduleEdit,
   ScheduleFiring,
   ScheduleMoment,
+  SplitAnswer,
+  SplitStart,
   SweepDetail,
   SweepPlots,
   SweepRun,
@@ -87,6 +93,7 @@ interface Asked {
   query?: Query;
   json?: unknown;
   bytes?: Bytes;
+  headers?: Readonly<Record<string, string>>;
   signal?: AbortSignal;
 }
 
@@ -99,10 +106,10 @@ export type Client = ReturnType<typeof createClient>;
 export function createClient({ url, token, fetch = globalThis.fetch }: ClientOptions) {
   const base = url.replace(/\/+$/, "");
 
-  async function send(method: string, path: string, { query = {}, json, bytes, signal }: Asked): Promise<Response> {
+  async function send(method: string, path: string, { query = {}, json, bytes, headers: more = {}, signal }: Asked): Promise<Response> {
     const address = new URL(base + path);
     for (const [key, value] of Object.entries(query)) if (value !== undefined) address.searchParams.set(key, String(value));
-    const headers = new Headers({ accept: "application/json" });
+    const headers = new Headers({ accept: "application/json", ...more });
     if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
     if (json !== undefined) headers.set("content-type", "application/json");
     if (bytes !== undefined) headers.set("content-type", "application/octet-stream");
@@ -148,6 +155,26 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       versions: (name: string, query?: Paging & { status?: "accepted" | "quarantined" }) =>
         get<Page<DatasetVersion>>(`/api/v1/datasets/${part(name)}/versions`, query),
       version: (name: string, version: number) => get<DatasetVersionDetail>(`/api/v1/datasets/${part(name)}/versions/${version}`),
+      /** The newest version that was accepted by a moment. */
+      asOf: (name: string, at: string | Date) =>
+        get<DatasetVersionDetail>(`/api/v1/datasets/${part(name)}/as-of`, { at: typeof at === "string" ? at : at.toISOString() }),
+      partitions: (name: string, version: number) => get<Page<DatasetPartition>>(`/api/v1/datasets/${part(name)}/versions/${version}/partitions`),
+      /** All rows, or those of one partition, as one file. */
+      read: (name: string, version: number, query: { format?: "parquet" | "csv" | "jsonl"; partition?: string | undefined } = {}) =>
+        send("GET", `/api/v1/datasets/${part(name)}/versions/${version}/data`, { query }),
+      /** One part, as Parquet. */
+      part: (name: string, version: number, digest: string) => send("GET", `/api/v1/datasets/${part(name)}/versions/${version}/parts/${part(digest)}`, {}),
+      diff: (name: string, from: number, to: number, query: { statistics?: boolean } = {}) =>
+        get<DatasetDiff>(`/api/v1/datasets/${part(name)}/diff`, { from, to, ...query }),
+      split: (name: string, version: number, by: SplitStart) =>
+        ask<SplitAnswer>("POST", `/api/v1/datasets/${part(name)}/versions/${version}/splits`, { json: by }),
+      upload: (name: string, bytes: Bytes) => ask<{ digest: string; size: number }>("POST", `/api/v1/datasets/${part(name)}/uploads`, { bytes }),
+      /** What was uploaded, lies in S3 or comes from a query becomes one version. Throws an ApiError with status 422 and the report where it is refused. */
+      ingest: (name: string, of: IngestionStart) => ask<DatasetVersion>("POST", `/api/v1/datasets/${part(name)}/ingestions`, { json: of }),
+      /** Durable when it resolves; with a key it can be sent again. In a version soon after, or at once by `flush`. */
+      pushRows: (name: string, rows: readonly Readonly<Record<string, unknown>>[], { key }: { key?: string } = {}) =>
+        ask<RowsReceipt>("POST", `/api/v1/datasets/${part(name)}/rows`, { json: rows, ...(key === undefined ? {} : { headers: { "idempotency-key": key } }) }),
+      flush: (name: string) => ask<{ version: DatasetVersion | null }>("POST", `/api/v1/datasets/${part(name)}/flush`),
       /** A Parquet file. Throws an ApiError with status 422 and the report as details where the schema refuses it. */
       push: (name: string, file: string, bytes: Bytes) => ask<DatasetVersion>("PUT", `/api/v1/datasets/${part(name)}/files/${part(file)}`, { bytes }),
       /** Of each column of what a version added, or of the whole as of it. */

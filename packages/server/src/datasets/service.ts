@@ -12,7 +12,7 @@ import type {
   SplitAnswer,
   SplitStart,
 } from "@millrace/sdk/api";
-import { ApiError, type Digest, invalid, limit, notFound, type Platform, type StoredObject } from "../platform/index.js";
+import { ApiError, conflict, type Digest, invalid, limit, notFound, type Platform, type StoredObject } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Validation } from "../validation/index.js";
 import { compareVersions } from "./diff.js";
@@ -232,7 +232,10 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
     },
     push: async (name, rows) => pushes.push(await definition(name), rows),
     flush: async (name) => pushes.flush(await definition(name)),
-    read: (version, of) => readRows(platform, version, of),
+    async read(version, of) {
+      assertReadable(version);
+      return readRows(platform, version, of);
+    },
     async part(version, digest) {
       const part = version.parts.find((one) => one.digest === digest);
       if (part === undefined) throw notFound(`part of ${version.dataset}/${version.version}`, digest);
@@ -241,15 +244,23 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
     async diff(name, from, to, statistics) {
       const { key } = await definition(name);
       const [before, after] = await Promise.all([this.version(name, from), this.version(name, to)]);
+      for (const version of [before, after]) assertReadable(version);
       return compareVersions(
         { duckdb: platform.duckdb, files: this.partFiles, statistics: statistics ? validation.statistics : undefined },
         { name, key, before, after },
       );
     },
     async split(version, by) {
+      assertReadable(version);
       const dataset = await definition(version.dataset);
       const files = (await this.partFiles(version)).map((part) => part.path);
       return places(() => splitRows(platform, files, by.by === "time" ? { timestamp: dataset.timestamp, ...by } : by));
     },
   };
+}
+
+/** A refused file may be no table at all. */
+function assertReadable({ dataset, version, status, columns, report }: DatasetVersionDetail): void {
+  if (status === "accepted" || columns.length > 0) return;
+  throw conflict(`Version ${version} of "${dataset}" is in quarantine and can't be read: ${report?.anomalies[0]?.message ?? "it is no table."}`);
 }

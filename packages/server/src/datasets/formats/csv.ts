@@ -35,6 +35,8 @@ export function csvSource(file: SourceFile, format: CsvFormat, columns: readonly
     `escape = ${literal(format.escape ?? format.quote ?? '"')}`,
     "strict_mode = true",
     `nullstr = [${(format.nulls ?? [""]).map(literal).join(", ")}]`,
+    // Nothing between two delimiters is no value; a quoted nothing is the empty text.
+    "allow_quoted_nulls = false",
     `max_line_size = ${longestLine}`,
     `decimal_separator = ${literal(format.decimal ?? ".")}`,
     `compression = ${literal(isZipped(file) ? "gzip" : "none")}`,
