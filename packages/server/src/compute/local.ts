@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { isAlive, type Platform, type ProcessEnd, runProcess } from "../platform/index.js";
 import type { Backend, Job, JobEnd, Watch } from "./backend.js";
 import { type PlacedJob, placeJob, resolveCommand, takeOutputs } from "./files.js";
+import { helpers, stepEnvironment } from "./inherited.js";
 import { limits, OutputError } from "./layout.js";
 import { judge, listen, programName, type Said } from "./said.js";
-import { helpers, stepEnvironment } from "./script.js";
 import type { Compute, Interpreter } from "./types.js";
 
 const step = fileURLToPath(new URL("millrace/_step.py", helpers));

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Access } from "../access/index.js";
 import { version } from "../platform/index.js";
 import type { Backend, Job, JobEnd, Watch } from "./backend.js";
-import { checkRemote, type Follower, follow, prepare, type RemotePlatform, readEnd, withoutEnd } from "./remote.js";
+import { checkRemote, endMark, type Follower, follow, prepare, type RemotePlatform, readEnd, withoutEnd } from "./remote.js";
 import { programName, size } from "./said.js";
 
 const lookMs = 500;
@@ -17,6 +17,7 @@ const largestAnswer = 256 * 1024 ** 2;
 const awayMs = 120_000;
 const stopMs = 20_000;
 const settledMs = 5_000;
+const attemptsLookedAt = 5;
 
 interface RayJob {
   status: "PENDING" | "RUNNING" | "STOPPED" | "SUCCEEDED" | "FAILED";
@@ -28,13 +29,14 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
   const ask = client(ray);
 
   async function run(job: Job, watch: Watch): Promise<JobEnd> {
-    const id = submissionId(job);
-    const at = `/api/jobs/${id}`;
+    let id = submissionId(job.id);
+    let at = `/api/jobs/${id}`;
     const follower = follow(job, watch);
-    let seen: RayJob | undefined;
     try {
-      seen = await find(at, watch.signal);
-      if (seen === undefined) await submit(id, job, watch);
+      const there = await running(job, watch.signal);
+      id = there ?? id;
+      at = `/api/jobs/${id}`;
+      if (there === undefined) await submit(id, job, watch);
       else watch.onLine("millrace", `The Ray job ${id} is there already: it is followed.`);
       return await untilEnd(at, id, job, watch, follower);
     } catch (error) {
@@ -43,6 +45,23 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
       if (error instanceof Refused) return withoutEnd("failed", error.message, follower);
       throw error;
     }
+  }
+
+  /**
+   * The job of this attempt; or that of an earlier one which is not over, and has not said its result: the worker that began it is gone then.
+   */
+  async function running(job: Job, signal: AbortSignal): Promise<string | undefined> {
+    const [, step = "", number = ""] = /^(.*\/)(\d+)$/.exec(job.id) ?? [];
+    const attempt = Number(number);
+    if ((await find(`/api/jobs/${submissionId(job.id)}`, signal)) !== undefined) return submissionId(job.id);
+    for (let earlier = attempt - 1; earlier >= 1 && earlier > attempt - attemptsLookedAt; earlier--) {
+      const id = submissionId(`${step}${earlier}`);
+      const seen = await find(`/api/jobs/${id}`, signal);
+      if (seen?.status !== "RUNNING" && seen?.status !== "PENDING") continue;
+      const { text } = await patiently(signal, () => ask("GET", `/api/jobs/${id}/logs`), 1);
+      if (!text.includes(JSON.stringify(`\n${endMark}`).slice(1, -1))) return id;
+    }
+    return undefined;
   }
 
   async function submit(id: string, job: Job, watch: Watch): Promise<void> {
@@ -102,7 +121,7 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
   function judgeWithoutResult(id: string, job: Job, seen: RayJob, follower: Follower): JobEnd {
     const code = seen.driver_exit_code;
     const said = seen.message ?? "";
-    if (seen.status === "STOPPED") return withoutEnd("cancelled", `The Ray job ${id} was stopped by somebody else.`, follower);
+    if (seen.status === "STOPPED") return withoutEnd("lost", `The Ray job ${id} was stopped by somebody else.`, follower);
     if (/failed to start within/i.test(said))
       return withoutEnd("failed", `The Ray cluster found no room for ${programName(job)}, which asks for ${needs(job)}. Ray says: ${lastLine(said)}`, follower);
     if (/runtime.?env/i.test(said) && /fail/i.test(said)) return withoutEnd("failed", `Ray could not prepare the job: ${lastLine(said)}`, follower);
@@ -172,7 +191,7 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
 }
 
 /** The same for the same attempt, so that it is found again; nothing that a person chose goes into it. */
-const submissionId = (job: Job): string => `millrace-${createHash("sha256").update(job.id).digest("hex").slice(0, 32)}`;
+const submissionId = (id: string): string => `millrace-${createHash("sha256").update(id).digest("hex").slice(0, 32)}`;
 
 function needs({ resources: { cpus = 1, memoryBytes, gpus } }: Job): string {
   const parts = [`${cpus} CPU${cpus === 1 ? "" : "s"}`];

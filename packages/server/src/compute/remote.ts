@@ -7,11 +7,13 @@ import { fileURLToPath } from "node:url";
 import type { Access } from "../access/index.js";
 import type { Digest, Platform } from "../platform/index.js";
 import type { Job, JobEnd, JobFile, Watch } from "./backend.js";
+import { helpers } from "./inherited.js";
 import { limits } from "./layout.js";
 import { judge, type Said, listen as startListening } from "./said.js";
-import { helpers } from "./script.js";
 
 const mark = "@millrace ";
+/** How the line of the result begins: `json.dumps` writes it. */
+export const endMark = `${mark}{"end": `;
 const hour = 3_600_000;
 /** Beyond the step's timeout: for waiting in the cluster's queue, the environment, and the files. */
 const slackMs = 24 * hour;

@@ -6,7 +6,6 @@ import { makeEnvironment } from "./environment.js";
 import { findPython } from "./interpreter.js";
 import { localBackend } from "./local.js";
 import { rayBackend } from "./ray.js";
-import { runScript } from "./script.js";
 import type { Compute, Interpreter } from "./types.js";
 import { typescriptBackend } from "./typescript.js";
 
@@ -39,7 +38,6 @@ export function createCompute(
   return {
     python,
     environment,
-    runPython: runScript,
     backends: backends.map((one) => one.name),
     stop: async () => void (await Promise.all(backends.map((one) => one.stop?.()))),
     backend(name = "local") {

@@ -8,9 +8,9 @@ import { fileURLToPath } from "node:url";
 import { guardGroup, type Platform, processMarker, processOwner, processTree, releaseGroup } from "../platform/index.js";
 import type { Backend, Job, JobEnd, Watch } from "./backend.js";
 import { type PlacedJob, placeJob, takeOutputs } from "./files.js";
+import { stepEnvironment } from "./inherited.js";
 import { limits, OutputError } from "./layout.js";
 import { judge, listen, type Said } from "./said.js";
-import { stepEnvironment } from "./script.js";
 import type { FromRunner, ToRunner } from "./typescript-protocol.js";
 
 const idleMs = 60_000;

@@ -4,7 +4,7 @@ import { access, mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { runProcess } from "../platform/index.js";
-import { stepEnvironment } from "./script.js";
+import { stepEnvironment } from "./inherited.js";
 import type { Interpreter } from "./types.js";
 
 const run = promisify(execFile);
