@@ -26,10 +26,10 @@ export function openHeart(
     const rows = new Map(mine.map((row) => [attemptKey(row), row]));
     // Cancelled, or given to another while this process stood still.
     for (const [key, { abort }] of before) if (!rows.has(key)) abort.abort();
-    const notHere = mine.filter((row) => !scheduler.active.has(attemptKey(row)));
+    const notHere = mine.filter((row) => !scheduler.holds(attemptKey(row)));
     const lost = notHere.filter((row) => missing.has(attemptKey(row)));
     missing = new Set(notHere.map(attemptKey));
-    // What just ended here is recorded within a beat or two; what was claimed and never arrived is not.
+    // What was claimed just now arrives within a beat; a claim whose answer was lost does not.
     await queue.giveUp(lost);
 
     const gone = (await queue.neighbours()).filter(({ pid }) => !isAlive(pid)).map(({ id }) => id);

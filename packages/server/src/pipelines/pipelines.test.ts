@@ -2,13 +2,17 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Pipeline, RunDetail } from "@millrace/sdk/api";
+import type { LogPage, Pipeline, RunDetail, StepDebug, StepDetail } from "@millrace/sdk/api";
+import type { NodeSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openApi, pythonNode, type ServerProcess, startServerProcess } from "./testing.js";
 
 let folder: string;
 let server: ServerProcess;
 let api: ReturnType<typeof openApi>;
+function command(id: string, words: string[], type: "metrics" | "table", secrets?: string[]): NodeSpec {
+  return { id, kind: "command", config: { command: words }, inputs: {}, outputs: [{ name: "scores", type }], ...(secrets === undefined ? {} : { secrets }) };
+}
 const flag = (name: string) => path.join(folder, name);
 
 beforeAll(async () => {
@@ -37,6 +41,7 @@ def train(rows):
     raise ValueError("there are no rows")
 train([])`,
       "forgetful.py": "pass",
+      "wrong.lock": "no-such-package-of-millrace==1.0 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000",
       "notes.md": "What nobody runs.",
     },
     [
@@ -68,6 +73,19 @@ train([])`,
         name: "endless",
         params: [],
         nodes: [pythonNode("train", "wait.py", { inputs: { flag: { literal: "/nowhere" } }, timeout: "1s" })],
+      },
+      {
+        name: "secretive",
+        params: [],
+        nodes: [command("tell", ["sh", "-c", "echo the token is $API_TOKEN; printf '{\"auc\": 0.5}' > $0", "{outputs.scores}"], "metrics", ["API_TOKEN"])],
+      },
+      { name: "numberless", params: [], nodes: [command("score", ["sh", "-c", 'echo \'{"auc": "high"}\' > $0', "{outputs.scores}"], "metrics")] },
+      { name: "tableless", params: [], nodes: [command("rows", ["sh", "-c", "echo no parquet > $0", "{outputs.scores}"], "table")] },
+      { name: "unresolved", params: [], nodes: [pythonNode("train", "forgetful.py", { config: { script: "forgetful.py", requirements: "wrong.lock" } })] },
+      {
+        name: "loud",
+        params: [],
+        nodes: [command("shout", ["sh", "-c", "yes shouting shouting shouting | head -c 200000000; echo '{}' > $0", "{outputs.scores}"], "metrics")],
       },
       { name: "forgetful", params: [], nodes: [pythonNode("train", "forgetful.py", { outputs: [{ name: "model", type: "model" }] })] },
     ],
@@ -121,6 +139,47 @@ test("a step that fails ends the run with the reason, after its retries", async 
 test("an output that was not written is named", async () => {
   const run = await api.untilOver((await api.start("forgetful")).id);
   expect(run.message).toContain('The output "model" is missing');
+});
+
+test("a step is given the secrets that it names, which nobody sees; one that is not set ends it before it starts", async () => {
+  const without = await api.untilOver((await api.start("secretive")).id);
+  expect(without.message).toBe('The step "tell" failed: The secret API_TOKEN, which the step asks for, is not set. Set it with: millrace secret set API_TOKEN');
+  expect((await api.call("PUT", "/api/v1/secrets/API_TOKEN", { value: "s3cr3t-value" })).status).toBe(200);
+  const run = await api.untilOver((await api.start("secretive")).id);
+  expect(run).toMatchObject({ state: "succeeded", metrics: { auc: 0.5 } });
+  expect(await api.log(run.id, "tell")).toEqual(["the token is ***"]);
+  const seen = JSON.stringify([await api.get(`/api/v1/runs/${run.id}/steps/tell/debug`), await api.get("/api/v1/secrets")]);
+  expect(seen).toContain("API_TOKEN");
+  expect(seen).not.toContain("s3cr3t");
+  const { attempts } = await api.get<StepDetail>(`/api/v1/runs/${run.id}/steps/tell`);
+  expect(attempts).toMatchObject([{ attempt: 1, outcome: "succeeded", exitCode: 0 }]);
+});
+
+test("outputs that are not what their types say, and requirements that can't be had, end the step with what is wrong", async () => {
+  const said = async (pipeline: string) => (await api.untilOver((await api.start(pipeline)).id)).message ?? "";
+  expect(await said("numberless")).toContain('The metric "auc" of the output "scores" is "high": give a finite number.');
+  expect(await said("tableless")).toMatch(/The output "scores" can't be read as Parquet/);
+  expect(await said("unresolved")).toContain("no-such-package-of-millrace");
+});
+
+test("a step that says 200 MB is heard in part, and told so", async () => {
+  const run = await api.untilOver((await api.start("loud")).id);
+  expect(run.state).toBe("succeeded");
+  let last = "";
+  for (let from = 0; ; ) {
+    const page = await api.get<LogPage>(`/api/v1/runs/${run.id}/steps/shout/log?from=${from}`);
+    last = page.lines.at(-1)?.text ?? last;
+    from = page.next;
+    if (page.lines.length === 0) break;
+  }
+  expect(last).toMatch(/The log is cut here/);
+});
+
+test("what a step was given is told, so that it can be run again elsewhere", async () => {
+  const run = await api.untilOver((await api.start("numbers", { number: 8 })).id);
+  const told = await api.get<StepDebug>(`/api/v1/runs/${run.id}/steps/double/debug`);
+  expect(told).toMatchObject({ kind: "python", inputs: { number: { type: "json", meta: { value: 8 } } }, outputs: [{ name: "doubled", type: "json" }] });
+  expect(told.code.map((file) => file.path)).toContain("double.py");
 });
 
 test("a script that takes longer than its timeout is ended", async () => {

@@ -58,6 +58,8 @@ export interface Scheduler {
   /** Ends what runs here of a run. */
   abort(runId: string): void;
   endTracking(runId: string): Promise<void>;
+  /** Whether an attempt, by its key, runs here or has ended here. */
+  holds(key: string): boolean;
   /** By their key. */
   active: ReadonlyMap<string, ActiveAttempt>;
   stop(): Promise<void>;
@@ -74,6 +76,8 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
   const { db, log } = platform;
   const models = openModels(store, db);
   const active = new Map<string, ActiveAttempt>();
+  /** Attempts whose end is still to be written: nobody is to do them again. */
+  const recording = new Set<string>();
   const news = new Map<string, News>();
   const busy = new Map<string, Promise<void>>();
   const advancing: Limit = limit(runsAtOnce);
@@ -248,7 +252,9 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
         const end = stopping ? undefined : await runAttempt(parts.attempts, { model: of, step, claimed, signal: abort.signal, live });
         capacity.release(claimed);
         active.delete(key);
-        if (end !== undefined) return void tell(claimed.run, { ends: [end] });
+        if (end === undefined) return look();
+        recording.add(key);
+        return void tell(claimed.run, { ends: [end] }).finally(() => recording.delete(key));
       } catch (error) {
         // Not the step's fault: its rows give it to whoever beats next.
         capacity.release(claimed);
@@ -325,6 +331,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
 
   return {
     active,
+    holds: (key) => active.has(key) || recording.has(key),
     look,
     abort,
     endTracking,
