@@ -38,3 +38,11 @@ export function metrics(values: Readonly<Record<string, number | null>>): string
     .join("  ");
 }
 export const count = (n: number): string => n.toLocaleString("en");
+
+export function bytes(n: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  let value = n;
+  let unit = 0;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
+}

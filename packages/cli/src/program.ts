@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
-import type { RunOptions } from "./commands/run.js";
 import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
+import { addRunCommands } from "./program-runs.js";
 import { addWorkCommands } from "./program-work.js";
 import { type ServerOptions, withServer } from "./server.js";
 
@@ -48,20 +48,7 @@ export function program(): Command {
     .option(...json)
     .action(async (folder: string, options: Json & { dryRun?: boolean }) => (await import("./commands/apply.js")).apply(folder, options));
 
-  withServer(millrace.command("run"))
-    .description("start a run of a pipeline")
-    .argument("<pipeline>")
-    .option("-p, --param <name=value>", "a param's value; again for each param", collect, [])
-    .option("-w, --wait", "follow the run to its end")
-    .option(...json)
-    .action(async (pipeline: string, options: RunOptions) => (await import("./commands/run.js")).run(pipeline, options));
-
-  withServer(millrace.command("runs"))
-    .description("the newest runs")
-    .argument("[pipeline]", "of this pipeline only")
-    .option("-n, --limit <n>", "how many", positive, 20)
-    .option(...json)
-    .action(async (pipeline: string | undefined, options: Json & { limit: number }) => (await import("./commands/runs.js")).runs(pipeline, options));
+  addRunCommands(millrace);
 
   withServer(millrace.command("status"))
     .description("the loop at a glance: data, pipelines, endpoints, monitors, triggers")
@@ -224,10 +211,6 @@ function portNumber(text: string): number {
   if (!/^[0-9]+$/.test(text) || port > 65_535) throw new InvalidArgumentError("A port is a number from 0 to 65535.");
   return port;
 }
-function positive(text: string): number {
-  if (!/^[1-9][0-9]{0,2}$/.test(text)) throw new InvalidArgumentError("Give a number from 1 to 999.");
-  return Number(text);
-}
 function sampleSize(text: string): number {
   if (!/^[1-9][0-9]{0,4}$/.test(text) || Number(text) > 10_000) throw new InvalidArgumentError("Give a number from 1 to 10000.");
   return Number(text);
@@ -250,4 +233,3 @@ function age(text: string): string {
   if (!/^[0-9]{1,6}(?:ms|s|m|h|d|w)$/.test(text)) throw new InvalidArgumentError("Give an age as 30d, 12h or 0d.");
   return text;
 }
-const collect = (value: string, before: string[]): string[] => [...before, value];

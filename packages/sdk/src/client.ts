@@ -1,6 +1,7 @@
 /** A typed client of Millrace's own API: a function for each route, in Node and in a browser. */
 import type {
   ApiErrorBody,
+  Approval,
   Backfill,
   BackfillItem,
   BackfillStart,
@@ -15,6 +16,7 @@ import type {
   DatasetVersionDetail,
   Endpoint,
   Event,
+  Explanation,
   FeatureComparison,
   FeatureService,
   FeatureView,
@@ -42,14 +44,20 @@ import type {
   RowsReceipt,
   Run,
   RunDetail,
+  RunStart,
   RunState,
   Schedule,
   ScheduleCreate,
   ScheduleEdit,
   ScheduleFiring,
   ScheduleMoment,
+  Secret,
   SplitAnswer,
   SplitStart,
+  Step,
+  StepDebug,
+  StepDetail,
+  StepState,
   SweepDetail,
   SweepPlots,
   SweepRun,
@@ -58,8 +66,9 @@ import type {
   Trigger,
   ValidationReport,
   ValidationStart,
+  Worker,
 } from "./api.js";
-import type { ProjectSpec, SchemaSpec } from "./spec.js";
+import type { ParamValue, ProjectSpec, SchemaSpec } from "./spec.js";
 
 /** A server's answer that says no. */
 export class ApiError extends Error {
@@ -141,6 +150,8 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       /** Replaying servers only. */
       advance: (to: string | Date) => ask<ClockState>("POST", "/api/v1/clock", { json: { to: typeof to === "string" ? to : to.toISOString() } }),
     },
+    /** Events as they come, from now on: an iterable that ends with the signal. It begins once the server listens. */
+    eventStream: async (types: string, signal: AbortSignal) => eventsOf((await send("GET", "/api/v1/events/stream", { query: { types }, signal })).body),
     events: (query: Paging & { types?: string; newest?: boolean } = {}) => get<Page<Event>>("/api/v1/events", query),
     projects: {
       list: () => get<Page<ProjectVersion>>("/api/v1/projects"),
@@ -215,14 +226,32 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
     pipelines: {
       list: () => get<Page<Pipeline>>("/api/v1/pipelines"),
       get: (name: string) => get<Pipeline>(`/api/v1/pipelines/${part(name)}`),
-      start: (name: string, params: Readonly<Record<string, string | number | boolean>> = {}) =>
-        ask<Run>("POST", `/api/v1/pipelines/${part(name)}/runs`, { json: { params } }),
+      /** With `more`, a run that goes on with another one, begins at a step, or uses nothing of earlier runs again. */
+      start: (name: string, params: Readonly<Record<string, ParamValue>> = {}, more: Omit<RunStart, "params"> = {}) =>
+        ask<Run>("POST", `/api/v1/pipelines/${part(name)}/runs`, { json: { params, ...more } }),
+      /** What each step of such a run would do, and why; nothing is run. */
+      explain: (name: string, params: Readonly<Record<string, ParamValue>> = {}, more: Omit<RunStart, "params"> = {}) =>
+        ask<Explanation>("POST", `/api/v1/pipelines/${part(name)}/explain`, { json: { params, ...more } }),
     },
+    workers: () => get<Page<Worker>>("/api/v1/workers"),
     runs: {
       list: (query?: Paging & { pipeline?: string; state?: RunState | "active" }) => get<Page<Run>>("/api/v1/runs", query),
       get: (id: string) => get<RunDetail>(`/api/v1/runs/${part(id)}`),
       log: (id: string, step: string, from = 0) => get<LogPage>(`/api/v1/runs/${part(id)}/steps/${part(step)}/log`, { from }),
       cancel: (id: string) => ask<Run>("POST", `/api/v1/runs/${part(id)}/cancel`),
+      steps: (id: string, query?: Paging & { parent?: string; state?: StepState }) => get<Page<Step>>(`/api/v1/runs/${part(id)}/steps`, query),
+      step: (id: string, step: string) => get<StepDetail>(`/api/v1/runs/${part(id)}/steps/${part(step)}`),
+      /** What is needed to run a step again elsewhere; its files are `objects`. */
+      debug: (id: string, step: string) => get<StepDebug>(`/api/v1/runs/${part(id)}/steps/${part(step)}/debug`),
+      /** A person's answer to a step that asks. */
+      approve: (id: string, step: string, answer: Approval) => ask<Step>("POST", `/api/v1/runs/${part(id)}/steps/${part(step)}/approve`, { json: answer }),
+    },
+    /** The bytes of a file, by its digest. */
+    object: async (digest: string) => (await send("GET", `/api/v1/objects/${part(digest)}`, {})).body,
+    secrets: {
+      list: () => get<Page<Secret>>("/api/v1/secrets"),
+      set: (name: string, value: string) => ask<Secret>("PUT", `/api/v1/secrets/${part(name)}`, { json: { value } }),
+      delete: (name: string) => ask<void>("DELETE", `/api/v1/secrets/${part(name)}`),
     },
     models: {
       list: (query?: Paging) => get<Page<Model>>("/api/v1/models", query),
@@ -304,6 +333,23 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
     },
     lineage: (kind: string, id: string, direction: LineageDirection = "back") => get<Lineage>(`/api/v1/lineage/${part(kind)}/${part(id)}`, { direction }),
   };
+}
+
+/** The data of server-sent events, one after the other. */
+async function* eventsOf(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): AsyncGenerator<Event> {
+  const reader = body?.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    const read = await reader?.read();
+    if (read === undefined || read.done) return;
+    const parts = (rest + decoder.decode(read.value, { stream: true })).split("\n\n");
+    rest = parts.pop() ?? "";
+    for (const one of parts) {
+      const data = one.split("\n").find((line) => line.startsWith("data: "));
+      if (data !== undefined) yield JSON.parse(data.slice("data: ".length)) as Event;
+    }
+  }
 }
 
 /** A tensor of the Open Inference Protocol. */

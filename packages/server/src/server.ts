@@ -36,7 +36,10 @@ import { createValidation, validationRoutes } from "./validation/index.js";
 import { createWebhooks, webhookRoutes } from "./webhooks/index.js";
 
 export { type Role, roles } from "./access/index.js";
+/** For who runs a step again on a machine of their own. */
+export { type Job, type JobInput, prepareStep } from "./compute/index.js";
 export type { ServerConfig } from "./platform/index.js";
+
 export interface RunningServer {
   url: string;
   /** Every route, and what it asks for. */

@@ -13,15 +13,7 @@ const consoleFolder = fileURLToPath(new URL("../../../console/dist/", import.met
 
 /** Runs until SIGTERM or SIGINT; a second one does not wait for what is under way. */
 export async function up(options: { port: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }): Promise<void> {
-  const stopping = new Promise<void>((resolve) => {
-    let asked = 0;
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      process.on(signal, () => {
-        if (++asked > 1) process.exit(1);
-        resolve();
-      });
-    }
-  });
+  const stopping = untilAsked();
   // What libraries will not do for ever is for us to know, not for whoever starts the platform.
   process.noDeprecation = true;
   const { startServer } = await import("@millrace/server");
@@ -46,6 +38,19 @@ export async function up(options: { port: number; host: string; dataDir: string;
   await server.stop();
   // A library's timer or socket must not keep a stopped server alive.
   process.exit(0);
+}
+
+/** Resolves when the process is asked to end; asked again, it ends at once. */
+export function untilAsked(): Promise<void> {
+  return new Promise<void>((resolve) => {
+    let asked = 0;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => {
+        if (++asked > 1) process.exit(1);
+        resolve();
+      });
+    }
+  });
 }
 
 /** One level at a time: a recursive mkdir never ends on file systems that make no folders, such as /proc. */

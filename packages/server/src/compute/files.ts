@@ -28,7 +28,7 @@ export interface PlacedJob {
 }
 
 /** Puts the job's code and inputs below `folder`. All are copies, so that a process that writes into them harms nobody else's. */
-export async function placeJob(objects: ObjectStore, job: Job, folder: string): Promise<PlacedJob> {
+export async function placeJob(objects: Pick<ObjectStore, "localPath">, job: Job, folder: string): Promise<PlacedJob> {
   const project = path.join(folder, "project");
   const outputs = path.join(folder, "outputs");
   const copies: { digest: JobFile["digest"]; to: string }[] = job.code.map((file) => ({ digest: file.digest, to: within(project, file.path) }));

@@ -1,5 +1,6 @@
 /** Compute: processes of users' code, each in an environment made from locked requirements. */
 export type { Job, JobEnd, JobFile, JobInput } from "./backend.js";
+export { prepareStep } from "./here.js";
 export { limits, OutputError, pythonCommand } from "./layout.js";
 export { computeRoutes } from "./routes.js";
 export { createCompute } from "./service.js";

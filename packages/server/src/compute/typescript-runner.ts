@@ -17,7 +17,12 @@ const longestLine = 64 * 1024;
 /** Let go by every step that ended: what the process holds for itself. */
 const ownResources = new Set(["PipeWrap", "TTYWrap", "Immediate", "FSReqPromise", "FSReqCallback", "TickObject", "CloseReq"]);
 
-const send = (message: FromRunner): void => void process.send?.(message);
+/** Started by a person with a file that holds one step to run, it says what it says where it stands, and ends. */
+const [, , alone] = process.argv;
+const send = (message: FromRunner): void => {
+  if (alone === undefined) process.send?.(message);
+  else if (message.kind === "end") process.exit(message.error === null ? 0 : 1);
+};
 let current: { abort: AbortController; said: number; maxLogBytes: number } | undefined;
 
 /** What is written to a standard stream goes to the log of the step, in its order. */
@@ -45,8 +50,14 @@ function capture(stream: "stdout" | "stderr"): void {
   });
 }
 const flushes: (() => void)[] = [];
-capture("stdout");
-capture("stderr");
+if (alone === undefined) {
+  capture("stdout");
+  capture("stderr");
+} else {
+  // The file is written by whoever prepared the step.
+  const message: RunMessage = JSON.parse(await readFile(alone, "utf8"));
+  setImmediate(() => void runStep(message));
+}
 
 process.on("message", (message: ToRunner) => {
   if (message.kind === "cancel") current?.abort.abort(new Error("The step was cancelled."));

@@ -127,7 +127,7 @@ test("columns that are declared are written so, also without rows, and a value o
   const wrong = await run('() => ({ rows: [{ km: 1 }, { km: "far" }] })', { outputs }, undefined, declared);
   expect(wrong).toMatchObject({
     outcome: "failed",
-    message: 'work failed: Of the table, row 2 of "rows" has in "km" "far", where the column is of type float64.',
+    message: 'Of the table, row 2 of "rows" has in "km" "far", where the column is of type float64.',
   });
   expect(await run("() => ({ rows: [] })", { outputs })).toMatchObject({ message: expect.stringContaining("its columns are not declared") });
 });
@@ -136,24 +136,24 @@ test("what a step did wrong is told in a line, with where in its code", async ()
   const thrown = await run('async () => { await null; throw new TypeError("no such city"); }', { environment: { TOKEN: "s3cret" }, secretValues: ["s3cret"] });
   expect(thrown).toMatchObject({
     outcome: "failed",
-    message: "work failed: TypeError: no such city",
-    lastLines: [expect.stringMatching(/TypeError: no such city/), expect.stringMatching(/at .*mjs:1/)],
+    message: "TypeError: no such city",
+    lastLines: [expect.stringMatching(/TypeError: no such city/), expect.stringMatching(/at .*work\.mjs:1/)],
   });
   expect(thrown.lines.join("\n")).not.toContain(dataDir);
-  expect(await run("() => ({ other: 1 })")).toMatchObject({ message: 'work failed: It returned "other", which is none of its outputs: it has none.' });
+  expect(await run("() => ({ other: 1 })")).toMatchObject({ message: 'It returned "other", which is none of its outputs: it has none.' });
   expect(await run("() => {}", { outputs: { m: { type: "json" } } })).toMatchObject({
     message: expect.stringContaining('The output "m" is missing: return { m: … }'),
   });
   expect(await run("() => ({ m: { a: NaN } })", { outputs: { m: { type: "metrics" } } })).toMatchObject({ message: expect.stringContaining('"a" is none') });
   expect(await run("() => process.exit(0)")).toMatchObject({ outcome: "failed", message: expect.stringContaining("ended its process before it was done") });
   expect(await run("async () => { setTimeout(() => { throw new Error('late') }, 5); await new Promise((r) => setTimeout(r, 20_000)); }")).toMatchObject({
-    message: "work failed: late",
+    message: "late",
   });
   const secret = await run("() => { console.log(process.env.TOKEN); throw new Error(process.env.TOKEN) }", {
     environment: { TOKEN: "s3cret" },
     secretValues: ["s3cret"],
   });
-  expect(secret).toMatchObject({ lines: expect.arrayContaining(["***"]), message: "work failed: ***" });
+  expect(secret).toMatchObject({ lines: expect.arrayContaining(["***"]), message: "***" });
   // Nothing of it is there for another step.
   expect(await json((await run("() => ({ v: process.env.TOKEN ?? null })", { outputs: { v: { type: "json" } } })).outputs.v)).toBe(null);
 });

@@ -23,6 +23,8 @@ const megabyte = 1024 ** 2;
 const fromSource = import.meta.url.endsWith(".ts");
 const runner = fileURLToPath(new URL(fromSource ? "typescript-runner.ts" : "typescript-runner.js", import.meta.url));
 const flags = fromSource ? ["--conditions=millrace-source", "--import", "tsx"] : [];
+/** What a person starts to run one step. */
+export const runnerCommand = (): string[] => [process.execPath, ...flags, runner];
 let started = 0;
 
 /** A process that runs one step at a time. */
@@ -154,7 +156,7 @@ export function typescriptBackend({ config, objects }: Pick<Platform, "config" |
       const usage = { peakMemoryBytes: done.peakMemoryBytes, cpuSeconds: done.end?.cpuSeconds ?? done.cpuSeconds };
       if (done.why === "cancelled") return ended({ outcome: "cancelled", message: "The step was cancelled.", usage });
       if (done.end !== undefined && done.why === null) {
-        if (done.end.error !== null) return ended({ outcome: "failed", message: said.mask(`${step} failed: ${done.end.error}`), code: 1, usage });
+        if (done.end.error !== null) return ended({ outcome: "failed", message: said.mask(done.end.error), code: 1, usage });
         try {
           return ended({ outcome: "succeeded", message: null, code: 0, usage, outputs: await takeOutputs(objects, job, placed.outputs) });
         } catch (error) {
@@ -272,7 +274,8 @@ function call(one: Runner, job: Job, watch: Watch, said: Said, { bundle, step, p
     }
     one.onGone = finish;
     one.onMessage = (message) => {
-      if (message.kind === "line") said.onLine(message.stream, message.text.replaceAll(`${bundles}${path.sep}`, ""));
+      if (message.kind === "line")
+        said.onLine(message.stream, message.text.replaceAll(`${bundles}${path.sep}`, "").replaceAll(path.basename(bundle), `${step}.mjs`));
       else if (message.kind === "report") said.onReport(message.text);
       else {
         end = message;
