@@ -105,7 +105,9 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const registry = createRegistry(platform);
   registryRoutes(app, registry, platform.objects);
   mlflowRegistryRoutes(app, createMlflowRegistry(platform, { registry, tracking }), platform);
-  const webhooks = createWebhooks(platform);
+  const secrets = createSecrets(platform);
+  secretsRoutes(app, secrets);
+  const webhooks = await createWebhooks(platform, { secrets });
   webhookRoutes(app, webhooks, platform);
   missingRoutes(app, platform);
   transferRoutes(app, {
@@ -136,8 +138,6 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   servingRoutes(app, serving);
   openInferenceProtocolRoutes(app, platform, { serving, projects, features });
 
-  const secrets = createSecrets(platform);
-  secretsRoutes(app, secrets);
   const compute = createCompute(platform, { access });
   computeRoutes(app, platform.objects);
   const pipelines = createPipelines(platform, {

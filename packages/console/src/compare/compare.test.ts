@@ -9,8 +9,8 @@ const run = (id: string, more: Partial<RunTableRow>): RunTableRow => ({
 
 it("tells where runs differ, and takes what only some have for a difference", () => {
   const facts = factsOf([
-    run("a", { params: { depth: "6", lr: "1e-1", kind: "tree" }, metrics: { auc: 0.7 } }),
-    run("b", { params: { depth: "6", lr: "0.1", kind: "linear" }, metrics: { auc: "NaN" }, tags: { note: "x" } }),
+    run("a", { params: { depth: "6", lr: "1e-1", kind: "tree" }, metrics: { auc: 0.7 }, tags: { "mlflow.runName": "a" } }),
+    run("b", { params: { depth: "6", lr: "0.1", kind: "linear" }, metrics: { auc: "NaN" }, tags: { note: "x", "mlflow.runName": "b" } }),
   ]);
   expect(facts.filter(({ differs }) => differs).map(({ id }) => id)).toEqual(["params.kind", "metrics.auc", "tags.note"]);
   expect(facts.find(({ id }) => id === "params.lr")?.values).toEqual([0.1, 0.1]);

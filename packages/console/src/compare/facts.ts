@@ -21,10 +21,14 @@ const attributes: [string, (run: RunTableRow) => Value][] = [
   ["duration (s)", seconds],
 ];
 
+/** A run's name, which is the head of its column. */
+const nameTag = "mlflow.runName";
+
 export function factsOf(runs: readonly RunTableRow[]): Fact[] {
   const fact = (group: Group, name: string, values: Value[]): Fact => ({ id: `${group}.${name}`, group, name, values, differs: new Set(values).size > 1 });
   const keyed = (group: "params" | "metrics" | "tags"): Fact[] => {
-    const keys = [...new Set(runs.flatMap((run) => Object.keys(run[group])))].sort((a, b) => (a < b ? -1 : 1));
+    const all = runs.flatMap((run) => Object.keys(run[group])).filter((key) => group !== "tags" || key !== nameTag);
+    const keys = [...new Set(all)].sort((a, b) => (a < b ? -1 : 1));
     return keys.map((key) =>
       fact(
         group,

@@ -31,7 +31,7 @@ export async function openSeal(file: string): Promise<Seal> {
         return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()]).toString("utf8");
       } catch {
         throw new Error(
-          `The secret ${name} was set with another key than this process has. Give all processes the same MILLRACE_SECRETS_KEY, or set it again: millrace secret set ${name}`,
+          `The secret ${name} was set with another key than this process has. Give all processes the same MILLRACE_SECRETS_KEY, or set it again.`,
         );
       }
     },

@@ -26,6 +26,8 @@ export function createSecrets(platform: Pick<Platform, "db" | "clock" | "config"
     async delete(name) {
       if (!(await store.delete(name))) throw notFound("secret", name);
     },
+    seal: async (of, value) => (await seal()).close(of, value),
+    open: async (of, sealed) => (await seal()).open(of, sealed),
     async read(names) {
       const rows = await store.read(names);
       if (rows.length === 0) return {};

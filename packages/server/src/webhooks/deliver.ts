@@ -1,7 +1,7 @@
 /** Deliveries that are due: claimed by one process at a time, sent, and tried again where that may help. */
 import { sql } from "kysely";
 import type { Platform } from "../platform/index.js";
-import type { Letter } from "./send.js";
+import type { SealedLetter } from "./secrets.js";
 import type { Sent } from "./types.js";
 
 /** At once, of this process; of one webhook fewer, so that a slow receiver holds up only itself. */
@@ -13,8 +13,7 @@ const longestPauseMs = 3_600_000;
 const keptFor = "30 days";
 const pruneMs = 3_600_000;
 
-interface Claimed extends Letter {
-  webhook_id: string;
+interface Claimed extends SealedLetter {
   attempt: number;
 }
 
@@ -27,7 +26,12 @@ export interface Delivering {
 
 export function createDelivering(
   { db, log }: Pick<Platform, "db" | "log">,
-  { send, timeoutMs, attempts, retryMs }: { send: (letter: Letter, stop: AbortSignal) => Promise<Sent>; timeoutMs: number; attempts: number; retryMs: number },
+  {
+    send,
+    timeoutMs,
+    attempts,
+    retryMs,
+  }: { send: (letter: SealedLetter, stop: AbortSignal) => Promise<Sent>; timeoutMs: number; attempts: number; retryMs: number },
 ): Delivering {
   const busy = new Map<string, number>();
   const inFlight = new Set<Promise<void>>();
@@ -49,7 +53,7 @@ export function createDelivering(
       )
       update webhook_delivery d set attempt = d.attempt + 1, due_at = clock_timestamp() + ${`${2 * timeoutMs} ms`}::interval
       from due, webhook w where d.id = due.id and w.id = d.webhook_id
-      returning d.id as "deliveryId", d.webhook_id, d.attempt, d.body, w.url, w.secret`.execute(db);
+      returning d.id as "deliveryId", w.id as webhook, d.attempt, d.body, w.url, w.sealed`.execute(db);
     return rows;
   }
 
@@ -72,7 +76,7 @@ export function createDelivering(
         due_at = clock_timestamp() + ${`${pause(one.attempt, sent.retryAfterMs)} ms`}::interval,
         finished_at = ${over === "pending" ? null : at}
       where id = ${one.deliveryId} and attempt = ${one.attempt} and state = 'pending'`.execute(db);
-    if (over === "failed") log.warn({ webhook: one.webhook_id, delivery: one.deliveryId, error: sent.error }, "a webhook could not be told");
+    if (over === "failed") log.warn({ webhook: one.webhook, delivery: one.deliveryId, error: sent.error }, "a webhook could not be told");
   }
   /** Four times longer after each attempt, and somewhere in its upper half, so that not all come again at once. */
   function pause(attempt: number, asked = 0): number {
@@ -81,14 +85,14 @@ export function createDelivering(
   }
 
   function begin(one: Claimed): void {
-    busy.set(one.webhook_id, (busy.get(one.webhook_id) ?? 0) + 1);
+    busy.set(one.webhook, (busy.get(one.webhook) ?? 0) + 1);
     const work = deliver(one)
       .catch((error) => log.error({ error, delivery: one.deliveryId }, "a delivery's end could not be kept; it comes again"))
       .finally(() => {
         inFlight.delete(work);
-        const left = (busy.get(one.webhook_id) ?? 1) - 1;
-        if (left === 0) busy.delete(one.webhook_id);
-        else busy.set(one.webhook_id, left);
+        const left = (busy.get(one.webhook) ?? 1) - 1;
+        if (left === 0) busy.delete(one.webhook);
+        else busy.set(one.webhook, left);
         wake();
       });
     inFlight.add(work);

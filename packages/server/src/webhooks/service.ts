@@ -5,10 +5,12 @@ import type { WebhookDelivery } from "@millrace/sdk/api";
 import { type RawBuilder, sql } from "kysely";
 import { invalidValue, missing } from "../mlflow/index.js";
 import type { Platform } from "../platform/index.js";
+import type { Secrets } from "../secrets/index.js";
 import { createReach, notAllowed } from "./addresses.js";
 import { createDelivering } from "./deliver.js";
 import { examples } from "./examples.js";
-import { type Letter, send } from "./send.js";
+import { createSealing } from "./secrets.js";
+import { send } from "./send.js";
 import type { Webhook, WebhookChange, Webhooks } from "./types.js";
 
 const timeoutMs = 30_000;
@@ -19,11 +21,16 @@ const millis = (column: RawBuilder<unknown>) => sql`floor(extract(epoch from ${c
 const columns = sql`id, name, url, description, status, events, ${millis(sql`created_at`)} as created, ${millis(sql`updated_at`)} as updated`;
 const noWebhook = (id: string) => missing(`Webhook with ID ${id.slice(0, 100)} not found.`);
 
-export function createWebhooks({ db, events, clock, config, log }: Pick<Platform, "db" | "events" | "clock" | "config" | "log">): Webhooks {
+export async function createWebhooks(
+  { db, events, clock, config, log }: Pick<Platform, "db" | "events" | "clock" | "config" | "log">,
+  { secrets }: { secrets: Pick<Secrets, "seal" | "open"> },
+): Promise<Webhooks> {
   const settings = { ...usual, ...config.webhooks };
   const reach = createReach(settings.networks);
   const stopping = new AbortController();
-  const sendOne = (letter: Letter, stop: AbortSignal) => send(letter, { reach, timeoutMs, stop });
+  const sealing = createSealing({ db }, secrets);
+  await sealing.sealPlain();
+  const sendOne = sealing.signing((letter, stop) => send(letter, { reach, timeoutMs, stop }));
   const delivering = createDelivering({ db, log }, { ...settings, send: sendOne, timeoutMs });
 
   /** What is to be told is written down; an event that comes again is the same delivery. */
@@ -42,13 +49,13 @@ export function createWebhooks({ db, events, clock, config, log }: Pick<Platform
   });
   delivering.start();
 
-  async function find(id: string): Promise<Webhook & { secret: string | null }> {
-    const { rows } = await sql<Webhook & { secret: string | null }>`select ${columns}, secret from webhook where id = ${id}`.execute(db);
+  async function find(id: string): Promise<Webhook & { sealed: Buffer | null }> {
+    const { rows } = await sql<Webhook & { sealed: Buffer | null }>`select ${columns}, sealed from webhook where id = ${id}`.execute(db);
     if (rows[0] === undefined) throw noWebhook(id);
     return rows[0];
   }
   async function get(id: string): Promise<Webhook> {
-    const { secret: _, ...webhook } = await find(id);
+    const { sealed: _, ...webhook } = await find(id);
     return webhook;
   }
 
@@ -80,8 +87,8 @@ export function createWebhooks({ db, events, clock, config, log }: Pick<Platform
       await check({ name, url, description, events: wanted, secret });
       const id = randomUUID();
       await sql`
-        insert into webhook (id, name, url, description, status, secret, events, created_at, updated_at)
-        values (${id}, ${name}, ${url}, ${description || null}, ${status}, ${secret || null}, ${[...new Set(wanted)]}::text[], ${clock.now()}, ${clock.now()})`.execute(
+        insert into webhook (id, name, url, description, status, sealed, events, created_at, updated_at)
+        values (${id}, ${name}, ${url}, ${description || null}, ${status}, ${await sealing.close(id, secret)}, ${[...new Set(wanted)]}::text[], ${clock.now()}, ${clock.now()})`.execute(
         db,
       );
       return get(id);
@@ -100,11 +107,12 @@ export function createWebhooks({ db, events, clock, config, log }: Pick<Platform
     async update(id, change) {
       await check(change);
       const { name, url, description, events: wanted, secret, status } = change;
+      const sealed = await sealing.close(id, secret);
       await db.transaction().execute(async (transaction) => {
         const { rows } = await sql`
           update webhook set name = coalesce(${name ?? null}, name), url = coalesce(${url ?? null}, url), events = coalesce(${wanted ?? null}::text[], events),
             status = coalesce(${status ?? null}, status), updated_at = ${clock.now()},
-            description = ${description === undefined ? sql`description` : description || null}, secret = ${secret === undefined ? sql`secret` : secret || null}
+            description = ${description === undefined ? sql`description` : description || null}, sealed = ${secret === undefined ? sql`sealed` : sealed}
           where id = ${id} returning id`.execute(transaction);
         if (rows.length === 0) throw noWebhook(id);
         if (status === "DISABLED") {
@@ -119,10 +127,10 @@ export function createWebhooks({ db, events, clock, config, log }: Pick<Platform
       if (rows.length === 0) throw noWebhook(id);
     },
     async test(id, event) {
-      const { url, secret, events: wanted } = await find(id);
+      const { url, sealed, events: wanted } = await find(id);
       const type = event ?? wanted[0] ?? "";
       checkEvents([type]);
-      return sendOne({ url, secret, deliveryId: randomUUID(), body: bodyOf(type, clock.now(), examples[type] ?? {}) }, stopping.signal);
+      return sendOne({ webhook: id, url, sealed, deliveryId: randomUUID(), body: bodyOf(type, clock.now(), examples[type] ?? {}) }, stopping.signal);
     },
     async deliveries(id, { limit, before }) {
       await get(id);

@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import type { WebhookDelivery } from "@millrace/sdk/api";
+import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openCluster } from "../platform/database/cluster.js";
 import { openPlatform } from "../platform/open.js";
+import { createSecrets } from "../secrets/index.js";
 import { type RunningServer, startServer } from "../server.js";
 import { mlflowApi, withMlflowClient } from "../tracking/testing.js";
 import { createReach } from "./addresses.js";
@@ -65,6 +67,17 @@ async function ended(id: string, count = 1): Promise<WebhookDelivery[]> {
     const all = await deliveries(id);
     if (all.filter(({ state }) => state !== "pending").length >= count) return all;
     await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+/** Of the tables, as whoever reads the database or a copy of it. */
+async function rowsOf(query: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+  const { url } = await (await openCluster(path.join(folder, "postgres"))).run();
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(query, values)).rows;
+  } finally {
+    await client.end();
   }
 }
 
@@ -189,13 +202,41 @@ test("what was acknowledged while no receiver could be reached is told after the
   expect(at("/slow")).toHaveLength(4);
 });
 
+test("a secret is kept encrypted, also one that was kept as plain text before, and signs all the same", async () => {
+  const signed = ({ headers, body }: Received, secret: string) =>
+    headers["x-mlflow-signature"] ===
+    `v1,${createHmac("sha256", secret).update(`${headers["x-mlflow-delivery-id"]}.${headers["x-mlflow-timestamp"]}.${body}`).digest("base64")}`;
+  const [kept, plain, none] = [await hook("/kept", { secret: "first-secret" }), await hook("/plain", { secret: "anything" }), await hook("/none")];
+  const stored = await rowsOf("select * from webhook");
+  expect(JSON.stringify(stored.map(({ sealed }) => String(sealed)))).not.toContain("first-secret");
+  expect(stored.every(({ secret }) => secret === null)).toBe(true);
+  // As it was before there was encryption.
+  await rowsOf("update webhook set secret = 'old-secret', sealed = null where id = $1", [plain]);
+  await server.stop();
+  server = await open();
+  expect(await rowsOf("select id from webhook where secret is not null")).toEqual([]);
+  await call("PATCH", `webhooks/${kept}`, { secret: "second-secret" });
+  await tell("sealed");
+  for (const id of [kept, plain, none]) expect((await ended(id))[0]?.state).toBe("delivered");
+  expect(at("/kept").map((one) => signed(one, "second-secret"))).toEqual([true]);
+  expect(at("/plain").map((one) => signed(one, "old-secret"))).toEqual([true]);
+  expect(at("/none")[0]?.headers["x-mlflow-signature"]).toBeUndefined();
+  // Another one's secret in its place opens nothing: it is not told unsigned or signed by the wrong one.
+  await rowsOf("update webhook set sealed = (select sealed from webhook where id = $1) where id = $2", [kept, plain]);
+  await tell("moved");
+  expect((await ended(plain, 2))[0]).toMatchObject({ state: "failed", attempts: [{ error: expect.stringContaining("another key") }, {}, {}] });
+  expect(at("/plain")).toHaveLength(1);
+  expect((await call("POST", `webhooks/${plain}/test`)).body.text("result", "error_message")).toContain("another key");
+  for (const id of [kept, plain, none]) await call("DELETE", `webhooks/${id}`);
+});
+
 test("two servers on one database tell each event once", async () => {
   const id = await hook("/shared");
   const { url } = await (await openCluster(path.join(folder, "postgres"))).run();
   // Of the second server only what tells of events: one process runs pipelines once.
   const config = { host: "127.0.0.1", port: 0, dataDir: path.join(folder, "other"), databaseUrl: url, clock: { kind: "system" as const }, logLevel: "error" };
   const { platform, close } = await openPlatform({ ...config, webhooks });
-  const other = createWebhooks(platform);
+  const other = await createWebhooks(platform, { secrets: createSecrets(platform) });
   await platform.events.start();
   try {
     for (let n = 0; n < 20; n++) await tell(`shared ${n}`);
