@@ -37,10 +37,10 @@ export function mlflowScope(app: Http, platform: Pick<Platform, "log">, routes: 
   void app.register(async (plain) => {
     const scope = plain as Http;
     scope.setErrorHandler((error, request, reply) => {
-      const { status: told, body } = errorAnswer(error, platform.log, request.url);
+      const { status: told, body, retryAfter } = errorAnswer(error, platform.log, request.url);
       const status = told === 415 ? 400 : told;
       if (told === 415) body.error.message = "Bad Request. Content-Type must be application/json.";
-      if (status === 429 || status === 503) void reply.header("retry-after", "1");
+      if (retryAfter !== undefined) void reply.header("retry-after", retryAfter);
       void reply.code(status).send({ error_code: codeFor(body.error.code), message: body.error.message });
     });
     // Bodies are only looked into by name: what they could say of prototypes, for which the usual parser looks first, reaches nothing.

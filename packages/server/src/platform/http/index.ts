@@ -10,6 +10,7 @@ import type { Platform } from "../types.js";
 import { isScreen, serveConsole } from "./console.js";
 import { limitSlowClients } from "./limits.js";
 import { decorateMoment } from "./moment.js";
+import { patience } from "./patience.js";
 import { compileWhenNeeded } from "./schemas.js";
 import type { Authorize, DeclaredRoute, Http, Principal } from "./types.js";
 
@@ -70,7 +71,7 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
   });
   app.setErrorHandler((error, request, reply) => {
     const answer = errorAnswer(error, log, request.url);
-    if (answer.status === 429 || answer.status === 503) void reply.header("retry-after", "1");
+    if (answer.retryAfter !== undefined) void reply.header("retry-after", answer.retryAfter);
     void reply.code(answer.status).send(answer.body);
   });
   let hasConsole = false;
@@ -106,10 +107,17 @@ export async function listen(app: Http, { host, port }: ServerConfig): Promise<s
   }
 }
 
-export function errorAnswer(error: unknown, log: Log, url: string): { status: number; body: { error: { code: string; message: string; details?: unknown } } } {
+interface ErrorAnswer {
+  status: number;
+  body: { error: { code: string; message: string; details?: unknown } };
+  /** In seconds, where the same request may be answered later. */
+  retryAfter?: number;
+}
+export function errorAnswer(error: unknown, log: Log, url: string): ErrorAnswer {
   if (error instanceof ApiError) {
     return {
       status: error.status,
+      ...(error.status === 503 ? { retryAfter: patience() } : error.status === 429 ? { retryAfter: 1 } : {}),
       body: { error: { code: error.code, message: error.message, ...(error.details === undefined ? {} : { details: error.details }) } },
     };
   }
@@ -120,7 +128,8 @@ export function errorAnswer(error: unknown, log: Log, url: string): { status: nu
   }
   if (isAway(error)) {
     log.warn({ error, url }, "a request came while PostgreSQL was away");
-    return { status: 503, body: { error: { code: "UNAVAILABLE", message: "The database is away for a moment. Send the request again." } } };
+    const message = "The database is away for a moment. Send the request again.";
+    return { status: 503, retryAfter: patience(), body: { error: { code: "UNAVAILABLE", message } } };
   }
   log.error({ error, url }, "a request failed");
   return { status: 500, body: { error: { code: "INTERNAL", message: "The server failed. Its log says why." } } };
