@@ -1,4 +1,5 @@
 /** What a project's files import: definitions as plain values, checked by the compiler. */
+export { formProblem } from "./check/form.js";
 export { checkProject } from "./check/index.js";
 export { paramProblems, scheduleProblems } from "./check/schedules.js";
 export { sweepProblems } from "./check/sweeps.js";

@@ -10,5 +10,6 @@ export * from "./spec/nodes.js";
 export * from "./spec/pipelines.js";
 export * from "./spec/project.js";
 export * from "./spec/schedules.js";
+export { projectSchema } from "./spec/schema.js";
 export * from "./spec/serving.js";
 export * from "./spec/sweeps.js";

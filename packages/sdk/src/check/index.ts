@@ -1,9 +1,9 @@
 /** What is wrong in a project's document beyond its form: names that lead nowhere, cycles, lengths of time, cron expressions. */
-import { Value } from "@sinclair/typebox/value";
 import type { Problem } from "../define/definition.js";
-import { ProjectSpec } from "../spec.js";
+import type { ProjectSpec } from "../spec.js";
 import { checkDatasets, checkSchemas } from "./data.js";
 import { checkServices, checkViews } from "./features.js";
+import { formProblem } from "./form.js";
 import { checkPipelines } from "./pipelines.js";
 import { type Report, reporter } from "./report.js";
 import { checkSchedules } from "./schedules.js";
@@ -65,6 +65,6 @@ function checkName(kind: string, definition: Named, report: Report): void {
 
 /** What no other check found, in the words of the form. */
 function checkForm(spec: ProjectSpec, report: Report): void {
-  const error = Value.Errors(ProjectSpec, spec).First();
-  if (error !== undefined) report({}, `the document is not well formed at ${error.path || "/"}: ${error.message}`);
+  const problem = formProblem(spec);
+  if (problem !== undefined) report({}, `the document is not well formed: ${problem}`);
 }

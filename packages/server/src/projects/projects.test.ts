@@ -109,3 +109,38 @@ test("a document whose names lead nowhere is refused with every place, whoever w
   expect(answer.body.error).toMatchObject({ code: "INVALID", details: { problems: [{ at: "millrace.ts:3" }, {}] } });
   expect(answer.body.error?.message).toContain('millrace.ts:3: the dataset "lost": there is no schema "none"');
 });
+
+test("the form of a document is published, and what is wrong in one written by hand is told with its place", async () => {
+  const schema = await fetch(`${url}/schema/project-v1.json`);
+  expect(schema.headers.get("content-type")).toContain("application/schema+json");
+  expect(await schema.json()).toMatchObject({ $schema: "https://json-schema.org/draft/2020-12/schema", $defs: { Node: {}, Expr: {} } });
+
+  const step = (of: object) => ({ id: "work", kind: "command", inputs: {}, outputs: [], config: { command: ["true"] }, definedAt: "hand.json:7", ...of });
+  const refused = async (nodes: unknown[]) => {
+    const spec = { ...projectSpec({ name: "by_hand" }), pipelines: [{ name: "by_hand", params: [], nodes }] };
+    const answer = await fetch(`${url}/api/v1/projects/by_hand`, {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(spec),
+    });
+    const { error } = (await answer.json()) as Answer;
+    return `${answer.status} ${error?.message}`;
+  };
+  expect(await refused([step({ inputs: { rows: { node: "gone", output: "rows" } } })])).toMatch(
+    /^400 .*hand\.json:7: the step "work" of the pipeline "by_hand" takes "rows" from a step that is not there: there is no step "gone"/,
+  );
+  const [a, b] = [
+    step({ id: "a", inputs: { x: { node: "b", output: "x" } } }),
+    step({ id: "b", outputs: [{ name: "x", type: "json" }], inputs: { x: { node: "a", output: "x" } } }),
+  ];
+  expect(await refused([a, b])).toMatch(/takes "x" from "b", which stands after it or is it: steps go in a cycle/);
+  expect(await refused([step({ timeout: "soon" })])).toBe(
+    '400 The document is not well formed: /pipelines/0/nodes/0/timeout is "soon": write a length of time, a whole number and one of ms, s, m, h, d, w, as "3h".',
+  );
+  expect(await refused([step({ timeuot: "3h" })])).toContain("/pipelines/0/nodes/0/timeuot is not known there");
+  expect(await refused([{ id: "a", kind: "map", inputs: {}, outputs: [], config: { gives: {}, body: [step({ retries: { times: 0 } })] } }])).toContain(
+    "/pipelines/0/nodes/0/config/body/0/retries/times is 0",
+  );
+  expect(await refused([step({ config: { command: [] } })])).toMatch(/^400 .*pipelines\/0\/nodes\/0\/config\/command/);
+  expect(await refused([step({ kind: "comand" })])).toMatch(/^400 .*pipelines\/0\/nodes\/0\/kind/);
+});

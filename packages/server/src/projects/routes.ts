@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
-import { checkProject } from "@millrace/sdk";
+import { checkProject, formProblem } from "@millrace/sdk";
 import { Page, Plan, ProjectVersion } from "@millrace/sdk/api";
-import { Digest as DigestText, Name, ProjectSpec } from "@millrace/sdk/spec";
+import { Digest as DigestText, Name, ProjectSpec, projectSchema } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Digest, type Http, invalid, notFound, type ObjectStore } from "../platform/index.js";
 import type { Projects } from "./types.js";
@@ -12,6 +12,9 @@ const largestDocument = 16 * 1024 ** 2;
 const largestObject = 2 * gigabyte;
 
 export function projectsRoutes(app: Http, projects: Projects, objects: ObjectStore): void {
+  app.get("/schema/project-v1.json", { config: { permission: "public" }, schema: { tags: ["projects"] } }, async (_request, reply) =>
+    reply.type("application/schema+json").header("cache-control", "max-age=300").send(JSON.stringify(projectSchema())),
+  );
   app.get(
     "/api/v1/projects",
     { config: { permission: "projects:read" }, schema: { tags: ["projects"], response: { 200: Page(ProjectVersion) } } },
@@ -26,18 +29,20 @@ export function projectsRoutes(app: Http, projects: Projects, objects: ObjectSto
     {
       config: { permission: "projects:write" },
       bodyLimit: largestDocument,
+      attachValidation: true,
       schema: { tags: ["projects"], params: Params, body: ProjectSpec, response: { 200: Plan } },
     },
-    async (request) => projects.plan(named(request.params.name, request.body as ProjectSpec)),
+    async (request) => projects.plan(documentOf(request)),
   );
   app.put(
     "/api/v1/projects/:name",
     {
       config: { permission: "projects:write" },
       bodyLimit: largestDocument,
+      attachValidation: true,
       schema: { tags: ["projects"], params: Params, body: ProjectSpec, response: { 200: Type.Composite([Plan, ProjectVersion]) } },
     },
-    async (request) => projects.apply(named(request.params.name, request.body as ProjectSpec), request.principal.name),
+    async (request) => projects.apply(documentOf(request), request.principal.name),
   );
 
   const ObjectParams = Type.Object({ digest: DigestText });
@@ -74,7 +79,15 @@ export function projectsRoutes(app: Http, projects: Projects, objects: ObjectSto
   });
 }
 
-function named(name: string, spec: ProjectSpec): ProjectSpec {
+/** The document of a request, whole and right. Its form is told in words of its own: by those of JSON Schema, none of many kinds of steps would fit. */
+function documentOf({ params, body, validationError }: { params: { name: string }; body: unknown; validationError?: Error | undefined }): ProjectSpec {
+  if (validationError !== undefined) {
+    const problem = formProblem(body);
+    throw problem === undefined ? validationError : invalid(`The document is not well formed: ${problem}.`);
+  }
+  // Fastify has validated it.
+  const spec = body as ProjectSpec;
+  const { name } = params;
   if (spec.name !== name) throw invalid(`The document is of the project "${spec.name}", the address says "${name}".`);
   const problems = checkProject(spec);
   if (problems.length > 0) {
