@@ -3,6 +3,7 @@ import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
 import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
+import { addDatasetCommands } from "./program-data.js";
 import { addRunCommands } from "./program-runs.js";
 import { addWorkCommands } from "./program-work.js";
 import { type ServerOptions, withServer } from "./server.js";
@@ -15,6 +16,7 @@ export function program(): Command {
   const millrace = new Command("millrace")
     .description("From raw data to a watched prediction service, and round again.")
     .version("0.1.0")
+    .enablePositionalOptions()
     .showHelpAfterError("(add --help for what there is)")
     .exitOverride()
     .addHelpText("after", "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate refused the model, 4 cancelled.");
@@ -92,6 +94,7 @@ export function program(): Command {
     .addHelpText("after", "\nEnds with 3 where something blocks.")
     .action(async (name: string, what: string, options: ValidateOptions) => (await import("./commands/validate.js")).validate(name, what, options));
 
+  const dataset = addDatasetCommands(millrace, versionNumber);
   const quarantine = millrace.command("quarantine").description("versions of datasets that validation refused");
   withServer(quarantine.command("list"))
     .description("what waits for a decision")
@@ -201,7 +204,7 @@ export function program(): Command {
   }
   addWorkCommands(millrace);
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
-  const groups = [millrace, from, schema, quarantine, user, features];
+  const groups = [millrace, from, dataset, schema, quarantine, user, features];
   for (const command of groups.flatMap((group) => group.commands)) command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return millrace;
 }

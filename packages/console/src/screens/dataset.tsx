@@ -1,6 +1,7 @@
 import type { Dataset as DatasetBody, DatasetVersion, DatasetVersionDetail } from "@millrace/sdk/api";
 import { Link, useParams } from "@tanstack/react-router";
 import { useApi, useList } from "../api";
+import { Changes, originOf, Partitions, Use } from "../datasets/version";
 import { bytes, count, day } from "../format";
 import { Choose, Empty, Facts, Failure, Loading, Page, Panel, Read, State, Table, Tabs, Time } from "../ui";
 import { useUrl } from "../url";
@@ -62,7 +63,10 @@ export function Dataset() {
             <Empty>No version to show.</Empty>
           </Panel>
         ) : (
-          <Read query={detail}>{(version) => <Version of={version} />}</Read>
+          <div className="space-y-3">
+            <Use of={dataset.data} />
+            <Read query={detail}>{(version) => <Version of={version} />}</Read>
+          </div>
         )}
       </div>
     </Page>
@@ -84,6 +88,7 @@ function Version({ of }: { of: DatasetVersionDetail }) {
       <Facts
         of={[
           ["file", of.added.file],
+          ["from", originOf(of)],
           ["rows", `${count(of.rows)} (${count(of.added.rows)} in this file)`],
           ["size", bytes(of.bytes)],
           ["covers", of.added.from === null || of.added.to === null ? "–" : `${day(of.added.from)} to ${day(of.added.to)}`],
@@ -105,10 +110,16 @@ function Version({ of }: { of: DatasetVersionDetail }) {
             ["statistics", "Statistics"],
             ["compared", "Against before"],
             ["parts", `Files (${of.parts.length})`],
+            ["partitions", "Partitions"],
+            ["diff", "Changes"],
           ]}
         />
       </div>
-      {tab === "parts" ? (
+      {tab === "partitions" ? (
+        <Partitions of={of} />
+      ) : tab === "diff" ? (
+        <Changes of={of} />
+      ) : tab === "parts" ? (
         <Table
           label="Files"
           rows={of.parts}

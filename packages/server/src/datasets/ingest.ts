@@ -8,7 +8,7 @@ import type { Projects } from "../projects/index.js";
 import { columnType, type Validation, withoutPlaces } from "../validation/index.js";
 import { describe, readAs, sqlTypes, toParquet } from "./formats/convert.js";
 import { ContentError } from "./formats/types.js";
-import { misfits } from "./misfits.js";
+import { misfits, type Prepared } from "./misfits.js";
 import { divide } from "./partitions.js";
 import * as store from "./store.js";
 import { tableDigest } from "./table.js";
@@ -131,18 +131,10 @@ export async function ingest(parts: IngestParts, given: Arrival): Promise<{ vers
   }
 }
 
-type NewPart = Omit<store.PartRow, "version">;
+type NewPart = Prepared["parts"][number];
 const emptyPart = ({ name, digest, size }: Arrival["files"][number]): NewPart => ({
   ...{ digest, bytes: size, rows: 0, file: name, partition: null, from_at: null, to_at: null },
 });
-export interface Prepared {
-  parts: NewPart[];
-  /** Of the parts, on this machine. */
-  paths: string[];
-  columns: TableColumn[];
-  rows: number;
-}
-
 /** Files as Parquet, divided by partitions, in the store; or why they can't be. */
 async function prepare(platform: Parts, arrival: Known, schema: SchemaSpec | undefined, folder: string): Promise<Prepared | { problem: string }> {
   const { duckdb, objects, db } = platform;

@@ -3,10 +3,17 @@ import type { DatasetSpec } from "@millrace/sdk/spec";
 import { type Digest, identifier, type Platform, parquet } from "../platform/index.js";
 import { columnType } from "../validation/index.js";
 import { describe } from "./formats/convert.js";
-import type { Prepared } from "./ingest.js";
 import type * as store from "./store.js";
 
-export interface Misfit {
+/** What came in, as Parquet in the store. */
+export interface Prepared {
+  parts: Omit<store.PartRow, "version">[];
+  /** Of the parts, on this machine. */
+  paths: string[];
+  columns: TableColumn[];
+  rows: number;
+}
+interface Misfit {
   kind: string;
   text: string;
   column?: string | null;
