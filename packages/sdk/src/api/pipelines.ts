@@ -237,3 +237,56 @@ export const Pipeline = Type.Object({
   lastRun: Nullable(Run),
 });
 export type Pipeline = Static<typeof Pipeline>;
+
+/** How a run went: a bar for each attempt, and for each wait. Real milliseconds since the run began. */
+export const RunBar = Type.Object({
+  step: Type.String(),
+  node: Type.String(),
+  parent: Nullable(Type.String()),
+  kind: Type.String(),
+  state: StepState,
+  /** 0 of a map, and of what waits for an answer: nothing works on it. */
+  attempt: Type.Integer(),
+  worker: Nullable(Type.String()),
+  host: Nullable(Type.String()),
+  backend: Nullable(Type.String()),
+  outcome: Nullable(Type.String()),
+  fromMs: Type.Number(),
+  /** Null while it goes on. */
+  toMs: Nullable(Type.Number()),
+});
+export type RunBar = Static<typeof RunBar>;
+export const RunTimeline = Type.Object({
+  /** Until its end, or until now. */
+  lengthMs: Type.Number(),
+  /** At most 5,000, in the order in which they began. */
+  bars: Type.Array(RunBar),
+  more: Type.Boolean(),
+  /** How many steps of the items of each map are in which state. */
+  counts: Type.Array(Type.Object({ parent: Type.String(), node: Type.String(), state: StepState, count: Type.Integer() })),
+});
+export type RunTimeline = Static<typeof RunTimeline>;
+/** Of a step of the definition over the newest 20 runs that are over; of a step in a map, over all its items. */
+export const StepAverage = Type.Object({
+  node: Type.String(),
+  kind: Type.String(),
+  ran: Type.Integer(),
+  cached: Type.Integer(),
+  failed: Type.Integer(),
+  meanMs: Nullable(Type.Number()),
+  medianMs: Nullable(Type.Number()),
+  longestMs: Nullable(Type.Number()),
+});
+export type StepAverage = Static<typeof StepAverage>;
+/** A step that a worker runs now. */
+export const RunningStep = Type.Object({
+  run: Type.String(),
+  pipeline: Type.String(),
+  step: Type.String(),
+  worker: Type.String(),
+  backend: Nullable(Type.String()),
+  forMs: Type.Number(),
+  progress: Nullable(StepProgress),
+  usage: Nullable(Type.Object({ memoryBytes: Nullable(Type.Number()), cpuSeconds: Nullable(Type.Number()) })),
+});
+export type RunningStep = Static<typeof RunningStep>;

@@ -1,15 +1,19 @@
 import path from "node:path";
 import {
   Approval,
+  ArtifactRows,
   Explanation,
   LogPage,
   Page,
   Pipeline,
   Run,
   RunDetail,
+  RunningStep,
   RunQuery,
   RunStart,
+  RunTimeline,
   Step,
+  StepAverage,
   StepDebug,
   StepDetail,
   StepQuery,
@@ -56,6 +60,15 @@ export function pipelinesRoutes(app: Http, pipelines: Pipelines, objects: Object
     items: await pipelines.workers(),
   }));
 
+  app.get("/api/v1/workers/steps", { config: { permission: "pipelines:read" }, schema: { tags, response: { 200: Page(RunningStep) } } }, async () => ({
+    items: await pipelines.running(),
+  }));
+  app.get(
+    "/api/v1/pipelines/:name/steps",
+    { config: { permission: "pipelines:read" }, schema: { tags, params: PipelineParams, response: { 200: Page(StepAverage) } } },
+    async (request) => ({ items: await pipelines.averages(request.params.name) }),
+  );
+
   app.get("/api/v1/runs", { config: { permission: "runs:read" }, schema: { tags, querystring: RunQuery, response: { 200: Page(Run) } } }, async (request) =>
     pipelines.list(request.query),
   );
@@ -70,6 +83,23 @@ export function pipelinesRoutes(app: Http, pipelines: Pipelines, objects: Object
       .type("text/plain; charset=utf-8")
       .header("x-content-type-options", "nosniff")
       .send(await pipelines.diff(request.params.id)),
+  );
+  app.get(
+    "/api/v1/runs/:id/timeline",
+    { config: { permission: "runs:read" }, schema: { tags, params: RunPath, response: { 200: RunTimeline } } },
+    async (request) => pipelines.timeline(request.params.id),
+  );
+  app.get(
+    "/api/v1/runs/:id/steps/:step/artifacts/:output/rows",
+    {
+      config: { permission: "runs:read" },
+      schema: {
+        ...{ tags, params: Type.Object({ ...StepParams.properties, output: Name }) },
+        querystring: Type.Object({ file: Type.String({ maxLength: 1_000 }) }),
+        response: { 200: ArtifactRows },
+      },
+    },
+    async (request) => pipelines.rows(request.params.id, request.params.step, request.params.output, request.query.file),
   );
   app.get(
     "/api/v1/runs/:id/steps",

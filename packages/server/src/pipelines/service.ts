@@ -1,7 +1,8 @@
 import type { LogPage, Pipeline, Run, RunDetail } from "@millrace/sdk/api";
 import type { Compute } from "../compute/index.js";
-import { conflict, invalid, newId, notFound, type Platform } from "../platform/index.js";
+import { conflict, firstRows, invalid, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
+import { asDigest } from "./artifacts.js";
 import type { SecretReader } from "./attempt.js";
 import { debugOf } from "./debug.js";
 import type { DecisionParts } from "./decide.js";
@@ -17,6 +18,7 @@ import type { StepKind } from "./step.js";
 import { type NewRun, openStore } from "./store.js";
 import type { RunTracker } from "./tracker.js";
 import type { Pipelines, RunRequest } from "./types.js";
+import { openViews } from "./views.js";
 import { openWorker } from "./worker.js";
 
 const defaultPage = 50;
@@ -33,6 +35,7 @@ export function createPipelines(
   }: { projects: Projects; compute: Compute; tracking: RunTracker; secrets: SecretReader; stepKinds: StepKind[] },
 ): Pipelines {
   const store = openStore(platform);
+  const views = openViews(platform);
   const all: StepKind[] = [...stepKinds, ...processSteps(platform, { projects, compute, tracking })];
   const kinds = new Map(all.map((kind) => [kind.kind, kind]));
   const decision: DecisionParts = { platform, projects, kinds, memory: store.memory };
@@ -209,7 +212,23 @@ export function createPipelines(
       if (found === undefined) throw notFound("file", `${file}" of the output "${output}" of the step "${step}" of the run "${id}`);
       return found;
     },
+    async rows(id, step, output, file) {
+      const { digest, size } = await this.artifactFile(id, step, output, file);
+      const rows = await firstRows(platform, { digest: asDigest(digest), size });
+      if (rows === undefined) throw invalid(`The file "${file}" can't be read as a Parquet file.`);
+      return rows;
+    },
     workers: worker.workers,
+    running: views.running,
+    async timeline(id) {
+      const timeline = await views.timeline(id);
+      if (timeline === undefined) throw notFound("run", id);
+      return timeline;
+    },
+    async averages(pipeline) {
+      await projects.require("pipeline", pipeline);
+      return views.averages(pipeline);
+    },
     launch: worker.launch,
     stop: worker.stop,
   };

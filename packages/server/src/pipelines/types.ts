@@ -2,13 +2,17 @@
 import type {
   Approval,
   Artifact,
+  ArtifactRows,
   Explanation,
   LogPage,
   Pipeline,
   Run,
   RunDetail,
+  RunningStep,
   RunState,
+  RunTimeline,
   Step,
+  StepAverage,
   StepDebug,
   StepDetail,
   StepState,
@@ -61,7 +65,14 @@ export interface Pipelines {
   pipeline(name: string): Promise<Pipeline>;
   log(runId: string, step: string, from: number): Promise<LogPage>;
   artifactFile(runId: string, step: string, output: string, file: string): Promise<Artifact["files"][number]>;
+  /** The first rows of a Parquet file of an output. Throws a 400 where it is none. */
+  rows(runId: string, step: string, output: string, file: string): Promise<ArtifactRows>;
   workers(): Promise<Worker[]>;
+  /** What workers run now. */
+  running(): Promise<RunningStep[]>;
+  timeline(run: string): Promise<RunTimeline>;
+  /** How long the pipeline's steps take. */
+  averages(pipeline: string): Promise<StepAverage[]>;
   /** Begins to execute runs, first those that were interrupted. After all capabilities are there. */
   launch(): Promise<void>;
   /** Ends the processes of steps that run; another worker, or the next launch, does those steps again. Before the platform closes. */
