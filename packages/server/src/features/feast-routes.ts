@@ -3,6 +3,7 @@ import { Columns } from "@millrace/sdk/api";
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import type { Http } from "../platform/index.js";
+import { plainly } from "./routes.js";
 import type { Features } from "./types.js";
 
 const largestBody = 32 * 1024 * 1024;
@@ -27,8 +28,10 @@ export function feastRoutes(app: Http, { feast }: Features): void {
   const read = { permission: "features:read" as const };
   const write = { permission: "features:write" as const };
 
-  app.post("/get-online-features", { config: read, bodyLimit: largestBody, schema: { ...schema, body: Read, response: { 200: Answer } } }, async (request) =>
-    feast.read(request.body, request.moment),
+  app.post(
+    "/get-online-features",
+    { ...plainly, config: read, bodyLimit: largestBody, schema: { ...schema, body: Read, response: { 200: Answer } } },
+    async (request) => feast.read(request.body, request.moment),
   );
   app.post("/push", { config: write, bodyLimit: largestBody, schema: { ...schema, body: Push } }, async (request, reply) => {
     await feast.push(request.body.push_source_name, request.body.df);

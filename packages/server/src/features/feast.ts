@@ -64,6 +64,7 @@ export function createFeast({ views, cache, push, materialize }: Parts): Feast {
       const found = own.map((view, v) =>
         (keys[v] ?? []).map((entity) => featuresAt(view, entity === undefined ? undefined : timelines[v]?.get(entity), moment)),
       );
+      const times = found.map((rows) => rows.map((one) => (one.at === undefined ? never : formatTime(one.at))));
       const full = body.full_feature_names === true;
       const names = [...entities.keys(), ...asked.map(({ view, name }) => (full ? `${view.name}__${name}` : name))];
       const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -72,7 +73,7 @@ export function createFeast({ views, cache, push, materialize }: Parts): Feast {
         metadata: { feature_names: names },
         results: [
           ...[...entities.values()].map((values) => ({ values, statuses: values.map(() => "PRESENT" as const), event_timestamps: values.map(() => never) })),
-          ...asked.map(({ view, feature }) => vectorOf(found[own.indexOf(view)] ?? [], feature)),
+          ...asked.map(({ view, feature }) => vectorOf(found[own.indexOf(view)] ?? [], times[own.indexOf(view)] ?? [], feature)),
         ],
       };
     },
@@ -93,12 +94,12 @@ export function createFeast({ views, cache, push, materialize }: Parts): Feast {
   };
 }
 
-function vectorOf(found: Found[], feature: number): FeastAnswer["results"][number] {
+function vectorOf(found: Found[], times: string[], feature: number): FeastAnswer["results"][number] {
   const values = found.map((one) => one.values[feature] ?? null);
   return {
     values,
     statuses: found.map((one, row) => (one.status === "PRESENT" && values[row] === null ? "NULL_VALUE" : one.status)),
-    event_timestamps: found.map((one) => (one.at === undefined ? never : formatTime(one.at))),
+    event_timestamps: times,
   };
 }
 

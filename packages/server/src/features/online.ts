@@ -1,4 +1,5 @@
 import type { Columns, OnlineFeatures } from "@millrace/sdk/api";
+import type { ColumnType } from "@millrace/sdk/spec";
 import { invalid } from "../platform/index.js";
 import type { Cache, Needed } from "./cache.js";
 import { exprFunction } from "./expr.js";
@@ -57,9 +58,18 @@ function readRequest(service: Service, request: Columns, rows: number): Record<s
     const column = request[name];
     if (column === undefined) throw invalid(`The request lacks "${name}" (${type}), which the service "${service.spec.name}" takes.`);
     if (column.length !== rows) throw invalid(`"${name}" has ${column.length} values where the request has ${rows} rows.`);
-    all[name] = column.map((value) => readValue(value, type, name));
+    all[name] = readColumn(column, type, name);
   }
   return all;
+}
+
+/** Rows often share a value, above all their moment. */
+function readColumn(column: Columns[string], type: ColumnType, name: string): Value[] {
+  let [told, read]: [Columns[string][number] | undefined, Value] = [undefined, null];
+  return column.map((value) => {
+    if (value !== told) [told, read] = [value, readValue(value, type, name)];
+    return read;
+  });
 }
 
 function entitiesOf(view: View, columns: Record<string, Value[]>, rows: number): (string | undefined)[] {

@@ -18,6 +18,8 @@ import type { Features } from "./types.js";
 const largestBody = 32 * 1024 * 1024;
 const tags = ["features"];
 const ByName = Type.Object({ name: Name });
+/** Features are JSON's own values: a serializer made from the schema would try each of them against each type that a value may have. */
+export const plainly = { serializerCompiler: () => JSON.stringify };
 const Check = Type.Object({
   endpoint: Name,
   sample: Type.Integer({ minimum: 1, maximum: 10_000 }),
@@ -35,6 +37,7 @@ export function featuresRoutes(app: Http, features: Features): void {
   app.post(
     "/api/v1/feature-services/:name/historical",
     {
+      ...plainly,
       config: { permission: "features:read" },
       bodyLimit: largestBody,
       schema: { tags, params: ByName, body: HistoricalRead, response: { 200: HistoricalFeatures } },
@@ -52,7 +55,12 @@ export function featuresRoutes(app: Http, features: Features): void {
   );
   app.post(
     "/api/v1/feature-services/:name/online",
-    { config: { permission: "features:read" }, bodyLimit: largestBody, schema: { tags, params: ByName, body: OnlineRead, response: { 200: OnlineFeatures } } },
+    {
+      ...plainly,
+      config: { permission: "features:read" },
+      bodyLimit: largestBody,
+      schema: { tags, params: ByName, body: OnlineRead, response: { 200: OnlineFeatures } },
+    },
     async (request) => {
       const columns = request.body.request;
       const { moment } = request;
