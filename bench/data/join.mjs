@@ -1,17 +1,24 @@
 // Point-in-time joins: entity rows against twelve weather and carrier features of the flights, written to Parquet. One line of JSON for each size:
-// node --conditions=millrace-source --import tsx bench/data/join.mjs [rows ...]
+// node --conditions=millrace-source --import tsx bench/data/join.mjs [--folder folder] [--as-of event_time] [rows ...]
+// With a folder, what was asked (`asked-<rows>.parquet`), what it was joined with, and the results (`out-<rows>.parquet`) stay in it.
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { historicalRows } from "../../packages/server/src/features/historical.ts";
 import { resolveView } from "../../packages/server/src/features/views.ts";
 import { openDuckDb } from "../../packages/server/src/platform/duckdb.ts";
 
 const data = (name) => fileURLToPath(new URL(`../../examples/flights/data/${name}`, import.meta.url));
 const months = Array.from({ length: 12 }, (_, m) => String(m + 1).padStart(2, "0"));
-const sizes = process.argv.slice(2).map(Number);
-const folder = await mkdtemp(path.join(tmpdir(), "millrace-join-"));
+const { values: options, positionals } = parseArgs({
+  options: { folder: { type: "string" }, "as-of": { type: "string", default: "known" } },
+  allowPositionals: true,
+});
+const sizes = positionals.length > 0 ? positionals.map(Number) : [100_000, 1_000_000];
+const folder = options.folder ?? (await mkdtemp(path.join(tmpdir(), "millrace-join-")));
 
 const weather = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib"];
 const carrier = ["n", "late", "dep_delay", "arr_delay"];
@@ -43,36 +50,39 @@ const types = Object.fromEntries([...spec.request, ...spec.features].map(({ name
 const duckdb = openDuckDb({ memoryMb: 2_000, threads: 2, spillFolder: path.join(folder, "spill") });
 try {
   const flights = months.map((m) => `'${data(`flights-2013-${m}.parquet`)}'`).join(", ");
+  // One file each, so that all systems read the same.
   const hourly = path.join(folder, "carrier.parquet");
-  await duckdb.rows(`copy (select carrier, time_hour as hour, count(*) as n, avg((arr_delay > 15)::int) as late, avg(dep_delay) as dep_delay,
-    avg(arr_delay) as arr_delay from read_parquet([${flights}]) group by all) to '${hourly}' (format parquet)`);
-  const files = async (view) => (view.name === "weather" ? months.map((m) => data(`weather-2013-${m}.parquet`)) : [hourly]);
-  for (const rows of sizes.length > 0 ? sizes : [100_000, 1_000_000]) {
+  const observed = path.join(folder, "weather.parquet");
+  if (!existsSync(hourly)) {
+    await duckdb.rows(`copy (select carrier, time_hour as hour, count(*)::double as n, avg((arr_delay > 15)::int) as late, avg(dep_delay) as dep_delay,
+      avg(arr_delay) as arr_delay from read_parquet([${flights}]) group by all order by carrier, hour) to '${hourly}' (format parquet)`);
+    const hours = months.map((m) => `'${data(`weather-2013-${m}.parquet`)}'`).join(", ");
+    await duckdb.rows(`copy (select origin, time_hour, ${weather.map((name) => `${name}::double as ${name}`).join(", ")}
+      from read_parquet([${hours}]) order by origin, time_hour) to '${observed}' (format parquet)`);
+  }
+  const files = async (view) => [view.name === "weather" ? observed : hourly];
+  for (const rows of sizes) {
     const asked = path.join(folder, `asked-${rows}.parquet`);
-    await duckdb.rows(`copy (select time_hour + to_minutes(minute) + to_seconds(n) as at, origin, carrier, flight from read_parquet([${flights}]), range(4) r (n)
-      order by hash(flight, time_hour, n) limit ${rows}) to '${asked}' (format parquet)`);
+    // Each flight four times, a second apart.
+    if (!existsSync(asked)) {
+      await duckdb.rows(`copy (select row_number() over () as id, * from (select time_hour + to_minutes(minute) + to_seconds(n) as at, origin, carrier
+        from read_parquet([${flights}]), range(4) r (n) order by hash(flight, time_hour, n), flight, time_hour, n limit ${rows})) to '${asked}' (format parquet)`);
+    }
     const out = path.join(folder, `out-${rows}.parquet`);
     const began = performance.now();
-    await duckdb.sandbox({ reads: [asked, hourly, ...months.map((m) => data(`weather-2013-${m}.parquet`))], writes: [out] }, async (connection) => {
-      const joined = await historicalRows({ duckdb, connection, service: { spec, views, types }, rows: `select * from '${asked}'`, files });
+    await duckdb.sandbox({ reads: [asked, hourly, observed], writes: [out] }, async (connection) => {
+      const joined = await historicalRows({
+        ...{ duckdb, connection, service: { spec, views, types }, rows: `select * from '${asked}'` },
+        ...{ asOf: options["as-of"], files },
+      });
       await connection.run(`copy (${joined.sql}) to '${out}' (format parquet)`);
     });
     const seconds = (performance.now() - began) / 1_000;
     const peak = process.resourceUsage().maxRSS * 1_024;
-    console.log(
-      JSON.stringify({
-        bench: "point_in_time_join",
-        system: "millrace",
-        rows,
-        features: 12,
-        seconds,
-        peak_rss_bytes: peak,
-        out_bytes: (await stat(out)).size,
-        out,
-      }),
-    );
+    const facts = { bench: "point_in_time_join", system: "millrace", rows, features: 12, seconds, peak_rss_bytes: peak };
+    console.log(JSON.stringify({ ...facts, out_bytes: (await stat(out)).size, out }));
   }
 } finally {
   await duckdb.close();
-  await rm(folder, { recursive: true, force: true });
+  if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
 }
