@@ -86,13 +86,13 @@ export const sums = <C extends string, E extends string>(
   { within, ...options }: RelationOptions & { within?: number } = {},
 ): Relation<C | E> => placed(given({ kind: "sum" as const, of: [...of], equals, within }), options);
 /** At least one of the columns has a value. */
-export const notAllNull = <C extends string>(columns: readonly C[], options: RelationOptions = {}): Relation<C> =>
+export const notAllNull = <const C extends readonly string[]>(columns: C, options: RelationOptions = {}): Relation<C[number]> =>
   placed({ kind: "not_all_null" as const, columns: [...columns] }, options);
 /** All of the columns are null, or none is. */
-export const nullTogether = <C extends string>(columns: readonly C[], options: RelationOptions = {}): Relation<C> =>
+export const nullTogether = <const C extends readonly string[]>(columns: C, options: RelationOptions = {}): Relation<C[number]> =>
   placed({ kind: "null_together" as const, columns: [...columns] }, options);
 /** No two rows have the same values in all of the columns. */
-export const uniqueTogether = <C extends string>(columns: readonly C[], options: RelationOptions = {}): Relation<C> =>
+export const uniqueTogether = <const C extends readonly string[]>(columns: C, options: RelationOptions = {}): Relation<C[number]> =>
   placed({ kind: "unique" as const, columns: [...columns] }, options);
 
 export interface Dataset<out C extends Columns = Columns> extends Definition<"datasets"> {
