@@ -81,10 +81,18 @@ class Output(type(pathlib.Path())):  # type: ignore[misc]
     millrace_name: str
     millrace_type: str
 
+    # A place within an output is a plain path: libraries, as onnx.save, take what has a `write` for an open file.
+    def __truediv__(self, key: Any) -> pathlib.Path:
+        return pathlib.Path(self) / key
+
+    def joinpath(self, *segments: Any) -> pathlib.Path:
+        return pathlib.Path(self, *segments)
+
+    def with_segments(self, *segments: Any) -> pathlib.Path:  # What Python 3.12 makes all other paths with.
+        return pathlib.Path(*segments)
+
     def write(self, value: Any) -> None:
-        name, type = getattr(self, "millrace_name", None), getattr(self, "millrace_type", None)
-        if name is None or type is None:
-            raise TypeError(f"{self} is a place within an output: write(…) is for the output itself; open the file, or use write_bytes")
+        name, type = self.millrace_name, self.millrace_type
         if isinstance(value, (str, os.PathLike)) and type not in (*_JSON, "file") or isinstance(value, os.PathLike):
             _copy(os.fspath(value), self, type)
         elif type == "table":

@@ -47,6 +47,7 @@ millrace.progress(0, 2, "first"); millrace.progress(2, 2)
 millrace.metrics({"auc": 0.5})
 millrace.output("report").write({"run": millrace.run_id(), "step": millrace.step_id(), "said": helper.said})
 millrace.output("model").mkdir()
+assert not hasattr(millrace.output("model") / "model.bin", "write"), "libraries take what has a write for an open file"
 (millrace.output("model") / "model.bin").write_bytes(b"M")
 open("page.html", "w").write("<p>"); millrace.output("page").write(millrace.output("page").parent.parent / "project" / "page.html")
 x = bytearray(40_000_000)
