@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const checks = [
   ["types", "tsc", ["-b"]],
-  ["types of the examples", "tsc", ["--noEmit", "-p", "examples/flights"]],
+  ["types of examples/flights", "tsc", ["--noEmit", "-p", "examples/flights"]],
+  ["types of examples/payments", "tsc", ["--noEmit", "-p", "examples/payments"]],
   ["format and lint", "biome", ["check", "--error-on-warnings", "."]],
   [
     "direction of dependencies",
