@@ -97,9 +97,11 @@ const does: Record<Explanation["steps"][number]["does"], string> = {
   unknown: "is not known",
 };
 function explanation({ steps }: Explanation): string {
-  const rows = steps.map((step) => [step.id, does[step.does], step.reason]);
-  const running = steps.filter((step) => step.does === "run").length;
-  return `${table(["step", "", "why"], rows)}\n${running === 0 ? "nothing would run" : `${running} of ${steps.length} would run`}`;
+  // A map does nothing itself: its steps are told one by one.
+  const rows = steps.map((step) => [step.id, step.kind === "map" ? "" : does[step.does], step.reason]);
+  const own = steps.filter((step) => step.kind !== "map");
+  const running = own.filter((step) => step.does === "run").length;
+  return `${table(["step", "", "why"], rows)}\n${running === 0 ? "nothing would run" : `${running} of ${own.length} would run`}`;
 }
 
 /** From the file, and over it what stands in the command. What the types are is asked only where values are given as text. */

@@ -22,7 +22,7 @@ const megabyte = 1024 ** 2;
 /** From the sources, which only tests do, the runner is TypeScript too. */
 const fromSource = import.meta.url.endsWith(".ts");
 const runner = fileURLToPath(new URL(fromSource ? "typescript-runner.ts" : "typescript-runner.js", import.meta.url));
-const flags = fromSource ? ["--conditions=millrace-source", "--import", "tsx"] : [];
+const flags = fromSource ? ["--conditions=millrace-source", "--import", new URL("../../../../node_modules/tsx/dist/loader.mjs", import.meta.url).href] : [];
 /** What a person starts to run one step. */
 export const runnerCommand = (): string[] => [process.execPath, ...flags, runner];
 let started = 0;
@@ -79,7 +79,7 @@ export function typescriptBackend({ config, objects }: Pick<Platform, "config" |
     const mark = `${processOwner}-ts${++started}`;
     const heap = memoryBytes === undefined ? [] : [`--max-old-space-size=${Math.max(16, Math.floor(memoryBytes / megabyte))}`];
     const child = spawn(process.execPath, [...heap, ...flags, runner], {
-      cwd: fromSource ? path.dirname(runner) : own,
+      cwd: own,
       env: { ...stepEnvironment(), [processMarker]: mark },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       detached: true,
