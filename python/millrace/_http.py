@@ -10,7 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
-_DEFAULT_URL = "http://127.0.0.1:5000"
+_DEFAULT_URL = "http://127.0.0.1:4600"
 
 
 class MillraceError(Exception):

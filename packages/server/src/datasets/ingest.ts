@@ -3,6 +3,7 @@ import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Anomaly, DatasetOrigin, DatasetVersionDetail, TableColumn, ValidationReport } from "@millrace/sdk/api";
 import type { DatasetSpec, FormatSpec, SchemaSpec } from "@millrace/sdk/spec";
+import type { Transaction } from "kysely";
 import { type Digest, identifier, type Platform, parquet } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { columnType, type Validation, withoutPlaces } from "../validation/index.js";
@@ -35,7 +36,14 @@ export interface Arrival {
   types?: { name: string; type: string }[];
   /** Names may come again with other content. */
   nameless?: boolean;
+  /** What is to be true together with the version, in its transaction. Where it throws, there is no version. */
+  settle?: (transaction: Transaction<unknown>, version: number) => Promise<void>;
+  /** Whether a refusal is kept in quarantine, as it is unless said otherwise. Where it is not, a NotKept is thrown. */
+  keepRefused?: boolean;
 }
+/** An arrival was refused, and whoever brought it did not want that kept. */
+export class NotKept extends Error {}
+
 type Known = Arrival & { source: string; mode: "append" | "snapshot" };
 
 /** The rules that an arrival must pass, and a digest of them. */
@@ -119,7 +127,9 @@ export async function ingest(parts: IngestParts, given: Arrival): Promise<{ vers
         origin: arrival.origin,
         columns,
       };
+      if (!accepted && arrival.keepRefused === false) throw new NotKept();
       await store.insertVersion(transaction, row, added, report);
+      await arrival.settle?.(transaction, row.version);
       if (accepted) await platform.events.append(transaction, "dataset.version_accepted", dataset.name, { version: row.version, file: name, rows });
       else
         await platform.events.append(transaction, "dataset.version_quarantined", dataset.name, { version: row.version, file: name, anomalies: row.anomalies });

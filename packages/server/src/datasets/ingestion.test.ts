@@ -182,9 +182,12 @@ test("pushed rows are durable when answered for, once by their key, and together
   // One that does not fit spoils no other.
   await push('{"id":"x"}');
   await push('{"id":4}');
-  await ask("POST", "/pushed/flush");
+  await Promise.all([ask("POST", "/pushed/flush"), ask("POST", "/pushed/flush")]);
   const versions = await ask<{ items: DatasetVersion[] }>("GET", "/pushed/versions?status=accepted");
   expect(versions.items[0]?.rows).toBe(4);
+  // And nothing that was accepted is in quarantine as well, where accepting it would double it.
+  const refused = await ask<{ items: DatasetVersion[] }>("GET", "/pushed/versions?status=quarantined");
+  expect(refused.items.map(({ added }) => added.file)).toEqual([expect.stringMatching(/^push \d+$/)]);
   expect((await ask<{ pendingRows: number }>("GET", "/pushed")).pendingRows).toBe(0);
 });
 

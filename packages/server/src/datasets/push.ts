@@ -2,7 +2,8 @@ import type { DatasetVersion, RowsReceipt } from "@millrace/sdk/api";
 import type { DatasetSpec } from "@millrace/sdk/spec";
 import { sql } from "kysely";
 import { conflict, type Digest, invalid, type Platform } from "../platform/index.js";
-import { type IngestParts, ingest } from "./ingest.js";
+import { type IngestParts, ingest, NotKept } from "./ingest.js";
+import { tableDigest } from "./table.js";
 
 export const largestPush = 32 * 1024 ** 2;
 /** What was pushed is a version after so long, or once there is so much of it. */
@@ -54,26 +55,46 @@ export function createPushes(parts: IngestParts & { platform: Pick<Platform, "lo
         order by id limit ${atOnce}`.execute(db);
       if (waiting.length === 0) return newest;
       const together = await takeIn(dataset, waiting);
-      if (together.status === "accepted" || waiting.length === 1) newest = together;
-      else for (const one of waiting) newest = await takeIn(dataset, [one]);
-      if (together.status === "quarantined" && waiting.length > 1)
-        log.warn({ dataset: dataset.name, pushes: waiting.length }, "pushed rows were taken in one push at a time");
+      if (together !== "refused") {
+        newest = together ?? newest;
+        continue;
+      }
+      log.warn({ dataset: dataset.name, pushes: waiting.length }, "pushed rows are taken in one push at a time, as they don't fit together");
+      for (const one of waiting) {
+        const made = await takeIn(dataset, [one]);
+        if (made !== "refused") newest = made ?? newest;
+      }
     }
   }
 
-  async function takeIn(dataset: DatasetSpec, pushes: Push[]): Promise<DatasetVersion> {
-    const [first, last] = [pushes[0]?.id ?? "", pushes.at(-1)?.id ?? ""];
-    const name = pushes.length === 1 ? `push ${first}` : `pushes ${first} to ${last}`;
-    const { version } = await ingest(parts, {
-      ...{ dataset, name, format: { kind: "jsonl" }, nameless: true, source: `push:${first}-${last}` },
-      files: pushes.map(({ id, digest, bytes }) => ({ name: `push ${id}`, digest: digest as Digest, size: bytes })),
-      origin: { kind: "push", of: null, by: null, run: null, step: null },
-    });
-    // A crash before this line has the same pushes taken in again, and their source is known then.
-    if (version.status === "accepted" || pushes.length === 1) {
-      await sql`update dataset_push set version = ${version.version} where dataset = ${dataset.name} and id >= ${first} and id <= ${last}`.execute(db);
+  /**
+   * Makes pushes one version. Several that are refused together leave nothing behind, so that no row is in quarantine twice. Undefined where another process
+   * took one of them meanwhile.
+   */
+  async function takeIn(dataset: DatasetSpec, pushes: Push[]): Promise<DatasetVersion | "refused" | undefined> {
+    const ids = pushes.map(({ id }) => id);
+    try {
+      const { version, made } = await ingest(parts, {
+        ...{ dataset, name: ids.length === 1 ? `push ${ids[0]}` : `pushes ${ids[0]} to ${ids.at(-1)}`, format: { kind: "jsonl" }, nameless: true },
+        source: `push:${ids.length === 1 ? ids[0] : tableDigest(ids)}`,
+        files: pushes.map(({ id, digest, bytes }) => ({ name: `push ${id}`, digest: digest as Digest, size: bytes })),
+        origin: { kind: "push", of: null, by: null, run: null, step: null },
+        keepRefused: ids.length === 1,
+        // By their ids: one that was numbered before the last of them may have been committed after them.
+        async settle(transaction, version) {
+          const { numAffectedRows = 0n } = await sql`
+            update dataset_push set version = ${version} where id = any(${ids}::bigint[]) and version is null`.execute(transaction);
+          if (Number(numAffectedRows) < ids.length) throw new TakenMeanwhile();
+        },
+      });
+      // Only what was taken in by an older release is known without having been settled.
+      if (!made) await sql`update dataset_push set version = ${version.version} where id = any(${ids}::bigint[]) and version is null`.execute(db);
+      return version;
+    } catch (error) {
+      if (error instanceof NotKept) return "refused";
+      if (error instanceof TakenMeanwhile) return undefined;
+      throw error;
     }
-    return version;
   }
 
   async function flushDue(): Promise<void> {
@@ -94,6 +115,8 @@ export function createPushes(parts: IngestParts & { platform: Pick<Platform, "lo
   }
   return { push, flush, flushDue, pendingRows };
 }
+
+class TakenMeanwhile extends Error {}
 
 /** JSON lines, or one JSON array of objects, or `{"rows": […]}`: each row as one line. */
 function linesOf(body: Buffer): string[] {
