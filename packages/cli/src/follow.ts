@@ -15,6 +15,8 @@ export interface Told {
 /** Steps of a map are told one by one up to so many items. */
 const itemsTold = 20;
 const lookMs = 1_000;
+/** What is ready is begun at once, most often: whoever waits for it longer is told why. */
+const patienceMs = 5_000;
 const ends = new Set<Step["state"]>(["succeeded", "cached", "refused", "failed", "cancelled", "skipped"]);
 
 export async function follow(client: Client, id: string, told: Told): Promise<RunDetail> {
@@ -87,6 +89,16 @@ function waker() {
 
 function teller(client: Client, id: string, { say, now }: Told): (run: RunDetail) => Promise<void> {
   const seen = new Map<string, { state: Step["state"]; lines: number }>();
+  const readySince = new Map<string, number>();
+  const toldWhy = new Set<string>();
+  function tellWhy(step: Step): void {
+    const since = readySince.get(step.id) ?? performance.now();
+    readySince.set(step.id, since);
+    const why = step.reason?.split("; ").at(-1);
+    if (why === undefined || toldWhy.has(why) || performance.now() - since < patienceMs) return;
+    toldWhy.add(why);
+    say(`${step.id}: ready: ${why}`);
+  }
   return async (run) => {
     const sizes = new Map(run.steps.map((step) => [step.id, step.items?.total ?? 0]));
     const news = run.steps.filter((step) => {
@@ -103,6 +115,10 @@ function teller(client: Client, id: string, { say, now }: Told): (run: RunDetail
       const same = before.state === step.state;
       seen.set(step.id, { state: step.state, lines: log?.next ?? before.lines });
       if (!same && step.state !== "waiting" && step.state !== "ready") say(`${step.id}: ${step.state}${describe(step)}`);
+    }
+    for (const step of run.steps) {
+      if (step.state === "ready") tellWhy(step);
+      else readySince.delete(step.id);
     }
     now?.(statusOf(run));
   };

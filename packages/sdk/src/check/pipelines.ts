@@ -1,6 +1,6 @@
 /** What is wrong in pipelines: steps that are not there, cycles, types that don't fit, what stands outside of its scope. */
 import type { ArtifactType, InputRef, MapNode, NodeSpec, ParamType, PipelineSpec, ProjectSpec, WhenSpec } from "../spec.js";
-import { everyNode, isProcess } from "../spec.js";
+import { everyNode, isProcess, needsOf } from "../spec.js";
 import { checkParams, wrongValue } from "./params.js";
 import { type Report, unknown } from "./report.js";
 import { checkConfig, checkOptions, checkOutputs, fits, names, takenBy } from "./steps.js";
@@ -130,7 +130,28 @@ function nodeAt(id: string, where: string, node: NodeSpec, scope: Scope): NodeSp
   const local = [...scope.before.keys()];
   if (!scope.everywhere.has(id)) scope.report(node, `${where} a step that is not there: ${unknown("step", id, local)}`);
   else if (within(id, scope.pipeline.nodes)) scope.report(node, `${where} "${id}", which is in the body of a map: take it from what the map gives`);
-  else scope.report(node, `${where} "${id}", which stands after it or is it: steps go in a cycle, or are not in the order in which they run`);
+  else {
+    const cycle = cycleOf(node.id, id, scope.pipeline);
+    if (id === node.id) scope.report(node, `${where} "${id}", which is itself: a step takes from those before it`);
+    else if (cycle !== undefined) scope.report(node, `${where} "${id}": steps go in a cycle, ${cycle.map((one) => `"${one}"`).join(" needs ")}`);
+    else scope.report(node, `${where} "${id}", which stands after it: list the steps in the order in which they run, "${id}" before "${node.id}"`);
+  }
+  return undefined;
+}
+/** The way back from what a step needs to that step, both ends included, where there is one. */
+function cycleOf(node: string, needed: string, pipeline: PipelineSpec): string[] | undefined {
+  const needs = new Map(everyNode(pipeline.nodes).map((one) => [one.id, needsOf(one)]));
+  const cameFrom = new Map<string, string>([[needed, node]]);
+  for (const id of cameFrom.keys()) {
+    for (const next of needs.get(id) ?? []) {
+      if (next === node) {
+        const way = [node];
+        for (let at = id; at !== node; at = cameFrom.get(at) ?? node) way.unshift(at);
+        return [node, ...way];
+      }
+      if (!cameFrom.has(next)) cameFrom.set(next, id);
+    }
+  }
   return undefined;
 }
 const within = (id: string, nodes: readonly NodeSpec[]): boolean => !nodes.some((node) => node.id === id);

@@ -1,4 +1,4 @@
-import type { LogPage, Pipeline, Run, RunDetail } from "@millrace/sdk/api";
+import type { LogPage, Pipeline, Run, RunDetail, Step } from "@millrace/sdk/api";
 import type { Compute } from "../compute/index.js";
 import { conflict, firstRows, invalid, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
@@ -13,7 +13,8 @@ import { readStepLog } from "./logs.js";
 import { loadedModel } from "./model.js";
 import { checkParams, checkWiring } from "./params.js";
 import { processSteps } from "./process-step.js";
-import { type RunRow, toAttempt, toRun, toStep } from "./rows.js";
+import { whyNotBegun } from "./room.js";
+import { type RunRow, type StepRow, toAttempt, toRun, toStep } from "./rows.js";
 import type { StepKind } from "./step.js";
 import { type NewRun, openStore } from "./store.js";
 import type { RunTracker } from "./tracker.js";
@@ -54,7 +55,14 @@ export function createPipelines(
   async function detail(run: RunRow): Promise<RunDetail> {
     const rows = await store.steps(run.id, { limit: stepsShown });
     const stepCount = rows.length < stepsShown ? rows.length : await store.stepCount(run.id);
-    return { ...toRun(run), spec: run.spec, stepCount, steps: rows.map(toStep) };
+    return { ...toRun(run), spec: run.spec, stepCount, steps: await shownSteps(run.id, rows) };
+  }
+  /** What is ready and not begun says why, beside why it has to run. */
+  async function shownSteps(run: string, rows: StepRow[]): Promise<Step[]> {
+    const why = await whyNotBegun(platform.db, run, rows);
+    return rows.map((row) =>
+      toStep({ ...row, reason: [row.reason, why.get(row.id)].filter((part) => part !== undefined && part !== null).join("; ") || null }),
+    );
   }
   const toPipeline = async ({ name, spec, project, projectVersion }: Definition<"pipeline">, lastRun: RunRow | undefined): Promise<Pipeline> => ({
     name,
@@ -132,15 +140,16 @@ export function createPipelines(
     async steps(run, { limit: most = defaultPage, ...query }) {
       const rows = await store.steps(run, { ...query, limit: most + 1 });
       if (rows.length === 0) await requireRun(run);
-      const items = rows.slice(0, most).map(toStep);
+      const items = await shownSteps(run, rows.slice(0, most));
       const last = items.at(-1);
       return rows.length > most && last !== undefined ? { items, next: last.id } : { items };
     },
     async step(run, id) {
       const row = await requireStep(run, id);
       const attempts = (await store.attempts(run, id)).map(toAttempt);
+      const [shown = toStep(row)] = await shownSteps(run, [row]);
       return {
-        ...toStep(row),
+        ...shown,
         ...{ attempts, inputs: row.inputs ?? {}, codeDigest: row.key_parts?.code ?? null, environmentDigest: environmentDigest(row.key_parts) },
       };
     },

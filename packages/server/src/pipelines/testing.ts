@@ -19,8 +19,9 @@ export async function startServerProcess(
   dataDir: string,
   environment: Record<string, string> = {},
   as: "server" | "worker" = "server",
+  compute: { folderBytes?: number } = {},
 ): Promise<ServerProcess> {
-  const config = { host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "warn", ...optional(environment.DATABASE_URL) };
+  const config = { host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "warn", compute, ...optional(environment.DATABASE_URL) };
   const code = `
     const { startServer, startWorker } = await import(${JSON.stringify(new URL("../server.ts", import.meta.url).href)});
     const server = await ${as === "server" ? "startServer" : "startWorker"}(${JSON.stringify(config)});
