@@ -202,6 +202,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
       await end("the collection of what was deleted", () => gc.stop());
       await end("work that was due", () => platform.clock.stop());
       await end("the handling of events", () => platform.events.stop());
+      await end("latest values of metrics", () => tracking.stop());
       await end("webhooks", () => webhooks.stop());
       await end("backfills", () => backfills.stop());
       await end("sweeps", () => sweeps.stop());

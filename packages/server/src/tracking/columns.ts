@@ -5,6 +5,7 @@ import { invalidValue, type Sql } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
 import { within } from "./bounded.js";
 import { experimentNumber, findExperiment } from "./experiments.js";
+import type { Settling } from "./settling.js";
 import type { RunKeys } from "./table-types.js";
 
 /** Params and tags have no index by experiment: at first some runs are looked at, then all of them, once in a while and behind the answers. */
@@ -19,7 +20,7 @@ interface Known {
   whole: { at: number; found: Keys | undefined } | undefined;
 }
 
-export function createRunKeys({ db }: Pick<Platform, "db">): RunKeys {
+export function createRunKeys({ db }: Pick<Platform, "db">, { settle }: Pick<Settling, "settle">): RunKeys {
   const known = new Map<number, Known>();
   let looking: Promise<unknown> = Promise.resolve();
 
@@ -48,7 +49,9 @@ export function createRunKeys({ db }: Pick<Platform, "db">): RunKeys {
       if (known.size > keep.experiments && oldest !== undefined) known.delete(oldest);
       const now = performance.now();
       if (of.sampled === undefined || now - of.sampled.at > keep.sampleMs) {
-        const found = findExperiment(db, { id }).then(() => sampled(db, experiment));
+        const found = findExperiment(db, { id })
+          .then(settle)
+          .then(() => sampled(db, experiment));
         of.sampled = { at: now, found };
         found.catch(() => known.delete(experiment));
       }
@@ -62,6 +65,7 @@ export function createRunKeys({ db }: Pick<Platform, "db">): RunKeys {
     async values(id, key, search) {
       const experiment = experimentNumber(id);
       await findExperiment(db, { id });
+      await settle();
       const found = await within(db, waits.sampleMs, (transaction) => valuesOf(transaction, experiment, key, search));
       return found ?? { values: [] };
     },

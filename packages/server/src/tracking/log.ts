@@ -2,9 +2,13 @@
 import { type RawBuilder, sql, type Transaction } from "kysely";
 import { checkKey, cutParams, cutTags, invalidValue, isDuplicate, type KeyValue, largest, missing } from "../mlflow/index.js";
 import { type Database, float8s, int8s, type Platform, texts } from "../platform/index.js";
+import { keepLatest, type Settling } from "./settling.js";
 import type { Metric, Tracking } from "./types.js";
 
-export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | "deleteTag"> {
+/** From so many metrics on, the latest values of a batch are settled with those of others. */
+const large = 50;
+
+export function createLog({ db }: Pick<Platform, "db">, settling: Pick<Settling, "wake">): Pick<Tracking, "log" | "deleteTag"> {
   return {
     async log(runId, { metrics = [], params: givenParams = [], tags: givenTags = [] }) {
       for (const { key } of metrics) checkKey(key, "metric");
@@ -22,6 +26,7 @@ export function createLog({ db }: Pick<Platform, "db">): Pick<Tracking, "log" | 
         // Points of it are there already, as when it is sent again after its answer was lost. That is rare, and to look first would take half as long again.
         await attempt(sql`on conflict do nothing`);
       }
+      if (metrics.length >= large) settling.wake();
     },
     async deleteTag(runId, key) {
       const { rows } = await sql`
@@ -101,21 +106,20 @@ async function write(db: Database, runId: string, what: Batch, onEqual: RawBuild
 const keyed = (list: KeyValue[]) => sql`unnest(${texts(list, (one) => one.key)}::text[], ${texts(list, (one) => one.value)}::text[]) as t (key, value)`;
 
 function metricParts(metrics: Metric[], toActive: RawBuilder<unknown>, onEqual: RawBuilder<unknown>): RawBuilder<unknown>[] {
-  const columns = sql`unnest(${texts(metrics, (m) => m.key)}::text[], ${int8s(metrics, (m) => m.step)}::bigint[], ${int8s(metrics, (m) => m.timestamp)}::bigint[],
-    ${float8s(metrics, (m) => m.value)}::float8[])`;
   return [
-    sql`told as (select t.* from ${columns} as t (key, step, timestamp, value) order by 1, 2, 3, 4)`,
+    sql`given as (select ${texts(metrics, (m) => m.key)}::text[] as keys, ${int8s(metrics, (m) => m.step)}::bigint[] as steps,
+      ${int8s(metrics, (m) => m.timestamp)}::bigint[] as timestamps, ${float8s(metrics, (m) => m.value)}::float8[] as vals)`,
+    sql`told as (
+      select t.* from given, unnest(given.keys, given.steps, given.timestamps, given.vals) as t (key, step, timestamp, value) order by 1, 2, 3, 4
+    )`,
     sql`points as (
       insert into tracking_metric (run_id, key, step, timestamp, value) select run.id, told.key, told.step, told.timestamp, told.value from told, ${toActive} ${onEqual}
     )`,
-    // The largest step counts, then the latest, then the largest value.
-    sql`latest as (
-      insert into tracking_latest_metric (run_id, experiment_id, key, step, timestamp, value)
-      select distinct on (told.key) run.id, run.experiment_id, told.key, told.step, told.timestamp, told.value from told, ${toActive}
-      order by told.key, told.step desc, told.timestamp desc, told.value desc
-      on conflict (run_id, key) do update set step = excluded.step, timestamp = excluded.timestamp, value = excluded.value
-      where (excluded.step, excluded.timestamp, excluded.value) > (tracking_latest_metric.step, tracking_latest_metric.timestamp, tracking_latest_metric.value)
-    )`,
+    metrics.length >= large
+      ? sql`unsettled as (
+          insert into tracking_unsettled (run_id, experiment_id, keys, steps, timestamps, vals) select run.id, run.experiment_id, given.* from given, ${toActive}
+        )`
+      : sql`latest as (${keepLatest(sql`select run.id, run.experiment_id, told.key, told.step, told.timestamp, told.value from told, ${toActive}`)})`,
   ];
 }
 

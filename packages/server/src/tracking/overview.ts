@@ -5,12 +5,13 @@ import { attribute, key, ofView, readPage, type Sql } from "../mlflow/index.js";
 import type { Platform } from "../platform/index.js";
 import { tooSlow, within } from "./bounded.js";
 import { runInfo } from "./runs.js";
+import type { Settling } from "./settling.js";
 import type { Overview } from "./table-types.js";
 
 const waitMs = 20_000;
 const most = { runs: 100_001, children: 1_000, metrics: 10_000 };
 
-export function createOverview({ db }: Pick<Platform, "db">): Overview {
+export function createOverview({ db }: Pick<Platform, "db">, { settle }: Pick<Settling, "settle">): Overview {
   return {
     async experiments({ search = "", view = "active", order = "activity", limit = 100, after }) {
       const orders: Record<typeof order, Sql> = { activity: sql`coalesce(a.activity, e.creation_time)`, created: sql`e.creation_time`, name: sql`e.name` };
@@ -40,6 +41,7 @@ export function createOverview({ db }: Pick<Platform, "db">): Overview {
     },
     async metrics(run) {
       await runInfo(db, run);
+      await settle();
       const told = await within(db, waitMs, async (transaction) => {
         const { rows } = await sql<{ metrics: RunMetric[] }>`
           select coalesce(json_agg(json_build_object('key', l.key, 'value', l.value, 'step', l.step, 'timestamp', l.timestamp,

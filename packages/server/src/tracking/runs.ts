@@ -19,6 +19,7 @@ import {
 } from "../mlflow/index.js";
 import type { Database, Platform } from "../platform/index.js";
 import { experimentId, experimentNumber, findExperiment } from "./experiments.js";
+import type { Settling } from "./settling.js";
 import type { RunInfo, Tracking } from "./types.js";
 
 // ------------------------------------------------------------------------------------------------- search
@@ -112,7 +113,10 @@ export async function runInfo(db: Database, id: string): Promise<RunInfo> {
   return rows[0].info;
 }
 
-export function createRuns({ db, clock }: Pick<Platform, "db" | "clock">): Pick<Tracking, "createRun" | "runInfo" | "runJson" | "searchRuns" | "updateRun"> {
+export function createRuns(
+  { db, clock }: Pick<Platform, "db" | "clock">,
+  { settle }: Pick<Settling, "settle">,
+): Pick<Tracking, "createRun" | "runInfo" | "runJson" | "searchRuns" | "updateRun"> {
   const now = () => clock.now().getTime();
   return {
     async createRun({ experimentId, name, userId, startTime, tags }) {
@@ -157,12 +161,13 @@ export function createRuns({ db, clock }: Pick<Platform, "db" | "clock">): Pick<
     },
     runInfo: (id) => runInfo(db, id),
     async runJson(id) {
+      await settle();
       const { rows } = await sql<{ run: string }>`
         select ${runOf(sql`e.artifact_location`)}::text as run from tracking_run r join experiment e on e.id = r.experiment_id where r.id = ${id}`.execute(db);
       if (rows[0] === undefined) throw noRun(id);
       return rows[0].run;
     },
-    searchRuns: (experiments, { filter, orderBy, view, limit, token }) => {
+    searchRuns: async (experiments, { filter, orderBy, view, limit, token }) => {
       const ids = [...new Set(experiments.map(experimentNumber))];
       // Of one experiment its index has the runs in order.
       const within = ids.length === 1 ? sql`r.experiment_id = ${ids[0]}` : sql`r.experiment_id = any(${ids}::bigint[])`;
@@ -174,6 +179,7 @@ export function createRuns({ db, clock }: Pick<Platform, "db" | "clock">): Pick<
         key("run_id", attribute(sql`r.id`, "text")),
       ];
       const condition = where(filter, searchable);
+      await settle();
       return readPage([...keys, ...last], { limit, token, search: [ids, filter, orderBy, view] }, async (page) => {
         const { rows } = await sql<{ run: string; position: (string | null)[] }>`
           select ${runOf(sql`r.artifact_location`)}::text as run, r.position from (

@@ -3,6 +3,7 @@ import type { MetricKeys, SeriesQuery } from "@millrace/sdk/api";
 import { type RawBuilder, sql, type Transaction } from "kysely";
 import { invalid, type Platform, texts } from "../platform/index.js";
 import { tooSlow, within } from "./bounded.js";
+import type { Settling } from "./settling.js";
 
 /** What a browser can draw, and what an answer may weigh. */
 const most = { series: 2_500, values: 100_000, keys: 2_000, oddOfOne: 100, metricsOfRun: 1_000, text: 500 };
@@ -26,9 +27,10 @@ interface Found {
 }
 type Sql = RawBuilder<unknown>;
 
-export function createSeries({ db }: Pick<Platform, "db">): Series {
+export function createSeries({ db }: Pick<Platform, "db">, { settle }: Pick<Settling, "settle">): Series {
   return {
     async keys(runs) {
+      await settle();
       const { rows } = await sql<{ key: string; runs: number }>`
         select key, count(*)::float8 as runs from tracking_latest_metric where run_id = any(${[...new Set(runs)]}::text[])
         group by key order by key limit ${most.keys + 1}`.execute(db);
@@ -45,6 +47,7 @@ export function createSeries({ db }: Pick<Platform, "db">): Series {
       return answer;
     },
     async compare(runs) {
+      await settle();
       // What is said of a run is cut as in tables; of metrics that no person compares, a thousand are enough.
       const values = (table: Sql) => sql`coalesce((select json_object_agg(key, left(value, ${most.text}::int)) from ${table} p where p.run_id = r.id), '{}')`;
       const answer = await within(db, waitMs, async (transaction) => {

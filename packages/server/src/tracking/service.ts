@@ -12,6 +12,7 @@ import { createOverview } from "./overview.js";
 import { createPreview } from "./preview.js";
 import { createRuns } from "./runs.js";
 import { createSeries } from "./series.js";
+import { createSettling } from "./settling.js";
 import { createRunTable } from "./table.js";
 import type { Metric, Tracking } from "./types.js";
 
@@ -23,8 +24,9 @@ export function createTracking(
   { access }: { access: Pick<Access, "issueToken"> },
 ): Tracking {
   const experiments = createExperiments(platform);
-  const runs = createRuns(platform);
-  const log = createLog(platform);
+  const settling = createSettling(platform);
+  const runs = createRuns(platform, settling);
+  const log = createLog(platform, settling);
   const artifacts = createArtifacts(platform);
   const now = () => platform.clock.now().getTime();
 
@@ -45,10 +47,11 @@ export function createTracking(
     ...createModels(platform),
     artifacts,
     preview: createPreview(platform, artifacts),
-    table: createRunTable(platform),
-    keys: createRunKeys(platform),
-    overview: createOverview(platform),
-    charts: createSeries(platform),
+    table: createRunTable(platform, settling),
+    keys: createRunKeys(platform, settling),
+    overview: createOverview(platform, settling),
+    charts: createSeries(platform, settling),
+    stop: () => settling.stop(),
     runTracker: {
       async begin({ experiment: name, runName, tags }) {
         const list = Object.entries(tags).map(([key, value]) => ({ key, value }));

@@ -8,6 +8,7 @@ import { tooSlow, within } from "./bounded.js";
 import { csvLine } from "./csv.js";
 import { experimentNumber } from "./experiments.js";
 import { searchable } from "./runs.js";
+import type { Settling } from "./settling.js";
 import type { RunTable } from "./table-types.js";
 
 const waits = { pageMs: 30_000, countMs: 5_000 };
@@ -15,11 +16,15 @@ const csvPage = 1_000;
 /** Of a param's or tag's value; a table's cell shows no more. */
 const shownCharacters = 500;
 
-export function createRunTable({ db }: Pick<Platform, "db">): RunTable {
+export function createRunTable({ db }: Pick<Platform, "db">, { settle }: Pick<Settling, "settle">): RunTable {
   return {
-    page: (query) => readRows(db, { ...query, characters: shownCharacters }),
+    async page(query) {
+      await settle();
+      return readRows(db, { ...query, characters: shownCharacters });
+    },
     async count({ atMost = 100_000, ...query }) {
       const { from, fits } = condition(query);
+      await settle();
       const counted = await within(db, waits.countMs, async (transaction) => {
         const { rows } = await sql<{ count: number }>`
           select count(*)::int as count from (select 1 from ${from} where ${fits} limit ${atMost + 1}) r`.execute(transaction);
@@ -31,6 +36,7 @@ export function createRunTable({ db }: Pick<Platform, "db">): RunTable {
     async csv(query) {
       const columns = query.columns ?? [];
       const read = (token: string | undefined) => readRows(db, { ...query, limit: csvPage, ...(token === undefined ? {} : { token }), characters: 10_000 });
+      await settle();
       const first = await read(undefined);
       return csvLines(columns, first, read);
     },

@@ -64,6 +64,43 @@ describe("metrics", () => {
     expect((await call("GET", "runs/get", { run_id })).body.list("run", "data", "metrics")).toEqual([]);
   });
 
+  it("of large batches are in every answer as soon as the batch is acknowledged, whatever the order in which batches come", async () => {
+    const experiment = await newExperiment("large batches");
+    const run_id = await newRun("large", experiment);
+    const keys = Array.from({ length: 200 }, (_, k) => `m${k}`);
+    const batch = (step: number, of = keys) => post("runs/log-batch", { run_id, metrics: of.map((key) => ({ key, value: step, step, timestamp: step })) });
+    const asked = async (route: string, body?: unknown) => {
+      const init = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+      return (await fetch(`${server.url}/api/v1/tracking/${route}`, init)).json();
+    };
+    const readers: [string, (step: number) => Promise<unknown>, (step: number) => unknown][] = [
+      ["get", async () => (await call("GET", "runs/get", { run_id })).body.list("run", "data", "metrics")[0]?.at("value").value, (step) => step],
+      ["search", (step) => search(experiment, `metrics.m7 = ${step}`, ["metrics.m3 DESC"]), () => ["large"]],
+      ["table", () => asked("runs/search", { experiments: [experiment], columns: ["metrics.m1"] }), (step) => ({ items: [{ metrics: { m1: step } }] })],
+      ["count", (step) => asked("runs/count", { experiments: [experiment], filter: `metrics.m1 = ${step}` }), () => ({ count: 1 })],
+      ["compare", () => asked("runs/compare", { runs: [run_id] }), (step) => ({ items: [{ metrics: { m5: step } }] })],
+      ["one run", () => asked(`runs/${run_id}/metrics`), (step) => ({ items: expect.arrayContaining([expect.objectContaining({ key: "m9", value: step })]) })],
+      ["values", () => asked(`experiments/${experiment}/values?key=metrics.m2`), (step) => ({ range: { min: step, max: step } })],
+      [
+        "csv",
+        async () => (await fetch(`${server.url}/api/v1/tracking/runs.csv?experiments=${experiment}&columns=metrics.m4`)).text(),
+        (step) => expect.stringMatching(new RegExp(`,${step}\r?\n$`)),
+      ],
+    ];
+    let step = 0;
+    for (const [name, read, expected] of readers) {
+      step += 10;
+      // One that comes late, one of a few metrics in between, and one that is sent again, change nothing of what is latest.
+      await Promise.all([batch(step), batch(step - 5), batch(step - 3, keys.slice(0, 3)), batch(step)]);
+      expect([await read(step)], name).toMatchObject([expected(step)]);
+    }
+    // Many at once, and readers that settle them at once.
+    await Promise.all(Array.from({ length: 80 }, (_, i) => batch(step + 1 + i)));
+    const all = await Promise.all(Array.from({ length: 6 }, () => call("GET", "runs/get", { run_id })));
+    for (const { body } of all) expect(new Set(body.list("run", "data", "metrics").map((metric) => metric.at("value").value))).toEqual(new Set([step + 80]));
+    expect((await call("GET", "metrics/get-history", { run_id, metric_key: "m3" })).body.list("metrics")).toHaveLength(2 * readers.length + 80);
+  });
+
   it("are sampled so that no spike is lost", async () => {
     const run_id = await newRun("spikes");
     const metrics = Array.from({ length: 1_000 }, (_, step) => ({

@@ -3,6 +3,7 @@ import type { ExperimentPlace, MovedExperiment, MovedFile, MovedLoggedModel, Mov
 import { type RawBuilder, sql, type Transaction } from "kysely";
 import { checkKey, type Page } from "../mlflow/index.js";
 import { conflict, type Database, float8s, int8s, invalid, notFound, type Platform, texts } from "../platform/index.js";
+import { keepLatest } from "./settling.js";
 
 export interface TrackingTransfer {
   /**
@@ -225,12 +226,9 @@ async function takeSeries(transaction: Tx, series: MovedSeries[]): Promise<void>
     ${int8s(points, (p) => p.time)}::bigint[], ${float8s(points, (p) => p.value)}::float8[]) as t (run_id, key, step, timestamp, value)`;
   await sql`
     insert into tracking_metric (run_id, key, step, timestamp, value) select * from ${told} order by 1, 2, 3, 4, 5 on conflict do nothing`.execute(transaction);
-  await sql`
-    insert into tracking_latest_metric as l (run_id, experiment_id, key, step, timestamp, value)
-    select distinct on (t.run_id, t.key) t.run_id, r.experiment_id, t.key, t.step, t.timestamp, t.value from ${told} join tracking_run r on r.id = t.run_id
-    order by t.run_id, t.key, t.step desc, t.timestamp desc, t.value desc
-    on conflict (run_id, key) do update set step = excluded.step, timestamp = excluded.timestamp, value = excluded.value
-    where (excluded.step, excluded.timestamp, excluded.value) > (l.step, l.timestamp, l.value)`.execute(transaction);
+  await keepLatest(sql`select t.run_id, r.experiment_id, t.key, t.step, t.timestamp, t.value from ${told} join tracking_run r on r.id = t.run_id`).execute(
+    transaction,
+  );
 }
 
 // ------------------------------------------------------------------------------------- logged models

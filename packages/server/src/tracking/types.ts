@@ -78,6 +78,7 @@ export interface LoggedModelSearch {
 export interface Tracking {
   /** What pipelines log their runs with. */
   runTracker: RunTracker;
+  stop(): Promise<void>;
   artifacts: Artifacts;
   /** The first rows of a Parquet file among the artifacts. */
   preview(path: string): Promise<ArtifactRows>;
