@@ -32,7 +32,7 @@ import { createSweeps, sweepsRoutes } from "./sweeps/index.js";
 import { createRemoval, createTracking, createTrackingLineage, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
 import { transferRoutes } from "./transfer/index.js";
 import { createTriggers, triggersRoutes } from "./triggers/index.js";
-import { createValidation, validationRoutes } from "./validation/index.js";
+import { createValidation, forgetStatistics, validationRoutes } from "./validation/index.js";
 import { createWebhooks, webhookRoutes } from "./webhooks/index.js";
 
 export { type Role, roles } from "./access/index.js";
@@ -180,6 +180,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const gc = createGc(platform, {
     removal: createRemoval(platform),
     references: [projectReferences, trackingReferences, registryReferences, datasetReferences, servingReferences, pipelineReferences],
+    forget: forgetStatistics,
   });
   gcRoutes(app, gc);
 

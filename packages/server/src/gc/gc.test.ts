@@ -86,6 +86,9 @@ test("of a whole loop nothing is freed that any table still names, and what nobo
   await post("registered-models/create", { name: "by hand" });
   await post("model-versions/create", { name: "by hand", source: `runs:/${logged}/model` });
 
+  await loop.get("/api/v1/datasets/shades/versions/1/statistics");
+  await sql`update table_statistics set made_at = '2000-01-01'`.execute(database.db);
+  await sql`insert into table_statistics select ${digestOf("gone")}, form, rows, columns, made_at from table_statistics limit 1`.execute(database.db);
   await fetch(`${loop.url}/api/v1/objects/${digestOf("left over")}`, { method: "PUT", body: "left over" });
   const before = await objectsThere();
   expect(await collect()).toMatchObject({ freed: { objects: 0 }, kept: { youngObjects: 1 } });
@@ -94,6 +97,10 @@ test("of a whole loop nothing is freed that any table still names, and what nobo
   expect(freed).toMatchObject({ runs: 0, artifacts: 0, objects: 1, objectBytes: 9 });
   const after = await objectsThere();
   expect([...before].filter((digest) => !after.has(digest))).toEqual([digestOf("left over")]);
+
+  const { rows: kept } = await sql<{ digest: string }>`select digest from table_statistics`.execute(database.db);
+  expect(kept.length).toBe(1);
+  expect(kept[0]?.digest).not.toBe(digestOf("gone"));
 
   // What lies in the store is named by a table, and what a table names is still there if it ever was.
   const named = await digestsInTables();

@@ -34,7 +34,16 @@ interface Row {
 
 export function createGc(
   { db, objects, events, clock, config, log }: Pick<Platform, "db" | "objects" | "events" | "clock" | "config" | "log">,
-  { removal, references }: { removal: Removal; references: readonly References[] },
+  {
+    removal,
+    references,
+    forget,
+  }: {
+    removal: Removal;
+    references: readonly References[];
+    /** Frees what is kept about tables that are in none of the lists, and could be made anew. */
+    forget: (db: Platform["db"], tables: RawBuilder<unknown>[], before: Date) => Promise<void>;
+  },
 ): Gc {
   const stopping = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
@@ -82,6 +91,10 @@ export function createGc(
       await removal.remove({ ...options, deletedBefore, removed: freed, kept, references });
       phase = "objects";
       const digests = references.flatMap((of) => of.objects ?? []);
+      if (!dryRun) {
+        const tables = references.flatMap((of) => of.tables ?? []);
+        await forget(db, tables, deletedBefore);
+      }
       await sweep({ db, objects }, digests, { ...options, before: new Date(Date.now() - youngMs), freed, kept });
       await db.transaction().execute(async (transaction) => {
         await note(sql`state = 'done', finished_at = clock_timestamp()`).execute(transaction);

@@ -7,6 +7,8 @@ import type { RawBuilder } from "kysely";
 export interface References {
   /** Digests of objects. */
   objects?: RawBuilder<unknown>;
+  /** Digests of tables, each of one part or many, of which something is kept that could be made anew. */
+  tables?: RawBuilder<unknown>;
   /** Ids of runs of tracking. */
   trackingRuns?: RawBuilder<unknown>;
   /** Ids of logged models. */

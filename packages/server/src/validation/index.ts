@@ -4,4 +4,5 @@ export { withoutPlaces } from "./places.js";
 export { validationRoutes } from "./routes.js";
 export { assertSelect, isRowWise } from "./select.js";
 export { createValidation, type Validation } from "./service.js";
+export { forgetStatistics } from "./store.js";
 export { columnType } from "./types.js";

@@ -1,5 +1,5 @@
 import type { ColumnStatistics, TableStatistics } from "@millrace/sdk/api";
-import { type Kysely, sql } from "kysely";
+import { type Kysely, type RawBuilder, sql } from "kysely";
 
 type Db = Kysely<unknown>;
 /** Of how statistics are made: others than these are made anew. */
@@ -16,4 +16,15 @@ export async function keepStatistics(db: Db, digest: string, { rows, columns }: 
     insert into table_statistics (digest, form, rows, columns, made_at) values (${digest}, ${form}, ${rows}, ${JSON.stringify(columns)}::jsonb, ${at})
     on conflict (digest) do update set form = excluded.form, rows = excluded.rows, columns = excluded.columns, made_at = excluded.made_at
       where table_statistics.form <> excluded.form`.execute(db);
+}
+
+/** Frees what was made before a moment of tables that are in none of the lists. Should one of them come again, it is read again. */
+export async function forgetStatistics(db: Db, tables: RawBuilder<unknown>[], before: Date): Promise<void> {
+  const known = sql.join(
+    tables.map((query) => sql`(${query})`),
+    sql` union all `,
+  );
+  await sql`
+    delete from table_statistics s where s.made_at < ${before}
+      and not exists (select 1 from (${known}) as t (digest) where t.digest = s.digest)`.execute(db);
 }
