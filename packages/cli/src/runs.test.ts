@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { startServer } from "@millrace/server";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { parseValues } from "./commands/run.js";
 import { connect } from "./server.js";
 
@@ -12,6 +12,8 @@ const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const source = ["--conditions=millrace-source", "--import", path.join(root, "node_modules/tsx/dist/esm/index.mjs"), main];
 
+// Each command is a process that loads the sources: on a busy machine that takes seconds.
+vi.setConfig({ testTimeout: 180_000 });
 let folder: string;
 let project: string;
 let server: Awaited<ReturnType<typeof startServer>>;
