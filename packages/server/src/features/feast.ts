@@ -82,10 +82,8 @@ export function createFeast({ views, cache, push, materialize }: Parts): Feast {
       const named = all.filter((spec) => spec.name === source);
       const targets = named.length > 0 ? named : all.filter((spec) => spec.source.dataset === source && spec.source.sql === undefined);
       if (targets.length === 0) throw invalid(`There is no feature view "${source}", and no view that takes the rows of a dataset "${source}" as they are.`);
-      for (const spec of targets) {
-        const view = await views.view(spec.name);
-        await push(view, withTimes(view, rows));
-      }
+      const resolved = await Promise.all(targets.map((spec) => views.view(spec.name)));
+      await Promise.all(resolved.map((view) => push(view, withTimes(view, rows))));
     },
     async materialize(names) {
       const all = (await views.all()).map((one) => one.spec.name);
