@@ -8,6 +8,8 @@ export interface Options {
   /** Equal options give equal worlds. Default 1. */
   seed?: number;
   users: number;
+  /** The number of the first user. Default 0: another number gives people whom another world does not have. */
+  firstUser?: number;
   /** The world's first day, a midnight in UTC. */
   from: Date;
   /** The day on which the rings change how they steal, and the wallet comes. Without it that never happens. */
@@ -68,7 +70,7 @@ const kinds = [
   { category: "travel", online: true, level: 6, weight: 0.6 },
 ] as const;
 
-export function people({ seed = 1, users: many, from }: Options) {
+export function people({ seed = 1, users: many, firstUser = 0, from }: Options) {
   const start = from.getTime();
   const shops = Math.max(kinds.length * 2, Math.round(many / 7));
   const kindSums = sumsOf(kinds.map((kind) => kind.weight));
@@ -87,12 +89,12 @@ export function people({ seed = 1, users: many, from }: Options) {
   const popularity = sumsOf(merchants.map((_, i) => (i + 3) ** -0.8));
 
   const users = Array.from({ length: many }, (_, i): User => {
-    const random = openRandom(`${seed}/user/${i}`);
+    const random = openRandom(`${seed}/user/${firstUser + i}`);
     const income = Math.round(random.logNormal(34_000, 0.45));
     const mistaken = random.chance(0.06);
     const favourites = Array.from({ length: random.integer(3, 8) }, () => random.weighted(popularity));
     return {
-      id: `u-${String(i).padStart(6, "0")}`,
+      id: `u-${String(firstUser + i).padStart(6, "0")}`,
       memberSince: start - Math.round(random.exponential(500)) * day - 10 * day,
       birthYear: random.integer(1950, 2005),
       income,

@@ -58,7 +58,7 @@ export interface Repayment {
 const hours = sumsOf([0.6, 0.4, 0.3, 0.2, 0.3, 0.6, 1.5, 3, 4, 4, 4.5, 6, 7.5, 6, 5, 5, 5.5, 7, 8, 7.5, 6, 4, 2.5, 1.2]);
 
 export function openWorld(options: Options) {
-  const { seed = 1, change } = options;
+  const { seed = 1, firstUser = 0, change } = options;
   const { users, merchants, popularity, rings } = people(options);
   const changed = change?.getTime() ?? Number.POSITIVE_INFINITY;
   const chanceOf = (what: string, date: number) => openRandom(`${seed}/${what}/${new Date(date).toISOString().slice(0, 10)}`);
@@ -170,7 +170,7 @@ export function openWorld(options: Options) {
     const asked = [14, 15, 16, 17].flatMap((before) => loans(new Date(date.getTime() - before * day)));
     return asked.flatMap((loan): Repayment[] => {
       const random = openRandom(`${seed}/repayment/${loan.loan_id}`);
-      const late = loan.defaulted || random.chance(0.04 + 0.6 * (users[Number(loan.user_id.slice(2))]?.risk ?? 0));
+      const late = loan.defaulted || random.chance(0.04 + 0.6 * (users[Number(loan.user_id.slice(2)) - firstUser]?.risk ?? 0));
       const at = Date.parse(loan.at) + loanTerm + (loan.defaulted ? loanGrace : late ? random.integer(hour, 2 * day) : -random.integer(0, 6 * hour));
       if (at < date.getTime() || at >= date.getTime() + day) return [];
       return [{ loan_id: loan.loan_id, at: iso(at), user_id: loan.user_id, amount: loan.amount, late }];
