@@ -38,13 +38,13 @@ export interface Listed<T> {
   next?: string;
 }
 
-/** `path` without `/api/v1`; undefined asks nothing. */
-export function useApi<T>(path: string | undefined, everyMs = 15_000): UseQueryResult<T> {
+/** `path` without `/api/v1`; undefined asks nothing. How often it is asked again may depend on what came. */
+export function useApi<T>(path: string | undefined, everyMs: number | ((data: T | undefined) => number) = 15_000): UseQueryResult<T> {
   return useQuery<T>({
     queryKey: [path ?? ""],
     enabled: path !== undefined,
     queryFn: ({ signal }) => request<T>(base + path, { signal }),
-    refetchInterval: everyMs,
+    refetchInterval: typeof everyMs === "number" ? everyMs : ({ state }) => everyMs(state.data),
   });
 }
 /** An address outside Millrace's own API, as MLflow's. */

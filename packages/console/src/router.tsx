@@ -43,6 +43,18 @@ export const router = createRouter({
       lazyRouteComponent(() => import("./screens/pipelines"), "Pipelines"),
     ),
     at(
+      "/pipelines/$name",
+      lazyRouteComponent(() => import("./screens/pipeline"), "Pipeline"),
+    ),
+    at(
+      "/workers",
+      lazyRouteComponent(() => import("./screens/workers"), "Workers"),
+    ),
+    at(
+      "/runs/compare",
+      lazyRouteComponent(() => import("./screens/compare-runs"), "CompareRuns"),
+    ),
+    at(
       "/runs",
       lazyRouteComponent(() => import("./screens/runs"), "Runs"),
     ),

@@ -9,6 +9,7 @@ const parts = [
   ["/feature-views", "Feature views"],
   ["/pipelines", "Pipelines"],
   ["/runs", "Runs"],
+  ["/workers", "Workers"],
   ["/schedules", "Schedules"],
   ["/backfills", "Backfills"],
   ["/sweeps", "Sweeps"],

@@ -96,6 +96,13 @@ const stateTones: Record<string, Tone> = {
   rollout: "info",
   challenger: "info",
   skipped: "none",
+  ready: "info",
+  asking: "warn",
+  out_of_memory: "bad",
+  timeout: "bad",
+  error: "bad",
+  lost: "warn",
+  alive: "ok",
   failed: "bad",
   rolled_back: "bad",
 };

@@ -227,7 +227,7 @@ function Rows({ text, delimiter, cut }: { text: string; delimiter: string; cut: 
   );
 }
 
-const Cells = ({ head, rows }: { head: { name: string; title?: string }[]; rows: string[][] }) => (
+export const Cells = ({ head, rows }: { head: { name: string; title?: string }[]; rows: string[][] }) => (
   <table className="border-collapse text-[12px]">
     <thead>
       <tr>

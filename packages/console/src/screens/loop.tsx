@@ -161,7 +161,7 @@ function draw(parts: Parts, now: number): { boxes: Box[]; lines: Line[]; height:
       kind: "pipeline",
       title: one.name,
       state: run?.state ?? "never run",
-      href: run === null ? `/pipelines?pipeline=${one.name}` : `/runs/${run.id}`,
+      href: run === null ? `/pipelines/${one.name}` : `/runs/${run.id}`,
       lines: [counted(one.spec.nodes.length, "step"), run === null ? "" : `${run.modelVersion ?? run.cause.trigger ?? run.cause.kind} · ${ago(run.createdAt)}`],
     });
     for (const dataset of reads(one)) lines.push({ from: `d ${dataset}`, to: `p ${one.name}`, alive: run?.state === "running" });

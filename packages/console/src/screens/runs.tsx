@@ -7,7 +7,10 @@ import { Choose, type Column, Empty, Failure, Loading, Page, Panel, State, Table
 import { useUrl } from "../url";
 
 const states = ["active", "queued", "running", "succeeded", "refused", "failed", "cancelled"];
-export const causeOf = ({ cause }: Run): string => (cause.trigger === undefined ? cause.kind : `trigger ${cause.trigger}`);
+export const causeOf = ({ cause }: Run): string => {
+  const of = cause.trigger ?? cause.schedule ?? cause.backfill?.slice(-8) ?? cause.sweep?.slice(-8);
+  return `${cause.kind}${of === undefined ? "" : ` ${of}`}${cause.resume === undefined ? "" : ", resumed"}${cause.from === undefined ? "" : `, from ${cause.from}`}`;
+};
 
 const columns: Column<Run>[] = [
   { head: "State", cell: (run) => <State state={run.state} /> },
@@ -27,8 +30,9 @@ const columns: Column<Run>[] = [
     cell: (run) => (
       <span className="text-muted">
         {Object.entries(run.params)
-          .map(([name, param]) => `${name}=${value(param)}`)
-          .join(" ")}
+          .map(([name, param]) => `${name}=${value(param).slice(0, 40)}`)
+          .join(" ")
+          .slice(0, 120)}
       </span>
     ),
   },

@@ -125,7 +125,7 @@ function ScheduleView({ of }: { of: Schedule }) {
             of={[
               [
                 "starts",
-                <Link key="pipeline" className="link" to="/pipelines" search={{ pipeline: of.pipeline }}>
+                <Link key="pipeline" className="link" to="/pipelines/$name" params={{ name: of.pipeline }}>
                   {of.pipeline}
                 </Link>,
               ],

@@ -95,7 +95,7 @@ function TriggerView({ of }: { of: Trigger }) {
           of={[
             [
               "starts",
-              <Link key="pipeline" className="link" to="/pipelines" search={{ pipeline: of.pipeline }}>
+              <Link key="pipeline" className="link" to="/pipelines/$name" params={{ name: of.pipeline }}>
                 {of.pipeline}
               </Link>,
             ],
