@@ -19,6 +19,8 @@ export interface Box {
   at?: { x: number; y: number };
   /** The frame that it stands in. */
   frame?: string | undefined;
+  /** The state stands above, and leaves the line its room. */
+  stateAbove?: boolean;
   /** Nothing happened here, or will. */
   faded?: boolean;
 }
@@ -80,7 +82,7 @@ function BoxView({ data: { box }, width, height }: NodeProps<BoxNode>) {
       </span>
     );
   // Where there is only one line under the title, the state stands in it and leaves the kind its room.
-  const low = box.lines?.length === 1;
+  const low = box.lines?.length === 1 && box.stateAbove !== true;
   const inside = (
     <>
       <span className="flex items-center gap-2">

@@ -97,6 +97,7 @@ export function PipelineGraph({
           selected: selected === node.id,
           frame: within.at(-1) === undefined ? lastOf(groupsOf(node.id)) : `map ${within.at(-1)}`,
           faded: state === "skipped",
+          stateAbove: steps !== undefined && (node.kind === "map" || within.length > 0),
         };
       }),
     [outline, open, top, counts, steps, about, address, selected],

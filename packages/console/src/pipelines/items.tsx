@@ -62,7 +62,7 @@ export function Items({ run, map, nodes, counts, active }: { run: string; map: S
                 </Link>
               ),
             },
-            { head: "Item", wide: true, cell: (step) => <code className="line-clamp-1 break-all text-[12px]">{value(step.item)}</code> },
+            { head: "Item", cell: (step) => <code className="block max-w-60 truncate text-[12px]">{value(step.item)}</code> },
             { head: "State", cell: (step) => <State state={step.state} /> },
             {
               head: "Progress",
@@ -73,8 +73,9 @@ export function Items({ run, map, nodes, counts, active }: { run: string; map: S
             { head: "Took", right: true, cell: (step) => duration(step.durationMs) },
             {
               head: "Why",
+              wide: true,
               cell: (step) => (
-                <span className="line-clamp-1 max-w-72 whitespace-normal text-muted" title={step.error ?? step.reason ?? ""}>
+                <span className="line-clamp-1 text-muted" title={step.error ?? step.reason ?? ""}>
                   {step.error ?? step.reason}
                 </span>
               ),

@@ -45,6 +45,8 @@ function StepView({
   const [{ tab, open: opened }] = useUrl();
   const node = outline.places.get(step.node)?.node;
   const isMap = node?.kind === "map";
+  // What only waits or chooses says nothing, and nothing works on it.
+  const talks = step.kind !== "approval" && step.kind !== "wait_event" && step.kind !== "choose";
   const report = Object.entries(step.outputs).find(([, artifact]) => artifact.type === "report" && step.kind === "validate")?.[0];
   const attempts = detail?.attempts ?? [];
   const open = new Set(opened?.split(",").filter((one) => one !== ""));
@@ -88,18 +90,20 @@ function StepView({
         of={[
           ...(isMap
             ? [["items", `Items${step.items ? ` (${count(step.items.done)} of ${count(step.items.total)})` : ""}`] as const]
-            : [["log", "Log"] as const]),
+            : talks
+              ? [["log", "Log"] as const]
+              : []),
           ["outputs", `Outputs (${Object.keys(step.outputs).length})`],
           ["inputs", `Inputs (${Object.keys(node?.inputs ?? {}).length})`],
           ...(report === undefined ? [] : [["report", "Report"] as const]),
-          ...(isMap ? [] : [["attempts", `Attempts (${attempts.length})`] as const]),
+          ...(isMap || !talks ? [] : [["attempts", `Attempts (${attempts.length})`] as const]),
           ["step", "Step"],
         ]}
       />
       <div className="pt-2">
         {tab === "report" && report !== undefined ? (
           <StepReport run={run.id} step={step.id} output={report} />
-        ) : tab === "outputs" ? (
+        ) : tab === "outputs" || (tab === undefined && !talks) ? (
           <Outputs run={run.id} step={step} />
         ) : tab === "inputs" ? (
           detail === undefined ? (

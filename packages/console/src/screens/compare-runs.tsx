@@ -140,11 +140,12 @@ function Compared({ a, b }: { a: RunDetail; b: RunDetail }) {
             { head: "Took A", right: true, cell: (row) => duration(row.left?.durationMs) },
             { head: "Took B", right: true, cell: (row) => duration(row.right?.durationMs) },
             { head: "B against A", right: true, cell: (row) => <span className="text-muted">{slower(row.left?.durationMs, row.right?.durationMs)}</span> },
-            { head: "Outputs", wide: true, cell: (row) => <Digests a={row.left} b={row.right} /> },
+            { head: "Outputs", cell: (row) => <Digests a={row.left} b={row.right} /> },
             {
               head: "Why B",
+              wide: true,
               cell: (row) => (
-                <span className="line-clamp-1 max-w-96 whitespace-normal text-muted" title={row.right?.reason ?? ""}>
+                <span className="line-clamp-1 text-muted" title={row.right?.reason ?? ""}>
                   {row.right?.reason}
                 </span>
               ),
@@ -156,7 +157,7 @@ function Compared({ a, b }: { a: RunDetail; b: RunDetail }) {
   );
 }
 const Shown = ({ of, other }: { of: string; other: string }) => (
-  <code title={of.slice(0, 2_000)} className={`line-clamp-2 max-w-96 whitespace-normal break-all text-[12px] ${of === other ? "text-muted" : "font-semibold"}`}>
+  <code title={of.slice(0, 2_000)} className={`block max-w-96 truncate text-[12px] ${of === other ? "text-muted" : "font-semibold"}`}>
     {of.slice(0, 300)}
   </code>
 );
@@ -179,7 +180,7 @@ function Digests({ a, b }: { a: Step | undefined; b: Step | undefined }) {
   const [left, right] = [digestsOf(a), digestsOf(b)];
   const names = [...new Set([...Object.keys(left), ...Object.keys(right)])];
   return (
-    <span className="flex flex-wrap gap-1.5">
+    <span className="flex gap-1.5">
       {names.map((name) => {
         const same = left[name] === right[name];
         return (

@@ -55,9 +55,9 @@ function RunView({ run }: { run: RunDetail }) {
       {run.message !== null && (
         <p
           role="status"
-          className={`line-clamp-4 whitespace-pre-wrap rounded-md border px-3 py-1.5 ${run.state === "failed" ? "border-bad/40 bg-bad/8 text-bad" : "border-warn/40 bg-warn/8 text-warn"}`}
+          className={`line-clamp-3 rounded-md border px-3 py-1.5 ${run.state === "failed" ? "border-bad/40 bg-bad/8 text-bad" : "border-warn/40 bg-warn/8 text-warn"}`}
         >
-          {run.message}
+          {run.message.split("\n")[0]}
         </p>
       )}
       {asking.slice(0, 5).map((step) => {

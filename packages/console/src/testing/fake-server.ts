@@ -30,6 +30,8 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
       if (url.pathname.endsWith("/resume")) paused = false;
       const cancel = /^\/api\/v1\/runs\/(.+)\/cancel$/.exec(url.pathname)?.[1];
       if (cancel !== undefined) cancelled.add(cancel);
+      if (url.pathname.endsWith("/explain")) return json(200, fixtures.explanation);
+      if (/\/pipelines\/[^/]+\/runs$/.test(url.pathname)) return json(201, fixtures.runs[1]);
       return json(200, {});
     }
     if (url.pathname === "/api/v1/events/stream") {
@@ -113,7 +115,22 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
       const last = items.at(-1);
       return { items, ...(last !== undefined && after + items.length < fits.length ? { next: last.id } : {}) };
     }
+    case "pipelines steps":
+      return { items: fixtures.averages };
+    case "workers ":
+      return { items: name === "steps" ? fixtures.running : fixtures.workers };
+    case "secrets ":
+      return { items: [] };
+    case "runs timeline":
+      return fixtures.timeline;
     case "runs steps":
+      if (more === "artifacts") return fixtures.firstRows;
+      if (which === "") return { items: [] };
+      if (more === "")
+        return fixtures.stepDetail(
+          runs.find((one) => one.id === name),
+          which,
+        );
       return more === "log" ? { ...fixtures.log, lines: query.get("from") === "0" ? fixtures.log.lines : [] } : undefined;
     case "models ":
       return named(fixtures.models);

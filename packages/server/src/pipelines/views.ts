@@ -37,7 +37,7 @@ export function openViews({ db }: Pick<Platform, "db">): PipelineViews {
           from pipeline_step s where s.run = ${id} and s.real_started_at is not null
             and not exists (select 1 from pipeline_attempt a where a.run = s.run and a.step = s.id)
         ) b join pipeline_run r on r.id = b.run
-        order by begun, n, attempt limit ${mostBars + 1}`.execute(db);
+        order by b.begun, b.n, b.attempt limit ${mostBars + 1}`.execute(db);
       const counts = await sql<RunTimeline["counts"][number]>`
         select parent, node, state, count(*)::int as count from pipeline_step where run = ${id} and parent is not null
         group by parent, node, state order by parent, node, state limit ${mostBars}`.execute(db);
