@@ -9,7 +9,7 @@
  * ends. A peer's step is a function in its own process or a process of its own, as the tool does it.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,7 +38,7 @@ const tools = {
     cpSync(path.join(here, "project"), project, { recursive: true });
     // The project is a part of no workspace: it finds the SDK as a dependency.
     mkdirSync(path.join(project, "node_modules/@millrace"), { recursive: true });
-    cpSync(path.join(root, "packages/sdk"), path.join(project, "node_modules/@millrace/sdk"), { recursive: true, dereference: true });
+    symlinkSync(path.join(root, "packages/sdk"), path.join(project, "node_modules/@millrace/sdk"));
     const command = (...args) => [path.join(root, "bin/millrace"), [...args], { env: { ...process.env, MILLRACE_URL: server.url } }];
     run(...command("apply", project));
     const pipeline = (name, ...more) => ({ run: command("run", name, "--wait", ...more) });
