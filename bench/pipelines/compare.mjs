@@ -34,6 +34,7 @@ const tools = {
   async millrace(folder) {
     setup();
     const server = await start(millraceServer, folder);
+    started.push(server.stop);
     const project = path.join(folder, "project");
     cpSync(path.join(here, "project"), project, { recursive: true });
     // The project is a part of no workspace: it finds the SDK as a dependency.
@@ -42,6 +43,7 @@ const tools = {
     const command = (...args) => [path.join(root, "bin/millrace"), [...args], { env: { ...process.env, MILLRACE_URL: server.url } }];
     run(...command("apply", project));
     const pipeline = (name, ...more) => ({ run: command("run", name, "--wait", ...more) });
+    const cached = (name) => ({ prepare: () => run(...command("run", name, "--wait")), ...pipeline(name) });
     const fan = (count) => ["--param", `items=${JSON.stringify(Array.from({ length: count }, (_, n) => n))}`];
     return {
       cases: {
@@ -49,11 +51,10 @@ const tools = {
         "10 steps in Python": pipeline("sequence_py", "--no-cache"),
         "fan-out of 50": pipeline("fan", "--no-cache", ...fan(50)),
         "table of 10 MB": pipeline("table", "--no-cache", "--param", `rows=${rows}`),
-        "10 steps, all cached": pipeline("sequence"),
-        "50 steps, all cached": pipeline("sequence50"),
+        "10 steps, all cached": cached("sequence"),
+        "50 steps, all cached": cached("sequence50"),
         "fan-out of 1,000": pipeline("fan", "--no-cache", ...fan(1_000)),
       },
-      stop: server.stop,
     };
   },
   async metaflow(folder) {
@@ -171,15 +172,15 @@ function seconds({ prepare, run: command }, name) {
   return median;
 }
 
+/** How what runs is ended, also where a tool could not be set up. */
+const started = [];
 const chosen = options.only?.split(",") ?? Object.keys(tools);
 const results = {};
 for (const [name, open] of Object.entries(tools)) {
   if (!chosen.includes(name)) continue;
   const folder = mkdtempSync(path.join(tmpdir(), `bench-${name}-`));
-  let stop;
   try {
     const tool = await open(folder);
-    stop = tool.stop;
     results[name] = {};
     for (const [what, work] of Object.entries(tool.cases)) {
       try {
@@ -189,7 +190,7 @@ for (const [name, open] of Object.entries(tools)) {
       }
     }
   } finally {
-    await stop?.();
+    for (const stop of started.splice(0)) await stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }
