@@ -1,6 +1,4 @@
-import { createHash, randomUUID } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
-import path from "node:path";
+import { createHash } from "node:crypto";
 import type { Anomaly, DatasetOrigin, DatasetVersionDetail, TableColumn, ValidationReport } from "@millrace/sdk/api";
 import type { DatasetSpec, FormatSpec, SchemaSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
@@ -14,6 +12,7 @@ import { divide } from "./partitions.js";
 import * as store from "./store.js";
 import { tableDigest } from "./table.js";
 import { createTables } from "./tables.js";
+import { openWork } from "./work.js";
 
 type Parts = Pick<Platform, "config" | "db" | "objects" | "duckdb" | "events" | "clock">;
 export interface IngestParts {
@@ -69,10 +68,9 @@ export async function ingest(parts: IngestParts, given: Arrival): Promise<{ vers
   const known = await findKnown(db, arrival, rules);
   if (known !== undefined) return { version: await detailOf(platform, known), made: false };
 
-  const folder = path.join(platform.config.dataDir, "ingest", randomUUID());
-  await mkdir(folder, { recursive: true });
+  const work = await openWork(platform.config);
   try {
-    const prepared = await prepare(platform, arrival, schema, folder);
+    const prepared = await prepare(platform, arrival, schema, work.folder);
     let report: ValidationReport | null = null;
     if ("problem" in prepared) {
       report = { schema: dataset.schema ?? "", passed: false, rows: 0, anomalies: [refusal("file", prepared.problem, schema)], statistics: [] };
@@ -137,7 +135,7 @@ export async function ingest(parts: IngestParts, given: Arrival): Promise<{ vers
     });
     return { version: await detailOf(platform, version), made };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await work.remove();
   }
 }
 

@@ -1,10 +1,9 @@
-import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import type { DatasetVersionDetail } from "@millrace/sdk/api";
 import { type Digest, invalid, literal, type Platform, parquet } from "../platform/index.js";
+import { openWork } from "./work.js";
 
 export type ReadFormat = "parquet" | "csv" | "jsonl";
 export const readTypes: Record<ReadFormat, string> = { parquet: "application/vnd.apache.parquet", csv: "text/csv", jsonl: "application/x-ndjson" };
@@ -30,15 +29,13 @@ export async function readRows(
   const [only] = parts;
   if (format === "parquet" && parts.length === 1 && only !== undefined) return objects.read(only.digest as Digest);
   const paths = await Promise.all(parts.map((part) => objects.localPath(part.digest as Digest)));
-  const folder = path.join(config.dataDir, "ingest", randomUUID());
-  await mkdir(folder, { recursive: true });
+  const { folder, remove } = await openWork(config);
   const file = path.join(folder, "rows");
-  const away = () => rm(folder, { recursive: true, force: true });
   try {
     await duckdb.use((connection) => connection.run(`copy (select * from ${parquet(paths)}) to ${literal(file)} (${written[format]})`));
   } catch (error) {
-    await away();
+    await remove();
     throw error;
   }
-  return createReadStream(file, { highWaterMark: 512 * 1024 }).once("close", () => void away());
+  return createReadStream(file, { highWaterMark: 512 * 1024 }).once("close", () => void remove());
 }

@@ -29,6 +29,7 @@ import { partitionsStep, readDatasetStep, splitByTimeStep, splitStep, writeDatas
 import * as store from "./store.js";
 import type { Datasets } from "./types.js";
 import { glob, lookIntoFolders } from "./watch.js";
+import { clearWork } from "./work.js";
 
 const gigabyte = 1024 ** 3;
 export const largestFile = 64 * gigabyte;
@@ -61,7 +62,7 @@ export interface DatasetsService extends Datasets {
 }
 
 export function createDatasets(platform: Platform, { projects, validation }: { projects: Projects; validation: Validation }): DatasetsService {
-  const { db, objects, clock } = platform;
+  const { db, objects, clock, log } = platform;
   const parts = { platform, projects, validation };
 
   async function latest(name: string): Promise<DatasetVersionDetail | undefined> {
@@ -115,6 +116,8 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
   const definition = async (name: string) => (await projects.require("dataset", name)).spec;
   const origin = (kind: DatasetOrigin["kind"], of: string | null, by: string | null): DatasetOrigin => ({ kind, of, by, run: null, step: null });
 
+  // What this process makes meanwhile lives by its own name; nothing waits for this.
+  void clearWork(platform.config).catch((error: unknown) => log.warn({ error }, "what killed ingestions left could not be removed"));
   clock.onTick("datasets", async () => {
     await lookIntoFolders(parts, largestFile);
     await pushes.flushDue();

@@ -1,11 +1,10 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { durationMs } from "@millrace/sdk";
 import type { Artifact, SplitAnswer, SplitStart } from "@millrace/sdk/api";
 import { type DuckDb, identifier, invalid, literal, type Platform, parquet } from "../platform/index.js";
 import { storeTable } from "./table.js";
+import { openWork } from "./work.js";
 
 export interface HashedSplit {
   columns: string[];
@@ -97,8 +96,7 @@ export async function writeSides(
 type SplitOf = Exclude<SplitStart, { by: "time" }> | (Omit<Extract<SplitStart, { by: "time" }>, "timestamp"> & { timestamp: string | undefined });
 export async function splitRows(platform: Pick<Platform, "duckdb" | "objects" | "config">, files: string[], by: SplitOf): Promise<SplitAnswer> {
   const { duckdb, config } = platform;
-  const folder = path.join(config.dataDir, "ingest", randomUUID());
-  await mkdir(folder, { recursive: true });
+  const { folder, remove } = await openWork(config);
   try {
     return await duckdb.use(async (connection) => {
       const source = parquet(files);
@@ -119,6 +117,6 @@ export async function splitRows(platform: Pick<Platform, "duckdb" | "objects" | 
       };
     });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await remove();
   }
 }

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogPage, Run, RunDetail } from "@millrace/sdk/api";
 import type { NodeSpec, PipelineSpec, ProjectSpec } from "@millrace/sdk/spec";
+import type { ServerConfig } from "../platform/index.js";
 
 export interface ServerProcess {
   url: string;
@@ -20,8 +21,9 @@ export async function startServerProcess(
   environment: Record<string, string> = {},
   as: "server" | "worker" = "server",
   compute: { folderBytes?: number } = {},
+  more: Partial<ServerConfig> = {},
 ): Promise<ServerProcess> {
-  const config = { host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "warn", compute, ...optional(environment.DATABASE_URL) };
+  const config = { host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "warn", compute, ...more, ...optional(environment.DATABASE_URL) };
   const code = `
     const { startServer, startWorker } = await import(${JSON.stringify(new URL("../server.ts", import.meta.url).href)});
     const server = await ${as === "server" ? "startServer" : "startWorker"}(${JSON.stringify(config)});
