@@ -67,7 +67,8 @@ def _leave(result: Any, outputs: list[str], called: str) -> None:
         # It may have written them itself.
         return
     if len(outputs) == 1:
-        results = {outputs[0]: result}
+        # By its name, as where there are several; or itself.
+        results = result if isinstance(result, dict) and list(result) == outputs else {outputs[0]: result}
     elif isinstance(result, tuple) and not hasattr(result, "_fields") and len(result) == len(outputs):
         results = dict(zip(outputs, result))
     else:

@@ -38,7 +38,7 @@ export async function debug(run: string, step: string, options: DebugOptions): P
   const { prepareStep } = await import("@millrace/server");
   const prepared = await prepareStep(job, {
     folder,
-    environments: path.resolve(".millrace", "environments"),
+    environments: path.resolve(process.env.MILLRACE_ENVIRONMENTS ?? path.join(".millrace", "environments")),
     typescript: found.kind === "typescript",
     fetch: (digest) => fetchObject(client, digest, cache),
     say: tell,

@@ -79,15 +79,21 @@ export function terminal(): { told: Told; done(): void } {
 async function outcome(client: Client, run: RunDetail): Promise<string> {
   const facts = [run.modelVersion === null ? undefined : `registered ${run.modelVersion}`, metrics(run.metrics) || undefined, run.message?.split("\n")[0]];
   const lines = [[`${run.state} after ${duration(run.durationMs)}`, ...facts.filter((fact) => fact !== undefined)].join("\n  ")];
-  const failed = run.steps.find((step) => step.state === "failed");
+  // Of a map that failed, the step of an item that did.
+  const failed = run.steps.find((step) => step.state === "failed" && step.kind !== "map") ?? run.steps.find((step) => step.state === "failed");
   if (failed !== undefined) {
     const { lines: said } = await readLog(client, run.id, failed.id, 0).catch(() => ({ lines: [] as string[] }));
     if (said.length > 0) lines.push(`\nThe last lines of ${failed.id}:`, ...said.slice(-15).map((line) => `  ${line}`));
-    lines.push(`\nrun it again here with: millrace debug ${run.id} ${failed.id}`);
+    if (processes.has(failed.kind)) lines.push(`\nrun it again here with: millrace debug ${run.id} ${word(failed.id)}`);
     lines.push(`go on after a repair with: millrace run ${run.pipeline} --resume ${run.id} --wait`);
   }
   return lines.join("\n");
 }
+
+/** What the server does itself can't be run elsewhere. */
+const processes = new Set(["python", "command", "typescript"]);
+/** Items of maps have brackets, which shells read. */
+const word = (id: string): string => (/^[\w.-]+$/.test(id) ? id : `'${id}'`);
 
 const does: Record<Explanation["steps"][number]["does"], string> = {
   run: "runs",

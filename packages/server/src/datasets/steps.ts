@@ -10,6 +10,9 @@ import { tableDigest } from "./table.js";
 
 type Selected = { version: DatasetVersionDetail; parts: DatasetPart[] };
 
+const nothingYet = (name: string): string =>
+  `The dataset "${name}" has no accepted version yet. A file in a watched folder is taken when two looks in a row found it the same; millrace dataset versions ${name} shows what came.`;
+
 /** Gives the parts of the newest version, up to a month or of one partition, as they were ingested: nothing is copied. */
 export function readDatasetStep(latest: (name: string) => Promise<DatasetVersionDetail | undefined>): StepKind<"read_dataset"> {
   // What the cache key was made of is what is given, also when a version comes in between.
@@ -19,7 +22,7 @@ export function readDatasetStep(latest: (name: string) => Promise<DatasetVersion
     if (before !== undefined) return before;
     const name = node.config.dataset;
     const version = await latest(name);
-    if (version === undefined) throw invalid(`The dataset "${name}" has no accepted version yet.`);
+    if (version === undefined) throw invalid(nothingYet(name));
     const { partition = null, until = "latest" } = inputs;
     if (partition !== null && typeof partition !== "string") throw invalid(`The input "partition" must be the key of a partition, as 2013-03.`);
     if (typeof until !== "string") throw invalid(`The input "until" must be a month, as 2013-03, or latest.`);
@@ -37,7 +40,7 @@ export function readDatasetStep(latest: (name: string) => Promise<DatasetVersion
     async run(context) {
       const { version, parts } = await select(context);
       const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-      context.log(`${version.dataset} version ${version.version}: ${parts.length} parts, ${rows.toLocaleString("en")} rows`);
+      context.log(`${version.dataset} version ${version.version}: ${parts.length} ${parts.length === 1 ? "part" : "parts"}, ${rows.toLocaleString("en")} rows`);
       const table: Artifact = {
         type: "table",
         digest: tableDigest(parts.map((part) => part.digest)),
@@ -116,7 +119,7 @@ export function partitionsStep(
 ): StepKind<"partitions"> {
   const keysOf = async (name: string) => {
     const version = await latest(name);
-    if (version === undefined) throw invalid(`The dataset "${name}" has no accepted version yet.`);
+    if (version === undefined) throw invalid(nothingYet(name));
     return partitionsOf(version.parts).map(({ key }) => key);
   };
   return {
