@@ -98,19 +98,32 @@ def load(
 
 def split(
     name: str,
-    shares: Mapping[str, float],
+    shares: Mapping[str, Union[float, str]],
     *,
-    columns: Sequence[str],
+    columns: Sequence[str] = (),
     by: str = "group",
     seed: str = "",
     version: Optional[int] = None,
     url: Optional[str] = None,
     token: Optional[str] = None,
 ) -> Dict[str, Dataset]:
-    """Rows on the side that the values of `columns` lead to: `split("flights", {"train": 0.8, "test": 0.2}, columns=["tailnum"])`. Always the same."""
+    """Rows on the side that the values of `columns` lead to: `split("flights", {"train": 0.8, "test": 0.2}, columns=["tailnum"])`. Always the same.
+
+    By time, the last of them and what is before: `split("flights", {"test": "28d"}, by="time")`, or `{"train": "365d", "test": "28d"}`.
+    `columns` names the column of the time where it is not the dataset's timestamp.
+    """
+    if by == "time":
+        if "test" not in shares or not set(shares) <= {"train", "test"} or len(columns) > 1:
+            raise ValueError('by time, say {"test": "28d"} or {"train": "365d", "test": "28d"}, and at most one column')
+    elif not columns:
+        raise ValueError("say by which columns the rows are divided")
     http = Http(url, token)
     of = version if version is not None else http.get(f"/api/v1/datasets/{segment(name)}")["latest"]["version"]
-    body = {"by": by, "columns": list(columns), "seed": seed, "shares": [{"name": side, "share": share} for side, share in shares.items()]}
+    body: Dict[str, Any]
+    if by == "time":
+        body = {"by": by, **shares, **({"timestamp": columns[0]} if columns else {})}
+    else:
+        body = {"by": by, "columns": list(columns), "seed": seed, "shares": [{"name": side, "share": share} for side, share in shares.items()]}
     made = http.post(f"/api/v1/datasets/{segment(name)}/versions/{of}/splits", body)["splits"]
     return {
         one["name"]: Dataset(name, of, one["digest"], one["rows"], [_fetched(http, f"/api/v1/objects/{segment(one['file'])}", one["file"])])

@@ -16,6 +16,8 @@ export class CliError extends Error {
 export function exitCode(error: unknown): number {
   if (error instanceof CliError) return error.code;
   if (named(error, "CommanderError") && "exitCode" in error) return error.exitCode === 0 ? exit.ok : exit.usage;
+  // What the server kept in quarantine, as what a check here refuses.
+  if (named(error, "ApiError") && "code" in error && error.code === "REFUSED") return exit.refused;
   return exit.failed;
 }
 

@@ -54,10 +54,10 @@ export function addDatasetCommands(millrace: Command, versionNumber: (text: stri
     .option(...json)
     .action(async (name: string, from: number, to: number, options: Json) => (await load()).diffDataset(name, from, to, options));
   which(dataset.command("split"))
-    .description("divide a version by a hash of columns: always the same, and nobody is on two sides")
+    .description("divide a version, always in the same way: by a hash of columns, so that nobody is on two sides, or by time")
     .argument("<dataset>")
-    .argument("<shares...>", "as train=0.8 test=0.2")
-    .requiredOption("--by <column>", "a column; again for each", collect, [])
+    .argument("<shares...>", "as train=0.8 test=0.2; with --by time the last of it, as test=28d, and how much before, as train=365d")
+    .requiredOption("--by <column>", "a column, again for each; or time", collect, [])
     .option("--group", "the columns name a group, as a customer, and not a row")
     .option("--seed <text>", "another seed gives another division")
     .action(async (name: string, shares: string[], options: GetOptions & { by: string[]; seed?: string; group?: boolean }) =>

@@ -3,7 +3,7 @@ import { mkdir, readdir, rename, stat } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { DatasetVersionDetail, IngestionStart } from "@millrace/sdk/api";
+import type { DatasetVersionDetail, IngestionStart, SplitStart } from "@millrace/sdk/api";
 import type { Client } from "@millrace/sdk/client";
 import { CliError, exit } from "../errors.js";
 import { count, print, printJson, table, tell, time } from "../output.js";
@@ -51,9 +51,20 @@ export async function addToDataset(name: string, source: string, options: AddOpt
     if (options.query === undefined) throw new CliError("Say which rows with --query.", exit.usage);
     from = { kind: "postgres", connection: source.slice("postgres:".length), query: options.query };
   } else from = { kind: "files", files: await uploaded(client, name, source) };
-  const version = await client.datasets.ingest(name, { from, ...mode });
+  const version = await whileTelling("the server takes it in", () => client.datasets.ingest(name, { from, ...mode }));
   if (options.json) printJson(version);
   else print(`${version.dataset} version ${version.version}: ${count(version.added.rows)} rows added, ${count(version.rows)} in all`);
+}
+
+/** Long work says every few seconds that it is under way. */
+async function whileTelling<T>(what: string, work: () => Promise<T>): Promise<T> {
+  const began = performance.now();
+  const telling = setInterval(() => tell(`${what}: ${Math.round((performance.now() - began) / 1_000)} s`), 5_000);
+  try {
+    return await work();
+  } finally {
+    clearInterval(telling);
+  }
 }
 
 async function uploaded(client: Client, name: string, source: string): Promise<{ name: string; digest: string }[]> {
@@ -67,7 +78,8 @@ async function uploaded(client: Client, name: string, source: string): Promise<{
   const files: { name: string; digest: string }[] = [];
   for (const [i, file] of names.entries()) {
     if (names.length > 1) tell(`${file} (${i + 1} of ${names.length})`);
-    const { digest } = await client.datasets.upload(name, await openAsBlob(path.join(folder, file)));
+    const bytes = await openAsBlob(path.join(folder, file));
+    const { digest } = await whileTelling(`${file}, ${(bytes.size / 1024 ** 2).toFixed(1)} MiB, is sent`, () => client.datasets.upload(name, bytes));
     files.push({ name: file, digest });
   }
   return files;
@@ -145,14 +157,8 @@ const shown = (value: unknown): string =>
 
 export async function splitDataset(name: string, shares: string[], options: GetOptions & { by: string[]; seed?: string; group?: boolean }): Promise<void> {
   const client = connect(options);
-  const parsed = shares.map((text) => {
-    const [, side, share] = /^([A-Za-z][\w-]*)=(0?\.\d+|1)$/.exec(text) ?? [];
-    if (side === undefined) throw new CliError(`"${text}" is no share: write train=0.8 test=0.2.`, exit.usage);
-    return { name: side, share: Number(share) };
-  });
   const version = await wanted(client, name, options);
-  const seed = options.seed === undefined ? {} : { seed: options.seed };
-  const answer = await client.datasets.split(name, version.version, { by: options.group ? "group" : "hash", columns: options.by, shares: parsed, ...seed });
+  const answer = await client.datasets.split(name, version.version, splitOf(shares, options));
   if (options.json) printJson(answer.splits);
   else
     print(
@@ -161,4 +167,25 @@ export async function splitDataset(name: string, shares: string[], options: GetO
         answer.splits.map((one) => [one.name, count(one.rows), `/api/v1/objects/${one.file}`]),
       ),
     );
+}
+
+/** `time` is no column here: the dataset's timestamp is meant. */
+function splitOf(shares: string[], options: { by: string[]; seed?: string; group?: boolean }): SplitStart {
+  if (options.by.length === 1 && options.by[0] === "time") {
+    const durations = new Map(shares.map((text) => [text.slice(0, text.indexOf("=")), text.slice(text.indexOf("=") + 1)]));
+    const [test, train] = [durations.get("test"), durations.get("train")];
+    if (test === undefined || durations.size > (train === undefined ? 1 : 2))
+      throw new CliError(
+        "By time, say how much of the end is for tests, as test=28d, and how much before that is for training, as train=365d, or all.",
+        exit.usage,
+      );
+    return { by: "time", test, ...(train === undefined ? {} : { train }) };
+  }
+  const parsed = shares.map((text) => {
+    const [, side, share] = /^([A-Za-z][\w-]*)=(0?\.\d+|1)$/.exec(text) ?? [];
+    if (side === undefined) throw new CliError(`"${text}" is no share: write train=0.8 test=0.2.`, exit.usage);
+    return { name: side, share: Number(share) };
+  });
+  const seed = options.seed === undefined ? {} : { seed: options.seed };
+  return { by: options.group ? "group" : "hash", columns: options.by, shares: parsed, ...seed };
 }

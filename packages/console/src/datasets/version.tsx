@@ -1,5 +1,5 @@
 /** What a dataset's page says beside validation: where a version came from, its partitions, what it changed, and who reads it. */
-import type { Dataset, DatasetDiff, DatasetPartition, DatasetVersionDetail } from "@millrace/sdk/api";
+import type { Dataset, DatasetDiff, DatasetPartition, DatasetVersion, DatasetVersionDetail } from "@millrace/sdk/api";
 import { useApi } from "../api";
 import { bytes, count, day, example, number, value } from "../format";
 import { Empty, Facts, Panel, Read, Table } from "../ui";
@@ -56,12 +56,16 @@ export function Partitions({ of }: { of: DatasetVersionDetail }) {
   );
 }
 
-/** Against the version before. */
+/** Against the accepted version before: numbers between are of what was refused. */
 export function Changes({ of }: { of: DatasetVersionDetail }) {
-  const before = of.version - 1;
-  const path = before < 1 ? undefined : `/datasets/${of.dataset}/diff?from=${before}&to=${of.version}`;
+  const accepted = useApi<{ items: DatasetVersion[] }>(`/datasets/${of.dataset}/versions?status=accepted&limit=1&after=${of.version}`, 60_000);
+  return <Read query={accepted}>{({ items: [before] }) => <ChangesSince of={of} before={before?.version} />}</Read>;
+}
+
+function ChangesSince({ of, before }: { of: DatasetVersionDetail; before: number | undefined }) {
+  const path = before === undefined ? undefined : `/datasets/${of.dataset}/diff?from=${before}&to=${of.version}`;
   const diff = useApi<DatasetDiff>(path, 60_000);
-  if (path === undefined) return <Empty>This is the first version.</Empty>;
+  if (path === undefined) return <Empty>No accepted version came before this one.</Empty>;
   return (
     <Read query={diff}>
       {({ rows, columns, examples, statistics }) => (

@@ -183,11 +183,12 @@ import json, millrace.datasets as d
 one = d.load("trips", partition="2013-02")
 whole = d.load("trips", version=1)
 sides = d.split("trips", {"train": 0.5, "test": 0.5}, columns=["rider"])
+late = d.split("trips", {"test": "28d"}, by="time")["test"]
 first, again = (d.push("pushed", [{"id": 1}, {"id": 2}], key="from python") for _ in range(2))
-print(json.dumps([one.rows, one.arrow().num_rows, len(whole.pandas()), len(whole.paths), sum(s.rows for s in sides.values()), again["repeated"]]))`;
+print(json.dumps([one.rows, one.arrow().num_rows, len(whole.pandas()), len(whole.paths), sum(s.rows for s in sides.values()), again["repeated"], late.rows]))`;
   const env = { ...process.env, MILLRACE_URL: server.url, PYTHONPATH: path.join(root, "python"), MILLRACE_CACHE: path.join(folder, "cache") };
   const { stdout } = await promisify(execFile)(python, ["-c", script], { env });
-  expect(JSON.parse(stdout)).toEqual([30, 30, 90, 3, 90, true]);
+  expect(JSON.parse(stdout)).toEqual([30, 30, 90, 3, 90, true, 30]);
 }, 300_000);
 
 test("killed in the middle of ingestions and pushes, nothing is half there, nothing that was answered for is lost, and nothing is there twice", async () => {
