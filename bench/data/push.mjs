@@ -1,13 +1,15 @@
 // Features online: reads of twelve features, and pushes with a read of the card after each, against a server that is started here.
-// Lines of JSON: node bench/data/push.mjs [seconds]. With MILLRACE_ONLINE set, that Redis is used.
+// Lines of JSON: node bench/data/push.mjs [--seconds 10]. With MILLRACE_ONLINE set, that Redis is used.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { millrace, start } from "../tracking/servers.mjs";
 
-const seconds = Number(process.argv[2] ?? 10);
+const { values: options } = parseArgs({ options: { seconds: { type: "string", default: "10" } } });
+const seconds = Number(options.seconds);
 const folder = await mkdtemp(path.join(tmpdir(), "millrace-push-"));
 const server = await start(millrace, folder);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });

@@ -1,50 +1,31 @@
 // Statistics and checks of the 336,776 flights, times 1, 9 and 90. A JSON line for each measurement.
-// node --conditions=millrace-source bench/data/validation.mjs [1,9,90]: the larger tables are made in a temporary folder and removed.
+// node --conditions=millrace-source bench/data/validation.mjs [--times 1,9] [--folder folder]: tables are made in the folder and stay there; without one they are removed.
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { register } from "tsx/esm/api";
+import { schema, verdicts } from "./checks.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const sizes = (process.argv[2] ?? "1,9").split(",").map(Number);
+const { values: options } = parseArgs({ options: { times: { type: "string", default: "1,9" }, folder: { type: "string" } } });
 register();
 const source = (file) => import(pathToFileURL(path.join(root, "packages/server/src", file)).href);
-const { openDuckDb } = await source("platform/duckdb.ts");
+const { openPlatform } = await source("platform/open.ts");
 const { statisticsOf } = await source("validation/statistics/index.ts");
 const { createValidation } = await source("validation/service.ts");
 
-const folder = await mkdtemp(path.join(tmpdir(), "millrace-bench-"));
+const folder = options.folder ?? (await mkdtemp(path.join(tmpdir(), "millrace-bench-")));
 const memoryMb = 1_000;
-const duckdb = openDuckDb({ memoryMb, threads: 2, spillFolder: path.join(folder, "spill") });
-const clock = { now: () => new Date("2014-01-02T00:00:00Z") };
-const validation = createValidation({ duckdb, clock, objects: undefined, db: undefined }, { projects: { require: () => Promise.reject(new Error("none")) } });
-
-const carriers = ["9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV"];
-const whole = (min, max) => ({ type: "int64", maxNullShare: 0.2, min, max });
-/** 40 checks beside those of presence and type. */
-const schema = {
-  name: "flights",
-  unexpectedColumns: "allow",
-  columns: {
-    year: whole(2013, 2013),
-    month: whole(1, 12),
-    day: whole(1, 31),
-    dep_time: whole(1, 2400),
-    sched_dep_time: whole(0, 2359),
-    dep_delay: whole(-60, 3000),
-    arr_time: whole(1, 2400),
-    sched_arr_time: whole(0, 2359),
-    arr_delay: whole(-120, 3000),
-    flight: whole(1, 9999),
-    air_time: whole(10, 800),
-    distance: whole(10, 5000),
-    carrier: { type: "string", maxNullShare: 0, domain: carriers },
-    origin: { type: "string", domain: ["EWR", "JFK", "LGA"] },
-    dest: { type: "string", minLength: 3 },
-  },
-};
+const { platform, close } = await openPlatform({
+  ...{ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock: { kind: "replay", from: new Date("2014-01-02T00:00:00Z") }, logLevel: "warn" },
+  duckdb: { memoryMb, threads: 2 },
+});
+const { duckdb } = platform;
+const validation = createValidation(platform, { projects: { require: () => Promise.reject(new Error("none")) } });
 
 async function best(times, work) {
   let least = Number.POSITIVE_INFINITY;
@@ -55,41 +36,51 @@ async function best(times, work) {
   }
   return Math.round(least);
 }
-const print = (line) => console.log(JSON.stringify(line));
+const print = (bench, system, facts) => console.log(JSON.stringify({ bench, system, ...facts }));
 
 try {
   const flights = path.join(root, "examples/flights/data/flights-2013-*.parquet");
-  for (const times of sizes) {
+  for (const times of options.times.split(",").map(Number)) {
     const file = path.join(folder, `flights-${times}.parquet`);
-    await duckdb.rows(`copy (select f.* from read_parquet('${flights}') f, range(${times})) to '${file}' (format parquet)`);
+    if (!existsSync(file)) await duckdb.rows(`copy (select f.* from read_parquet('${flights}') f, range(${times})) to '${file}' (format parquet)`);
     const [{ n: rows }] = await duckdb.rows(`select count(*)::double as n from read_parquet('${file}')`);
     const repeat = times > 20 ? 1 : 3;
-    const facts = { rows, bytes: (await stat(file)).size, threads: 2, memory_limit_mb: memoryMb };
-    // The peer is not waited for where it takes minutes.
+    const facts = { rows, bytes: (await stat(file)).size, threads: 2, memory_limit_mb: memoryMb, file };
+    const peak = () => process.resourceUsage().maxRSS * 1_024;
+    const statistics = await best(repeat, () => duckdb.use((own) => statisticsOf({ duckdb, connection: own }, [file])));
+    print("statistics", "millrace", { ...facts, ms: statistics, peak_rss_bytes: peak() });
+    const both = [];
+    const checked = async (digest) => {
+      const found = [];
+      for (const strict of [false, true]) {
+        const report = digest === undefined ? await validation.check(schema(strict), [file]) : await validation.validate(schema(strict), [file], { digest });
+        found.push(verdicts(report, strict));
+      }
+      both.push(JSON.stringify(found));
+      return found;
+    };
+    let told;
+    const ms = await best(repeat, () => validation.check(schema(), [file]));
+    told = await checked();
+    print("checks", "millrace", { ...facts, checks: told[0].length, ms, peak_rss_bytes: peak(), verdicts: told });
+    // As they are made of a version of a dataset: its statistics were kept when it came.
+    const digest = `bench-${times}`;
+    await validation.statistics(digest, [file]);
+    const kept = await best(repeat, () => validation.validate(schema(), [file], { digest }));
+    told = await checked(digest);
+    print("checks_kept", "millrace", { ...facts, checks: told[0].length, ms: kept, peak_rss_bytes: peak(), verdicts: told });
+    // The peer is not waited for where it takes minutes. It comes last, so that its memory is not taken for ours.
     if (times <= 20) {
       const peer = await DuckDBInstance.create(":memory:", { threads: "2", memory_limit: `${memoryMb}MB`, temp_directory: path.join(folder, "peer") });
       const connection = await peer.connect();
-      print({
-        what: "summarize",
-        tool: "duckdb",
-        ...facts,
-        ms: await best(repeat, () => connection.runAndReadAll(`summarize select * from read_parquet('${file}')`)),
-      });
+      const summarize = await best(repeat, () => connection.runAndReadAll(`summarize select * from read_parquet('${file}')`));
+      print("statistics", "duckdb summarize", { ...facts, ms: summarize });
       connection.closeSync();
       peer.closeSync();
     }
-    const statistics = await best(repeat, () => duckdb.use((own) => statisticsOf({ duckdb, connection: own }, [file])));
-    print({ what: "statistics", tool: "millrace", ...facts, ms: statistics, rss_mb: Math.round(process.memoryUsage().rss / 1e6) });
-    let checks = 0;
-    const ms = await best(repeat, async () => {
-      const report = await validation.check(schema, [file]);
-      checks = report.checks.filter(({ kind }) => kind !== "missing_column" && kind !== "wrong_type").length;
-      if (!report.passed) throw new Error("the flights pass their schema");
-    });
-    print({ what: "checks", tool: "millrace", checks, ...facts, ms, rss_mb: Math.round(process.memoryUsage().rss / 1e6) });
-    await rm(file);
+    if (options.folder === undefined) await rm(file);
   }
 } finally {
-  await duckdb.close();
-  await rm(folder, { recursive: true, force: true });
+  await close();
+  if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
 }
