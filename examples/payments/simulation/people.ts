@@ -78,11 +78,11 @@ export function people({ seed = 1, users: many, firstUser = 0, from }: Options) 
     const random = openRandom(`${seed}/merchant/${i}`);
     // The first two of each kind are there in the smallest world too.
     const kind = kinds[i < kinds.length * 2 ? i % kinds.length : random.weighted(kindSums)] ?? kinds[0];
-    const mistaken = random.chance(0.15);
+    const mistaken = random.chance(0.1);
     return {
       ...{ id: `m-${String(i).padStart(5, "0")}`, category: kind.category, online: kind.online, level: kind.level * random.logNormal(1, 0.2) },
       statedCategory: mistaken ? "other" : kind.category,
-      corrected: mistaken ? start + random.integer(10, 50) * day + random.integer(8, 17) * hour : undefined,
+      corrected: mistaken ? start + random.integer(8, 20) * day + random.integer(8, 17) * hour : undefined,
     };
   });
   /** Shops differ in how many come to them, about as cities do (Zipf's law with an exponent below 1). */
