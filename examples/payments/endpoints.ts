@@ -36,7 +36,8 @@ export const fraudInputs = monitor({
   endpoint: fraudEndpoint,
   every: "1d",
   window: "2d",
-  drift: { method: "psi", threshold: 0.2, share: 0.1 },
+  // Two of the model's inputs are enough to be told.
+  drift: { method: "psi", threshold: 0.2, share: 0.05 },
   performance: { metrics: ["auc"], minLabels: 100_000 },
 });
 /** How well fraud was found: known a week later, so the window reaches back that far, and some days more for what was settled by then. */

@@ -73,7 +73,7 @@ export function openWorld(options: Options) {
     const shop = random.chance(0.75) ? (user.favourites[random.integer(0, user.favourites.length - 1)] ?? 0) : random.weighted(popularity);
     const merchant = merchants[shop];
     const usual = merchant?.online ? "online" : "store";
-    const channel = at >= changed && random.chance(usual === "store" ? 0.35 : 0.2) ? "wallet" : usual;
+    const channel = at >= changed && random.chance(usual === "store" ? 0.5 : 0.2) ? "wallet" : usual;
     const away = random.chance(0.03) ? random.exponential(400) : random.exponential(channel === "store" ? 6 : 3);
     return {
       ...{ at: iso(at), booked_at: iso(at + bookedAfter), user_id: user.id, merchant_id: merchant?.id ?? "" },
