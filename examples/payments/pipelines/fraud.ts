@@ -35,7 +35,7 @@ export const fraud = pipeline({ name: "fraud", params: { until: month({ default:
     select: 'select "at", user_id, merchant_id, device_id, amount, channel, distance_km, fraud from rows',
   });
   // Rings change how they steal, so that only what came after the training tells how good a model is.
-  const { train, test } = splitByTime(rows, { test: "5d", train: "30d" });
+  const { train, test } = splitByTime(rows, { test: "3d", train: "30d" });
   const { model } = trainFraud({ train });
   const report = evaluate(model, test, { label: "fraud", slices: ["channel", "category"], against: champion("fraud") });
   register(model, report, {
