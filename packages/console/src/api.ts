@@ -55,7 +55,8 @@ export function useOther<T>(path: string | undefined): UseQueryResult<T> {
 /** A list page by page, as far as somebody scrolls. */
 export function useList<T>(path: string, everyMs = 15_000) {
   const pages = useInfiniteQuery({
-    queryKey: [path],
+    // Not that of the first page alone, which useApi keeps in another form.
+    queryKey: [path, "pages"],
     queryFn: ({ pageParam, signal }) =>
       request<Listed<T>>(`${base}${path}${pageParam === "" ? "" : `${path.includes("?") ? "&" : "?"}after=${encodeURIComponent(pageParam)}`}`, { signal }),
     initialPageParam: "",

@@ -86,7 +86,7 @@ export function PipelineGraph({
         const state = steps === undefined ? undefined : (step?.state ?? (many === undefined ? "waiting" : overall(many)));
         return {
           id: node.id,
-          kind: `${words(node.kind)}${node.kind === "map" && step?.items ? ` of ${count(step.items.total)}` : ""}`,
+          kind: words(node.kind),
           title: groupsOf(node.id).length > 0 ? node.id.slice(node.id.lastIndexOf(".") + 1) : node.id,
           state,
           lines: [steps === undefined ? about?.(node) : <Under key="under" step={step} many={node.kind === "map" || within.length > 0 ? many : undefined} />],
@@ -136,8 +136,16 @@ function framesOf(outline: Outline, open: ReadonlySet<string>, address: (patch: 
   return [...frames.values()];
 }
 
+const isMapOver = ({ items }: Step): boolean => items === null || items.done === items.total;
+
 function Under({ step, many }: { step: Step | undefined; many: Counts | undefined }) {
-  if (many !== undefined) return <StateCounts of={many} />;
+  if (many !== undefined)
+    return (
+      <>
+        <StateCounts of={many} />
+        {step?.items && !isMapOver(step) ? ` of ${count(step.items.total)}` : ""}
+      </>
+    );
   if (step === undefined) return null;
   if (step.state === "running" && step.progress?.done !== undefined && step.progress.total)
     return (

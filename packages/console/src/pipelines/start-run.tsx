@@ -95,7 +95,7 @@ function Form(start: Start) {
       }}
     >
       <div className="grid min-h-0 grid-cols-[19rem_minmax(0,1fr)] gap-5">
-        <div className="min-h-0 space-y-2.5 overflow-y-auto pr-1">
+        <div className="min-h-0 space-y-2.5 overflow-y-auto p-1">
           {spec.params.length === 0 && <p className="text-muted">This pipeline takes no params.</p>}
           {spec.params.map((param) => (
             <Field
@@ -226,7 +226,7 @@ function Explained({ pipeline, body }: { pipeline: string; body: object | undefi
               `${counted(many("run"), "step")} would run`,
               ...(many("reuse") > 0 ? [`${many("reuse")} reused`] : []),
               ...(many("skip") > 0 ? [`${many("skip")} skipped`] : []),
-              ...(many("unknown") > 0 ? [`${many("unknown")} depend on what comes before`] : []),
+              ...(many("unknown") > 0 ? [`${many("unknown")} known only when it comes to them`] : []),
             ].join(", ")}
       </p>
       {body === undefined ? (

@@ -117,24 +117,30 @@ function RunView({ run }: { run: RunDetail }) {
 function Actions({ run }: { run: RunDetail }) {
   const client = useQueryClient();
   const again = { pipeline: run.pipeline, spec: run.spec, params: run.params };
+  const compare = (
+    <Link className="button" to="/runs/compare" search={{ a: run.id }}>
+      Compare
+    </Link>
+  );
   if (isActive(run.state))
     return (
-      <Ask
-        button="Cancel run"
-        title="Cancel this run?"
-        run={async () => {
-          await send("POST", `/runs/${encodeURIComponent(run.id)}/cancel`);
-          await client.invalidateQueries();
-        }}
-      >
-        Its steps are stopped. What finished steps gave is kept, and a new run uses it again.
-      </Ask>
+      <>
+        {compare}
+        <Ask
+          button="Cancel run"
+          title="Cancel this run?"
+          run={async () => {
+            await send("POST", `/runs/${encodeURIComponent(run.id)}/cancel`);
+            await client.invalidateQueries();
+          }}
+        >
+          Its steps are stopped. What finished steps gave is kept, and a new run uses it again.
+        </Ask>
+      </>
     );
   return (
     <>
-      <Link className="button" to="/runs/compare" search={{ a: run.id }}>
-        Compare
-      </Link>
+      {compare}
       <StartRun button="Run again" {...again} />
       {run.state !== "succeeded" && <StartRun button="Resume" main {...again} resume={run.id} />}
     </>

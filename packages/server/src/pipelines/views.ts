@@ -33,7 +33,8 @@ export function openViews({ db }: Pick<Platform, "db">): PipelineViews {
             a.real_started_at as begun, a.real_finished_at as ended
           from pipeline_step s join pipeline_attempt a on a.run = s.run and a.step = s.id where s.run = ${id}
           union all
-          select s.run, s.id, s.n, s.node, s.parent, s.kind, s.state, 0, null, null, s.backend, null, s.real_started_at, s.real_finished_at
+          select s.run, s.id, s.n, s.node, s.parent, s.kind, s.state, 0, null, null, s.backend, null, s.real_started_at,
+            case when s.state <> 'asking' then s.real_finished_at end
           from pipeline_step s where s.run = ${id} and s.real_started_at is not null
             and not exists (select 1 from pipeline_attempt a where a.run = s.run and a.step = s.id)
         ) b join pipeline_run r on r.id = b.run

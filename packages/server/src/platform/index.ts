@@ -13,7 +13,7 @@ export { openKeeper } from "./keeper.js";
 export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
-export { type FirstRows, firstRows } from "./preview.js";
+export { firstRows } from "./preview.js";
 export { isAlive, type ProcessEnd, runProcess } from "./process.js";
 export type { References } from "./references.js";
 export { platformRoutes } from "./routes.js";

@@ -8,7 +8,7 @@ const largestFile = 256 * 1024 * 1024;
 const most = { rows: 200, columns: 200, characters: 300 };
 const waitMs = 10_000;
 
-export interface FirstRows {
+interface FirstRows {
   columns: { name: string; type: string }[];
   /** Each value as a text, cut where it is long. */
   rows: (string | null)[][];
