@@ -16,8 +16,38 @@ export function computeConfig(env: NodeJS.ProcessEnv): Pick<ServerConfig, "compu
       ...(advertiseUrl === undefined ? {} : { advertiseUrl }),
       ...(size === undefined ? {} : { folderBytes: Number(size) * (units[unit] ?? 1) }),
       ...(ray === undefined ? {} : { ray: { address: ray, ...(token === undefined || token === "" ? {} : { token }) } }),
+      ...kubernetesConfig(env),
     },
   };
+}
+
+function kubernetesConfig(env: NodeJS.ProcessEnv): Pick<NonNullable<ServerConfig["compute"]>, "kubernetes"> {
+  const from = env.MILLRACE_KUBERNETES ?? "";
+  if (from === "") return {};
+  if (from !== "in-cluster" && from !== "kubeconfig")
+    throw new CliError(`MILLRACE_KUBERNETES is "${from}": give in-cluster within a pod, or kubeconfig for what KUBECONFIG names.`, exit.usage);
+  const { MILLRACE_KUBERNETES_CONTEXT: context, MILLRACE_KUBERNETES_IMAGE: image, MILLRACE_KUBERNETES_POD_TEMPLATE: podTemplate } = env;
+  const namespace = named(env, "MILLRACE_KUBERNETES_NAMESPACE");
+  const serviceAccount = named(env, "MILLRACE_KUBERNETES_SERVICE_ACCOUNT");
+  return {
+    kubernetes: {
+      from,
+      ...(context ? { context } : {}),
+      ...(image ? { image } : {}),
+      ...(podTemplate ? { podTemplate } : {}),
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(serviceAccount === undefined ? {} : { serviceAccount }),
+    },
+  };
+}
+
+/** Of an object of Kubernetes. */
+function named(env: NodeJS.ProcessEnv, variable: string): string | undefined {
+  const given = env[variable];
+  if (given === undefined || given === "") return undefined;
+  if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(given))
+    throw new CliError(`${variable} is "${given}": a name in Kubernetes is of lower-case letters, digits and hyphens.`, exit.usage);
+  return given;
 }
 
 function address(env: NodeJS.ProcessEnv, name: string): string | undefined {

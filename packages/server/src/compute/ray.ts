@@ -1,20 +1,14 @@
 /** Steps as jobs of a Ray cluster, by its Jobs REST API: https://docs.ray.io/en/latest/cluster/running-applications/job-submission/api.html */
-import { createHash } from "node:crypto";
-import { request as overHttp } from "node:http";
-import { request as overHttps } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Access } from "../access/index.js";
-import { version } from "../platform/index.js";
+import { type Answer, type Asked, Away, answerOf, lastLine, patiently, Refused } from "./asking.js";
 import type { Backend, Job, JobEnd, Watch } from "./backend.js";
-import { checkRemote, endMark, type Follower, follow, prepare, type RemotePlatform, readEnd, withoutEnd } from "./remote.js";
-import { programName, size } from "./said.js";
+import { checkRemote, endMark, type Follower, follow, jobName, needs, prepare, type RemotePlatform, readEnd, withoutEnd } from "./remote.js";
+import { programName } from "./said.js";
 
 const lookMs = 500;
 /** Ray gives the whole log each time: of a long one less often. */
 const logBytesPerSecond = 1024 ** 2;
-const largestAnswer = 256 * 1024 ** 2;
-/** For so long a head that does not answer is waited for; then the job is given up. */
-const awayMs = 120_000;
 const stopMs = 20_000;
 const settledMs = 5_000;
 const attemptsLookedAt = 5;
@@ -29,7 +23,7 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
   const ask = client(ray);
 
   async function run(job: Job, watch: Watch): Promise<JobEnd> {
-    let id = submissionId(job.id);
+    let id = jobName(job.id);
     let at = `/api/jobs/${id}`;
     const follower = follow(job, watch);
     try {
@@ -53,9 +47,9 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
   async function running(job: Job, signal: AbortSignal): Promise<string | undefined> {
     const [, step = "", number = ""] = /^(.*\/)(\d+)$/.exec(job.id) ?? [];
     const attempt = Number(number);
-    if ((await find(`/api/jobs/${submissionId(job.id)}`, signal)) !== undefined) return submissionId(job.id);
+    if ((await find(`/api/jobs/${jobName(job.id)}`, signal)) !== undefined) return jobName(job.id);
     for (let earlier = attempt - 1; earlier >= 1 && earlier > attempt - attemptsLookedAt; earlier--) {
-      const id = submissionId(`${step}${earlier}`);
+      const id = jobName(`${step}${earlier}`);
       const seen = await find(`/api/jobs/${id}`, signal);
       if (seen?.status !== "RUNNING" && seen?.status !== "PENDING") continue;
       const { text } = await patiently(signal, () => ask("GET", `/api/jobs/${id}/logs`), 1);
@@ -190,70 +184,9 @@ export function rayBackend(platform: RemotePlatform, access: Pick<Access, "issue
   };
 }
 
-/** The same for the same attempt, so that it is found again; nothing that a person chose goes into it. */
-const submissionId = (id: string): string => `millrace-${createHash("sha256").update(id).digest("hex").slice(0, 32)}`;
-
-function needs({ resources: { cpus = 1, memoryBytes, gpus } }: Job): string {
-  const parts = [`${cpus} CPU${cpus === 1 ? "" : "s"}`];
-  if (memoryBytes !== undefined) parts.push(`${size(memoryBytes)} of memory`);
-  if (gpus !== undefined) parts.push(`${gpus} GPU${gpus === 1 ? "" : "s"}`);
-  return parts.join(", ");
-}
-const lastLine = (text: string): string => text.trim().split("\n").at(-1)?.slice(0, 500) ?? "";
-
-/** The head could not be reached, or was not ready, for long. */
-class Away extends Error {}
-/** It answered, and the answer is no. */
-class Refused extends Error {}
-
-interface Answer {
-  status: number;
-  text: string;
-}
-/** Asked again where nobody answers, or only that it can't now. After `tries` its last answer is taken for one. */
-async function patiently(signal: AbortSignal, ask: () => Promise<Answer>, tries = Number.POSITIVE_INFINITY): Promise<Answer> {
-  const until = performance.now() + awayMs;
-  for (let n = 1; ; n++) {
-    signal.throwIfAborted();
-    let reason: string;
-    try {
-      const answer = await ask();
-      if (answer.status < 500 || n >= tries) return answer;
-      reason = `it answered ${answer.status}`;
-    } catch (error) {
-      reason = error instanceof Error ? error.message : String(error);
-      if (n >= tries) return { status: 0, text: reason };
-    }
-    if (performance.now() > until) throw new Away(reason);
-    await delay(Math.min(500 * 2 ** Math.min(n, 5), 10_000), undefined, { signal });
-  }
-}
-
-/** Ray takes what looks like a browser for one, and refuses it: \`fetch\` sends such headers, \`node:http\` does not. */
-function client({ address, token }: { address: string; token?: string }): (method: "GET" | "POST" | "DELETE", at: string, body?: unknown) => Promise<Answer> {
+function client({ address, token }: { address: string; token?: string }): (method: Asked["method"], at: string, body?: unknown) => Promise<Answer> {
   const base = new URL(address);
   const prefix = base.pathname.replace(/\/$/, "");
-  return (method, at, body) =>
-    new Promise((resolve, reject) => {
-      const sent = body === undefined ? undefined : JSON.stringify(body);
-      const headers = {
-        "user-agent": `millrace/${version}`,
-        ...(sent === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(sent) }),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      };
-      const request = (base.protocol === "https:" ? overHttps : overHttp)(new URL(prefix + at, base), { method, headers, timeout: 30_000 }, (response) => {
-        const parts: Buffer[] = [];
-        let bytes = 0;
-        response.on("data", (part: Buffer) => {
-          bytes += part.length;
-          if (bytes > largestAnswer) request.destroy(new Error("the answer is too large"));
-          else parts.push(part);
-        });
-        response.once("error", reject);
-        response.once("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }));
-      });
-      request.once("timeout", () => request.destroy(new Error("it did not answer within 30 s")));
-      request.once("error", reject);
-      request.end(sent);
-    });
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return (method, at, body) => answerOf(new URL(prefix + at, base), { method, headers, body });
 }

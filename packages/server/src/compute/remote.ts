@@ -2,6 +2,7 @@
  * What backends of clusters share. A job is described by an object of the store; on the node `_remote.py`, an object too, fetches that over HTTP, runs it, and says
  * lines of JSON; the last one names the object that holds the result.
  */
+import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Access } from "../access/index.js";
@@ -9,14 +10,14 @@ import type { Digest, Platform } from "../platform/index.js";
 import type { Job, JobEnd, JobFile, Watch } from "./backend.js";
 import { helpers } from "./inherited.js";
 import { limits } from "./layout.js";
-import { judge, type Said, listen as startListening } from "./said.js";
+import { judge, type Said, size, listen as startListening } from "./said.js";
 
 const mark = "@millrace ";
 /** How the line of the result begins: `json.dumps` writes it. */
 export const endMark = `${mark}{"end": `;
 const hour = 3_600_000;
 /** Beyond the step's timeout: for waiting in the cluster's queue, the environment, and the files. */
-const slackMs = 24 * hour;
+export const slackMs = 24 * hour;
 const largestEnd = 64 * 1024 ** 2;
 /** Clusters give a job's log as a whole, each time: it is smaller than that of this machine. */
 const logBytes = 16 * 1024 ** 2;
@@ -97,6 +98,8 @@ function helperFiles(): Promise<Buffer> {
 
 /** Reads what a node says, as it comes, in pieces of any size. */
 export interface Follower {
+  /** One line of the log, without its end. */
+  line(text: string): void;
   /** All of the log so far: what was read before is passed over. */
   take(log: string): void;
   /** The digest of the result, once it was said. */
@@ -139,6 +142,7 @@ export function follow(job: Job, watch: Watch): Follower {
   }
   return {
     said,
+    line,
     take(log) {
       const end = log.lastIndexOf("\n") + 1;
       if (end <= taken) return;
@@ -151,6 +155,8 @@ export function follow(job: Job, watch: Watch): Follower {
 }
 
 const isDigest = (text: string): text is Digest => /^sha256:[0-9a-f]{64}$/.test(text);
+
+export const asDigest = (text: string): Digest | undefined => (isDigest(text) ? text : undefined);
 
 /** What `_remote.py` has left as the result. */
 interface RemoteEnd {
@@ -204,3 +210,14 @@ export const withoutEnd = (outcome: JobEnd["outcome"], message: string, follower
   ...{ code: null, signal: null, usage: { peakMemoryBytes: null, cpuSeconds: null }, host, outputs: {} },
   lastLines: [...follower.said.lastLines(), ...follower.others()].slice(-30),
 });
+
+/** The same for the same attempt, so that it is found again; nothing that a person chose goes into it. */
+export const jobName = (id: string): string => `millrace-${hashed(id)}`;
+export const hashed = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 32);
+
+export function needs({ resources: { cpus = 1, memoryBytes, gpus } }: Job): string {
+  const parts = [`${cpus} CPU${cpus === 1 ? "" : "s"}`];
+  if (memoryBytes !== undefined) parts.push(`${size(memoryBytes)} of memory`);
+  if (gpus !== undefined) parts.push(`${gpus} GPU${gpus === 1 ? "" : "s"}`);
+  return parts.join(", ");
+}

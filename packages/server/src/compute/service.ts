@@ -4,6 +4,7 @@ import type { Platform } from "../platform/index.js";
 import type { Backend } from "./backend.js";
 import { makeEnvironment } from "./environment.js";
 import { findPython } from "./interpreter.js";
+import { kubernetesBackend } from "./kubernetes.js";
 import { localBackend } from "./local.js";
 import { rayBackend } from "./ray.js";
 import type { Compute, Interpreter } from "./types.js";
@@ -28,12 +29,13 @@ export function createCompute(
   }
   const environment: Compute["environment"] = async (requirements, progress) =>
     makeEnvironment({ folder, toolsFolder }, await python(), requirements, progress);
-  const { folderBytes, ray } = config.compute ?? {};
+  const { folderBytes, kubernetes, ray } = config.compute ?? {};
   const backends: Backend[] = [localBackend({ config, objects }, { python, environment }, folderBytes === undefined ? {} : { folderBytes })];
   backends.push(typescriptBackend({ config, objects }));
   if (access !== undefined) {
     const remote = { config, objects, address: platform.address ?? { url: undefined } };
     if (ray !== undefined) backends.push(rayBackend(remote, access, ray));
+    if (kubernetes !== undefined) backends.push(kubernetesBackend(remote, access, kubernetes));
   }
   return {
     python,

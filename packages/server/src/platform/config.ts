@@ -51,6 +51,21 @@ export interface ComputeConfig {
   folderBytes?: number;
   /** A Ray cluster: the address of its Jobs API, and a token where it asks for one. */
   ray?: { address: string; token?: string };
+  kubernetes?: KubernetesConfig;
+}
+/** A Kubernetes cluster, and what the pods of steps are like there. */
+export interface KubernetesConfig {
+  /** As a pod within the cluster, or as `KUBECONFIG` and ~/.kube/config say. */
+  from: "in-cluster" | "kubeconfig";
+  /** Of the kubeconfig; default its current one. */
+  context?: string;
+  /** Default the context's, or the pod's own. */
+  namespace?: string;
+  /** With Python 3.10 or newer. */
+  image?: string;
+  serviceAccount?: string;
+  /** A file, YAML or JSON, with `metadata` and `spec` of a pod: what every pod of a step has beside what is made for it. */
+  podTemplate?: string;
 }
 export interface ObjectsConfig {
   /** `s3://bucket/prefix` */

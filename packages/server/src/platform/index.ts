@@ -1,5 +1,5 @@
 /** What every capability stands on. */
-export { type ServerConfig, version } from "./config.js";
+export { type KubernetesConfig, type ServerConfig, version } from "./config.js";
 export { float8s, int8s, texts } from "./database/arrays.js";
 export type { Database } from "./database/index.js";
 export { underLock } from "./database/lock.js";
