@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
+import type { RenderOptions } from "./commands/render.js";
 import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
 import { addDatasetCommands } from "./program-data.js";
@@ -185,6 +186,18 @@ export function program(): Command {
       (await import("./commands/features.js")).checkFeatures(service, options),
     );
 
+  const render = millrace.command("render").description("what a cluster needs to run the platform");
+  render
+    .command("kubernetes")
+    .description("print manifests of server, workers and their rights, for `kubectl apply -f -`")
+    .requiredOption("--image <image>", "Millrace's own image: docs/compute.md has its recipe")
+    .option("--namespace <name>", "where all of it is", "millrace")
+    .option("--replicas <n>", "how many servers", sampleSize, 2)
+    .option("--workers <n>", "how many workers", sampleSize, 2)
+    .option("--step-image <image>", 'what steps with `backend: "kubernetes"` run in: any with Python 3.10 or newer', "python:3.12-slim")
+    .option("--objects <url>", "the bucket for data", "s3://bucket/millrace")
+    .action(async (options: RenderOptions) => (await import("./commands/render.js")).renderKubernetes(options));
+
   const user = millrace.command("user").description("who may use the platform");
   user
     .command("add")
@@ -204,7 +217,7 @@ export function program(): Command {
   }
   addWorkCommands(millrace);
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
-  const groups = [millrace, from, dataset, schema, quarantine, user, features];
+  const groups = [millrace, from, dataset, schema, quarantine, user, features, render];
   for (const command of groups.flatMap((group) => group.commands)) command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return millrace;
 }

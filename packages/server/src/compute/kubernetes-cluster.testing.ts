@@ -66,14 +66,15 @@ export async function kubernetesCluster(): Promise<Cluster> {
     return new Promise((resolve, reject) => {
       const type = method === "PATCH" ? "application/strategic-merge-patch+json" : "application/json";
       const asked = request(new URL(where, server), { method, ca, headers: { authorization: `Bearer ${token}`, "content-type": type } }, async (answer) => {
-        let text = "";
-        for await (const part of answer.setEncoding("utf8")) text += part;
         try {
-          resolve({ status: answer.statusCode ?? 0, body: JSON.parse(text) });
-        } catch {
-          resolve({ status: answer.statusCode ?? 0, body: { message: text } });
+          let text = "";
+          for await (const part of answer.setEncoding("utf8")) text += part;
+          resolve({ status: answer.statusCode ?? 0, body: text.startsWith("{") ? JSON.parse(text) : { message: text } });
+        } catch (error) {
+          reject(error);
         }
       });
+      asked.setTimeout(10_000, () => asked.destroy(new Error("The API server does not answer.")));
       asked.once("error", reject);
       asked.end(body === undefined ? undefined : JSON.stringify(body));
     });

@@ -1,4 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { parseAllDocuments } from "yaml";
 import type { KubernetesConfig } from "../platform/index.js";
 import type { Backend, JobInput } from "./backend.js";
 import type { Kubelet } from "./kubelet.testing.js";
@@ -92,7 +96,7 @@ millrace.output("model").mkdir(); (millrace.output("model") / "m.bin").write_byt
   expect(there.usage).toBeGreaterThan(0);
   expect(kept).toHaveLength(1);
   expect(manifest).toContain("millrace/step");
-  expect(manifest).not.toMatch(/s3cret|MILLRACE_JOB_TOKEN/);
+  expect(manifest).not.toMatch(/s3cret|"name":"(KEY|MILLRACE_JOB_TOKEN)"/);
   console.log(`a step of 4.5 s: first line after ${(firstAfter / 1_000).toFixed(1)} s, end after ${(took / 1_000).toFixed(1)} s`);
   await nothing();
 });
@@ -190,4 +194,42 @@ test("a pod that is evicted, and a node that dies, lose the step: it gives the s
   const here = await runOn(createCompute(served.platform).backend(), served.platform.objects, step);
   expect(again.end.message).toBeNull();
   expect(again.end.outputs).toEqual(here.end.outputs);
+});
+
+test("the manifests that `millrace render kubernetes` prints are taken by a cluster, and give just the rights that steps need", async () => {
+  const cli = fileURLToPath(new URL("../../../cli/src/main.ts", import.meta.url));
+  const args = [
+    "--conditions=millrace-source",
+    "--import",
+    "tsx",
+    cli,
+    "render",
+    "kubernetes",
+    "--image",
+    "registry.example/millrace:1",
+    "--namespace",
+    "loop",
+  ];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  const all = parseAllDocuments(stdout).map((one) => one.toJS() as { apiVersion: string; kind: string; metadata: { name: string; namespace?: string } });
+  expect(all.map((one) => one.kind).sort()).toEqual(
+    ["ConfigMap", "Deployment", "Deployment", "Namespace", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount"].sort(),
+  );
+  for (const one of all) {
+    const base = one.apiVersion === "v1" ? "/api/v1" : `/apis/${one.apiVersion}`;
+    const within = one.metadata.namespace === undefined ? "" : `/namespaces/${one.metadata.namespace}`;
+    const at = `${base}${within}/${one.kind.toLowerCase()}s?fieldValidation=Strict`;
+    const tried = await cluster.ask("POST", `${at}&dryRun=All`, one);
+    expect([one.kind, tried.status, tried.body.message]).toEqual([one.kind, 201, undefined]);
+    // What starts pods is only tried.
+    if (one.kind !== "Deployment") expect((await cluster.ask("POST", at, one)).status).toBe(201);
+  }
+  await vi.waitFor(async () => expect((await cluster.ask("GET", "/api/v1/namespaces/loop/serviceaccounts/default")).status).toBe(200), { timeout: 30_000 });
+  process.env.KUBECONFIG = await cluster.kubeconfigOf({ namespace: "loop", name: "millrace" });
+  const allowed = backend();
+  const step: Step = { id: "run-6/step/1", files: { "a.py": "import millrace; millrace.output('r').write(1)" }, outputs: { r: { type: "json" } } };
+  const { end } = await runOn(allowed, served.platform.objects, step);
+  expect(end).toMatchObject({ outcome: "succeeded", message: null });
+  const elsewhere = await runOn(backend({ namespace: "default" }), served.platform.objects, { ...step, id: "run-6/step/2" });
+  expect(elsewhere.end).toMatchObject({ outcome: "failed", message: expect.stringMatching(/\(403\): .*`millrace render kubernetes` shows what/) });
 });

@@ -203,11 +203,16 @@ export function kubernetesBackend(platform: RemotePlatform, access: Pick<Access,
     try {
       const api = await openApi();
       const at = `/apis/batch/v1/namespaces/${api.namespace}/jobs/${name}`;
-      // In the foreground: the Job is gone when its pod is.
-      await patiently(until, () => api.ask("DELETE", at, { propagationPolicy: "Foreground" }));
-      while ((await patiently(until, () => api.ask("GET", at))).status !== 404) await delay(lookMs / 2, undefined, { signal: until });
+      await patiently(until, () => api.ask("DELETE", at, { propagationPolicy: "Background" }));
+      for (;;) {
+        await delay(lookMs, undefined, { signal: until });
+        const pod = await cluster.pod(name, until);
+        if (pod === undefined || seenOf(pod, job).state === "over") break;
+        // What has not begun does not begin any more.
+        if (seenOf(pod, job).state === "waiting" && (pod.metadata.deletionTimestamp !== undefined || pod.spec?.nodeName === undefined)) break;
+      }
     } catch {
-      return withoutEnd("cancelled", `The step was cancelled, but the cluster has not confirmed that the Job ${name} ended.`, follower);
+      return withoutEnd("cancelled", `The step was cancelled, but the cluster has not confirmed that the pod of the Job ${name} ended.`, follower);
     }
     const result = follower.result();
     const end = result === undefined ? undefined : await readEnd(platform, job, result, follower).catch(() => undefined);
