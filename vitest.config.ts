@@ -17,7 +17,7 @@ export default defineConfig({
     // Real servers and processes: two files at a time, as much as two cores carry.
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });
