@@ -3,7 +3,7 @@
  * training and models are real.
  *   --exit         end after the summary instead of keeping the console up
  *   --users N      default 400
- *   --days N       how many are lived, default 28; on the eighth the rings change
+ *   --days N       how many are lived, default 35; on the eighth the rings change
  *   --data-dir DIR where the platform keeps its data, default a new folder in the system's temporary one, removed at the end
  *   --port N       default 4600
  */
@@ -22,7 +22,7 @@ const { values: options } = parseArgs({
   options: {
     exit: { type: "boolean", default: false },
     users: { type: "string", default: "400" },
-    days: { type: "string", default: "28" },
+    days: { type: "string", default: "35" },
     "data-dir": { type: "string" },
     port: { type: "string", default: "4600" },
   },
