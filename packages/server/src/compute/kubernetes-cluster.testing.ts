@@ -64,19 +64,24 @@ export async function kubernetesCluster(): Promise<Cluster> {
   const ask: Ask = async (method, where, body) => {
     const ca = await readFile(at("apiserver.crt"));
     return new Promise((resolve, reject) => {
+      const sent = body === undefined ? "" : JSON.stringify(body);
       const type = method === "PATCH" ? "application/strategic-merge-patch+json" : "application/json";
-      const asked = request(new URL(where, server), { method, ca, headers: { authorization: `Bearer ${token}`, "content-type": type } }, async (answer) => {
-        try {
-          let text = "";
-          for await (const part of answer.setEncoding("utf8")) text += part;
-          resolve({ status: answer.statusCode ?? 0, body: text.startsWith("{") ? JSON.parse(text) : { message: text } });
-        } catch (error) {
-          reject(error);
-        }
-      });
+      const asked = request(
+        new URL(where, server),
+        { method, ca, headers: { authorization: `Bearer ${token}`, "content-type": type, "content-length": Buffer.byteLength(sent) } },
+        async (answer) => {
+          try {
+            let text = "";
+            for await (const part of answer.setEncoding("utf8")) text += part;
+            resolve({ status: answer.statusCode ?? 0, body: text.startsWith("{") ? JSON.parse(text) : { message: text } });
+          } catch (error) {
+            reject(error);
+          }
+        },
+      );
       asked.setTimeout(10_000, () => asked.destroy(new Error("The API server does not answer.")));
       asked.once("error", reject);
-      asked.end(body === undefined ? undefined : JSON.stringify(body));
+      asked.end(sent);
     });
   };
 
