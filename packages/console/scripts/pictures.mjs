@@ -27,15 +27,15 @@ const run = runs.find((one) => one.state === "succeeded" && one.modelVersion !==
 const pictures = [
   ["loop", "/"],
   ["loop-dark", "/"],
-  ["run", run && `/runs/${run.id}?step=${encodeURIComponent(await trained(run.id))}`],
+  ["run", run && `/runs/${run.id}?step=${encodeURIComponent(await shown(run.id))}&tab=outputs`],
   ["model", model && `/models/${model.name}`],
   ["endpoint", endpoint && `/endpoints/${endpoint.name}`],
   ["monitor", monitor && `/monitors/${monitor.name}`],
 ];
-/** The step whose log says most. */
-async function trained(id) {
+/** A step whose table can be read. */
+async function shown(id) {
   const { spec } = await (await fetch(`${url}/api/v1/runs/${id}`)).json();
-  return spec.nodes.find((node) => node.kind === "python")?.id ?? "";
+  return (spec.nodes.find((node) => node.kind === "historical_features") ?? spec.nodes.find((node) => node.kind === "python"))?.id ?? "";
 }
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });

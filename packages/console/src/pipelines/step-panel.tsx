@@ -178,7 +178,7 @@ function Why({ step, needs }: { step: Step; needs: string[] }) {
     );
   if (step.state === "skipped") return <>Skipped{reason === "" ? ": the run ended before it" : `: ${reason}`}</>;
   if (step.state === "waiting") return <>Waits{reason !== "" ? `: ${reason}` : needs.length > 0 ? ` for ${needs.join(", ")}` : ""}</>;
-  if (step.state === "ready") return <>Waits for a worker that has room{reason === "" ? "" : `; runs because ${reason}`}</>;
+  if (step.state === "ready") return <>{reason === "" ? "Waits for a worker that has room" : `Is to run: ${reason}`}</>;
   if (step.state === "asking") return <>{reason === "" ? "Waits" : reason}</>;
   return <>{reason === "" ? words(step.kind) : `Ran because ${reason}`}</>;
 }

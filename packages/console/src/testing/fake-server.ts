@@ -4,6 +4,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import * as fixtures from "./fixtures";
+import * as views from "./views";
 import * as work from "./work";
 
 export interface FakeServer {
@@ -30,7 +31,7 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
       if (url.pathname.endsWith("/resume")) paused = false;
       const cancel = /^\/api\/v1\/runs\/(.+)\/cancel$/.exec(url.pathname)?.[1];
       if (cancel !== undefined) cancelled.add(cancel);
-      if (url.pathname.endsWith("/explain")) return json(200, fixtures.explanation);
+      if (url.pathname.endsWith("/explain")) return json(200, views.explanation);
       if (/\/pipelines\/[^/]+\/runs$/.test(url.pathname)) return json(201, fixtures.runs[1]);
       return json(200, {});
     }
@@ -116,18 +117,18 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
       return { items, ...(last !== undefined && after + items.length < fits.length ? { next: last.id } : {}) };
     }
     case "pipelines steps":
-      return { items: fixtures.averages };
+      return { items: views.averages };
     case "workers ":
-      return { items: name === "steps" ? fixtures.running : fixtures.workers };
+      return { items: name === "steps" ? views.running : views.workers };
     case "secrets ":
       return { items: [] };
     case "runs timeline":
-      return fixtures.timeline;
+      return views.timeline;
     case "runs steps":
-      if (more === "artifacts") return fixtures.firstRows;
+      if (more === "artifacts") return views.firstRows;
       if (which === "") return { items: [] };
       if (more === "")
-        return fixtures.stepDetail(
+        return views.stepDetail(
           runs.find((one) => one.id === name),
           which,
         );
