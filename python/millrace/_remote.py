@@ -582,6 +582,9 @@ def run(millrace, spec, cancelled):
         kills = oom_kills()
         process = Run(spec, folder, resolve(spec["command"], note, programs), project, environment)
         process.wait(cancelled)
+        # What ended between two looks may have grown all the same.
+        if process.ended is None and folder_bytes(folder) > spec["limits"]["folderBytes"]:
+            process.ended = "folder"
         code = process.process.returncode
         end = {
             "code": code if code >= 0 else None,

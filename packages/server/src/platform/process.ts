@@ -109,6 +109,8 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
       if (!exited) measuring = setTimeout(measure, Math.max(folderLookMs, 20 * (performance.now() - began)), place, maxBytes);
     }
     if (folder !== undefined) measuring = setTimeout(measure, folderLookMs, folder.path, folder.maxBytes);
+    /** What ended between two looks may have grown all the same. */
+    const overflowed = async () => folder !== undefined && !asked && (await folderBytes(folder.path, folder.maxBytes)) > folder.maxBytes;
 
     const [, stdout, stderr, reports] = child.stdio;
     let bytes = 0;
@@ -154,7 +156,7 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
       options.signal.removeEventListener("abort", cancel);
       releaseGroup(pid);
       const killedForMemory = !asked && (signal === "SIGKILL" || code === 137) && oomKills() > kills;
-      resolve({ code, signal, ended, killedForMemory, usage });
+      void overflowed().then((over) => resolve({ code, signal, ended: over ? "folder" : ended, killedForMemory, usage }));
     });
   });
 }
