@@ -39,7 +39,7 @@ chmodSync(folder, 0o755);
 const duckdb = openDuckDb({ memoryMb: 1_000, threads: 2, spillFolder: path.join(folder, "spill") });
 const rows = [];
 const tell = (row) => {
-  rows.push({ ...row, load: load() });
+  rows.push({ load: load(), ...row });
   process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
 };
 
@@ -174,6 +174,7 @@ async function compareReads() {
         ratio: times(a.per_s / b.per_s),
         goal,
         equal,
+        load: `${a.load} and ${b.load}`,
       });
     }
   }
