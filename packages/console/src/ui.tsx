@@ -194,8 +194,9 @@ export function Table<T>({
       <table className="w-full border-collapse" aria-rowcount={rows.length + 1}>
         <thead className="sticky top-0 z-10 bg-panel">
           <tr className="text-left text-[12px] text-muted shadow-[inset_0_-1px_0_var(--line)]">
-            {columns.map((column) => (
-              <th key={column.head} scope="col" className={`whitespace-nowrap px-3 py-1 font-medium ${column.right ? "text-right" : ""}`}>
+            {columns.map((column, place) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: heads may be empty, and columns keep their places
+              <th key={place} scope="col" className={`whitespace-nowrap px-3 py-1 font-medium ${column.right ? "text-right" : ""}`}>
                 {column.head}
               </th>
             ))}
@@ -220,9 +221,10 @@ export function Table<T>({
                 aria-selected={selected === undefined ? undefined : selected === key}
                 className={`border-b border-line/60 last:border-0 hover:bg-sunken/60 ${selected === key ? "bg-accent/8" : ""}`}
               >
-                {columns.map((column) => (
+                {columns.map((column, place) => (
                   <td
-                    key={column.head}
+                    // biome-ignore lint/suspicious/noArrayIndexKey: heads may be empty, and columns keep their places
+                    key={place}
                     className={`px-3 py-[5px] ${column.right ? "whitespace-nowrap text-right" : column.wide ? "w-full" : "whitespace-nowrap"}`}
                   >
                     {column.cell(row)}
