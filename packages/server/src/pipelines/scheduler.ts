@@ -341,7 +341,9 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
       const run = await store.claimBegin(runId, worker.id);
       if (run === undefined) return;
       const tags = { "millrace.run": run.id, "millrace.pipeline": run.pipeline, "millrace.project": `${run.project}/${run.project_version}` };
-      const { runId: tracked } = await parts.tracking.begin({ experiment: run.pipeline, runName: `${run.pipeline}-${run.id.slice(-8)}`, tags });
+      const { runId: tracked } = await parts.tracking.begin({
+        ...{ of: `run/${run.id}`, experiment: run.pipeline, runName: `${run.pipeline}-${run.id.slice(-8)}`, tags },
+      });
       const params = Object.entries(run.params).map(([name, value]): [string, string] => [
         name,
         typeof value === "object" ? JSON.stringify(value) : String(value),

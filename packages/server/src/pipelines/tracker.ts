@@ -1,6 +1,7 @@
 /** What pipelines need of the tracking: each run of a pipeline is a tracked run, which its Python steps log to. */
 export interface RunTracker {
-  begin(run: { experiment: string; runName: string; tags: Record<string, string> }): Promise<{ runId: string }>;
+  /** `of` names what is tracked, as `run/…`: it has one tracked run, also where it is begun again after a crash. */
+  begin(run: { of: string; experiment: string; runName: string; tags: Record<string, string> }): Promise<{ runId: string }>;
   /** Bears repetition, as the rest does: what follows a crash is done again. */
   end(runId: string, status: "FINISHED" | "FAILED" | "KILLED"): Promise<void>;
   logParams(runId: string, params: Record<string, string>): Promise<void>;

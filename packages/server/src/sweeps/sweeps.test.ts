@@ -270,3 +270,12 @@ test("a Bayesian search by Optuna comes close to the best values, in trials that
   expect(sweep).toMatchObject({ state: "succeeded", message: null, progress: { succeeded: 24 } });
   expect(sweep.best?.value).toBeGreaterThan(0.85);
 });
+
+test("what is tracked has one tracked run, also where it is begun again or by two at once", async () => {
+  const begin = () => tracking.runTracker.begin({ of: "run/twice", experiment: "twice", runName: "twice", tags: { "millrace.run": "twice" } });
+  const begun = [...(await Promise.all([begin(), begin()])), await begin()];
+  expect(new Set(begun.map(({ runId }) => runId)).size).toBe(1);
+  const { experiment_id } = await tracking.runInfo(begun[0]?.runId ?? "");
+  const { items } = await tracking.searchRuns([experiment_id], { filter: "", orderBy: [], view: "ALL", limit: 10, token: undefined });
+  expect(items).toHaveLength(1);
+});

@@ -6,24 +6,13 @@ const rootTag = "millrace.sweep";
 /** Points of a trial's metric that are looked at. */
 const curvePoints = 200;
 export type Point = readonly [step: number, value: number];
-export type SweepTracking = Pick<Tracking, "runTracker" | "experiment" | "searchRuns" | "runInfo" | "log" | "sampledHistories">;
+export type SweepTracking = Pick<Tracking, "runTracker" | "runInfo" | "log" | "sampledHistories">;
 
 /** The sweep's tracked run; made once, also where a crash came right after. */
 export async function openRoot(tracking: SweepTracking, { id, pipeline, definition, spec }: SweepRow): Promise<{ runId: string; experimentId: string }> {
-  const experiment = await tracking.experiment({ name: pipeline }).catch(() => undefined);
-  if (experiment !== undefined) {
-    const filter = `tags.\`${rootTag}\` = '${id}'`;
-    const { items } = await tracking.searchRuns([experiment.id], { filter, orderBy: [], view: "ACTIVE_ONLY", limit: 1, token: undefined });
-    const found = items[0] === undefined ? undefined : runIdOf(JSON.parse(items[0].run));
-    if (found !== undefined) return { runId: found, experimentId: experiment.id };
-  }
   const tags = { [rootTag]: id, "millrace.pipeline": pipeline, "millrace.sweep.goal": `${spec.goal.direction} ${spec.goal.metric}` };
-  const { runId } = await tracking.runTracker.begin({ experiment: pipeline, runName: `${definition ?? "sweep"}-${id.slice(-8)}`, tags });
+  const { runId } = await tracking.runTracker.begin({ of: `sweep/${id}`, experiment: pipeline, runName: `${definition ?? "sweep"}-${id.slice(-8)}`, tags });
   return { runId, experimentId: (await tracking.runInfo(runId)).experiment_id };
-}
-function runIdOf(run: unknown): string | undefined {
-  if (typeof run !== "object" || run === null || !("info" in run) || typeof run.info !== "object" || run.info === null) return undefined;
-  return "run_id" in run.info && typeof run.info.run_id === "string" ? run.info.run_id : undefined;
 }
 
 export async function linkTrial(tracking: SweepTracking, root: string, trackingRunId: string, n: number): Promise<void> {

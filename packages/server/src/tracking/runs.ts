@@ -119,13 +119,13 @@ export function createRuns(
 ): Pick<Tracking, "createRun" | "runInfo" | "runJson" | "searchRuns" | "updateRun"> {
   const now = () => clock.now().getTime();
   return {
-    async createRun({ experimentId, name, userId, startTime, tags }) {
+    async createRun({ id: chosen, experimentId, name, userId, startTime, tags }) {
       const told = tags.find((tag) => tag.key === "mlflow.runName")?.value;
       if (name !== undefined && name !== "" && told !== undefined && name !== told)
         throw invalidValue(
           `Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values (run_name='${name}', mlflow.runName='${told}').`,
         );
-      const id = randomBytes(16).toString("hex");
+      const id = chosen ?? randomBytes(16).toString("hex");
       const named = name || told || `run-${id.slice(0, 8)}`;
       if (named.length > largest.tag) throw invalidValue(`A run's name has at most ${largest.tag} characters.`);
       const all = new Map(cutTags(tags).map((tag) => [tag.key, tag.value])).set("mlflow.runName", named);
@@ -134,7 +134,8 @@ export function createRuns(
         with experiment as (select id, artifact_location from experiment where id = ${experimentNumber(experimentId)} and lifecycle_stage = 'active'),
         run as (
           insert into tracking_run (id, experiment_id, name, user_id, status, start_time)
-          select ${id}, id, ${named}, ${userId ?? ""}, 'RUNNING', ${start} from experiment returning id
+          select ${id}, id, ${named}, ${userId ?? ""}, 'RUNNING', ${start} from experiment
+          on conflict (id) do nothing returning id
         ), tags as (
           insert into tracking_tag (run_id, key, value)
           select run.id, key, value from run, unnest(${[...all.keys()]}::text[], ${[...all.values()]}::text[]) as t (key, value)

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Access } from "../access/index.js";
 import { largest, wrongState } from "../mlflow/index.js";
 import type { Platform } from "../platform/index.js";
@@ -53,9 +54,10 @@ export function createTracking(
     charts: createSeries(platform, settling),
     stop: () => settling.stop(),
     runTracker: {
-      async begin({ experiment: name, runName, tags }) {
+      async begin({ of, experiment: name, runName, tags }) {
+        const id = createHash("sha256").update(of).digest("hex").slice(0, 32);
         const list = Object.entries(tags).map(([key, value]) => ({ key, value }));
-        const { info } = await runs.createRun({ experimentId: await experimentNamed(name), name: runName, userId: "millrace", tags: list });
+        const { info } = await runs.createRun({ id, experimentId: await experimentNamed(name), name: runName, userId: "millrace", tags: list });
         return { runId: info.run_id };
       },
       async end(runId, status) {

@@ -93,6 +93,8 @@ export interface Tracking {
   updateExperiment(id: string, change: { name: string } | { stage: "active" | "deleted" } | { tag: KeyValue } | { removeTag: string }): Promise<void>;
 
   createRun(run: {
+    /** Chosen by who may ask again: the second time nothing is made. */
+    id?: string | undefined;
     experimentId: string;
     name?: string | undefined;
     userId?: string | undefined;
