@@ -51,10 +51,12 @@ export async function dev(given: string, options: ServerOptions): Promise<void> 
     clearTimeout(quiet);
     quiet = setTimeout(() => void apply(), quietMs);
   });
-  print(`Watching ${path.relative(process.cwd(), folder) || "."}: what is saved is applied. End with Ctrl-C.`);
-  await new Promise<void>((resolve) => {
+  // Whoever reads that it watches may end it at once.
+  const ended = new Promise<void>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
   });
+  print(`Watching ${path.relative(process.cwd(), folder) || "."}: what is saved is applied. End with Ctrl-C.`);
+  await ended;
   watcher.close();
   clearTimeout(quiet);
 }
