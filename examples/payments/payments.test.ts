@@ -48,8 +48,9 @@ describe("the payments project", () => {
     expect(
       runs.map((run) => ({ run: run.pipeline, state: run.state, message: run.message, version: run.modelVersion })).sort((a, b) => (a.run < b.run ? -1 : 1)),
     ).toEqual(["credit", "fraud", "profile"].map((run) => ({ run, state: "succeeded", message: null, version: `${run}/1` })));
-    const endpoints = (await http.get<{ items: Endpoint[] }>("/api/v1/endpoints")).items;
-    expect(endpoints.map(({ name, stable }) => ({ name, stable }))).toEqual(["credit", "fraud", "profile"].map((name) => ({ name, stable: 1 })));
+    // An endpoint follows what was registered a moment after the run that did it.
+    const stable = async () => (await http.get<{ items: Endpoint[] }>("/api/v1/endpoints")).items.map((one) => ({ name: one.name, stable: one.stable }));
+    await expect.poll(stable, { timeout: 10_000 }).toEqual(["credit", "fraud", "profile"].map((name) => ({ name, stable: 1 })));
     const services = (await http.get<{ items: FeatureService[] }>("/api/v1/feature-services")).items;
     for (const view of ["user_spending", "user_profile", "user_repayments"]) {
       expect(services.filter((service) => service.views.includes(view)).flatMap((service) => service.usedBy.models)).toEqual(
