@@ -87,9 +87,9 @@ describe("the flights project", () => {
       const { state, message, trackingRunId } = await get<Run>(`/api/v1/runs/${run.id}`);
       if (state === "failed") throw new Error(message ?? "failed");
       if (trackingRunId === null) return undefined;
-      // The script says with how many rounds it trains, then trains.
+      // The script says with how many rows it trains, then trains.
       const tracked = await get<{ run: { data: { params: { key: string }[] } } }>(`/api/2.0/mlflow/runs/get?run_id=${trackingRunId}`);
-      return tracked.run.data.params.some(({ key }) => key === "rounds") ? true : undefined;
+      return tracked.run.data.params.some(({ key }) => key === "rows") ? true : undefined;
     });
     await ended("SIGKILL");
     const killed = performance.now();

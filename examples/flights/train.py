@@ -1,8 +1,11 @@
 """Trains the delay model: gradient boosted trees, logged with mlflow, exported as ONNX.
 
 Reads the table that the pipeline passes as `train`, writes the model folder that it expects as `model`:
-`model.onnx`, and `parity.parquet`, a sample of rows with what the trained model predicts for them.
+`model.onnx`; `parity.parquet`, a sample of rows with what the trained model predicts for them; and `booster.txt` with `codes.json`,
+from which a later training can go on.
 """
+
+import json
 
 import millrace
 import mlflow
@@ -23,7 +26,6 @@ NUMBERS = [
     "carrier_late_3h", "carrier_late_24h", "carrier_late_7d",
 ]
 LABEL = "late"
-ROUNDS = 100
 
 
 def matrix(table, codes):
@@ -35,6 +37,12 @@ def matrix(table, codes):
     for name in NUMBERS:
         columns.append(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float32))
     return np.column_stack(columns)
+
+
+def code(table, name, known):
+    """A number for each value; those of the model that this one goes on with keep theirs."""
+    new = sorted({v for v in table[name].to_pylist() if v is not None} - set(known))
+    return {**known, **{v: len(known) + i for i, v in enumerate(new)}}
 
 
 def export(booster, codes, month_table=None):
@@ -89,13 +97,18 @@ def export(booster, codes, month_table=None):
 def main():
     params = millrace.params()
     fault = params.get("fault", "none")
+    rounds = params["rounds"]
+    champion = millrace.inputs().get("start")
+    before = None if champion is None else lightgbm.Booster(model_file=f"{champion.folder}/booster.txt")
+    known = {} if champion is None else json.loads(open(f"{champion.folder}/codes.json").read())
     table = pq.ParquetDataset(millrace.inputs()["train"].paths).read()
-    codes = {name: {v: i for i, v in enumerate(sorted({v for v in table[name].to_pylist() if v is not None}))} for name in CATEGORIES}
+    codes = {name: code(table, name, known.get(name, {})) for name in CATEGORIES}
     x, y = matrix(table, codes), table[LABEL].cast(pa.int8()).to_numpy(zero_copy_only=False)
     if fault == "shuffled_labels":
         y = np.random.default_rng(1).permutation(y)
 
-    mlflow.log_params({"rounds": ROUNDS, "rows": len(y), "fault": fault})
+    # The params of the pipeline are there already.
+    mlflow.log_params({"rows": len(y), "trees_before": 0 if before is None else before.num_trees()})
     data = lightgbm.Dataset(x, y, feature_name=CATEGORIES + NUMBERS, categorical_feature=[0, 1, 2], free_raw_data=False)
     # The curve is watched on a part of the rows: on all of them it would cost as much as the training.
     part = np.random.default_rng(1).choice(len(y), min(len(y), 20_000), replace=False)
@@ -103,14 +116,14 @@ def main():
     curve = {}
     booster = lightgbm.train(
         {
-            "objective": "binary", "metric": ["binary_logloss", "auc"], "learning_rate": 0.1, "num_leaves": 31, "min_data_in_leaf": 100,
+            "objective": "binary", "metric": ["binary_logloss", "auc"], "learning_rate": params["rate"], "num_leaves": params["leaves"], "min_data_in_leaf": 100,
             "cat_smooth": 50, "max_cat_to_onehot": 1, "feature_fraction": 0.8, "bagging_fraction": 0.8, "bagging_freq": 1,
             "seed": 1, "deterministic": True, "num_threads": 2, "verbose": -1,
         },
-        data, num_boost_round=ROUNDS, valid_sets=[watched], valid_names=["train"],
-        callbacks=[lightgbm.record_evaluation(curve)],
+        data, num_boost_round=rounds, init_model=before, valid_sets=[watched], valid_names=["train"],
+        callbacks=[lightgbm.record_evaluation(curve), lambda now: millrace.progress(now.iteration + 1 - now.begin_iteration, rounds, "trees")],
     )
-    for step in range(0, ROUNDS, 10):
+    for step in range(0, rounds, 10):
         mlflow.log_metrics({f"train_{k}": v[step] for k, v in curve["train"].items()}, step=step)
 
     month_table = None
@@ -119,6 +132,8 @@ def main():
     folder = millrace.output("model")
     folder.mkdir()
     onnx.save(export(booster, codes, month_table), folder / "model.onnx")
+    booster.save_model(folder / "booster.txt")
+    (folder / "codes.json").write_text(json.dumps(codes))
 
     sample = table.slice(max(0, len(table) - 2_000))
     expected = booster.predict(matrix(sample, codes))

@@ -34,10 +34,11 @@ _last_progress = 0.0
 
 
 def inputs() -> Mapping[str, Any]:
-    """The step's inputs by name: an `Input`, or a list of them where the step takes what a map gave."""
+    """The step's inputs by name: an `Input`, or a list of them where the step takes what a map gave. What is optional and not there is left out."""
     from ._files import Named, input_of
 
-    return Named("input", {name: input_of(name, given) for name, given in _note()["inputs"].items()})
+    there = {name: given for name, given in _note()["inputs"].items() if given.get("type") != "value" or given["value"] is not None}
+    return Named("input", {name: input_of(name, given) for name, given in there.items()})
 
 
 def params() -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ def call(module: str, function: str) -> None:
     named = getattr(importlib.import_module(module), function, None)
     if not callable(named):
         raise AttributeError(f"the module {module!r} has no function {function!r}")
-    given = dict(millrace.inputs())
+    # What is optional and not there is None.
+    given = {**dict.fromkeys(millrace._note()["inputs"]), **millrace.inputs()}
     outputs = millrace._note()["outputs"]
     try:
         signature = inspect.signature(named, eval_str=True)
@@ -37,6 +38,8 @@ def _argument(given: Any, annotation: Any) -> Any:
     if isinstance(given, list):
         inner = get_args(annotation)
         return [_argument(item, inner[0] if get_origin(annotation) in (list, tuple) and inner else inspect.Parameter.empty) for item in given]
+    if given is None:
+        return None
     assert isinstance(given, Input)
     # `DataFrame | None` means the DataFrame.
     choices = [a for a in get_args(annotation) if a is not type(None)] if type(None) in get_args(annotation) else [annotation]

@@ -134,6 +134,7 @@ export const minute = part("minute");
 
 interface MonthOptions {
   default: ValueOf<"month">;
+  description?: string;
 }
 /** With a moment and a zone: its month, 1 to 12. Without: a param that is a month, as `2013-03`, or `latest` for all there is. */
 export function month<E extends Expression>(of: E, zone: string): Expression<Refs<E>, "int64">;

@@ -1,6 +1,7 @@
 /** What a model version was trained on, as distributions of its features and of its predictions on them. */
 import { createHash } from "node:crypto";
 import type { Artifact, RunDetail } from "@millrace/sdk/api";
+import type { InputRef, NodeSpec } from "@millrace/sdk/spec";
 import { sql } from "kysely";
 import { localPaths, modelInput, streamColumns } from "../evaluation/index.js";
 import { identifier, type Platform, parquet } from "../platform/index.js";
@@ -58,15 +59,23 @@ export async function referenceOf(
 }
 
 /** The table that went into the step whose output the run registered as this model. */
-function trainingTable({ spec, steps }: RunDetail, model: string): Artifact | undefined {
-  const register = spec.nodes.find((node) => node.kind === "register" && node.config.model === model);
-  const from = register?.inputs.model;
-  if (from === undefined || !("node" in from)) return undefined;
-  const trained = spec.nodes.find((node) => node.id === from.node);
+function trainingTable(run: RunDetail, model: string): Artifact | undefined {
+  const register = run.spec.nodes.find((node) => node.kind === "register" && node.config.model === model);
+  const trained = register?.inputs.model === undefined ? undefined : madeBy(run, register.inputs.model);
   for (const input of Object.values(trained?.inputs ?? {})) {
     if (!("node" in input)) continue;
-    const artifact = steps.find((step) => step.id === input.node)?.outputs[input.output];
+    const artifact = run.steps.find((step) => step.id === input.node)?.outputs[input.output];
     if (artifact?.type === "table") return artifact;
   }
   return undefined;
+}
+
+/** The step that an output comes from: of the branches that `choose` joins, the one that was run. */
+function madeBy(run: RunDetail, from: InputRef): NodeSpec | undefined {
+  if (!("node" in from)) return undefined;
+  const node = run.spec.nodes.find((one) => one.id === from.node);
+  if (node?.kind !== "choose") return node;
+  const ran = (input: InputRef) => "node" in input && Object.keys(run.steps.find((step) => step.id === input.node)?.outputs ?? {}).length > 0;
+  const chosen = Object.values(node.inputs).find(ran);
+  return chosen === undefined ? undefined : madeBy(run, chosen);
 }
