@@ -15,6 +15,7 @@ export default defineConfig({
   test: {
     include: ["packages/**/src/**/*.test.ts", "examples/**/*.test.ts", "scripts/**/*.test.ts"],
     // Real servers and processes: two files at a time, as much as two cores carry.
+    env: { MILLRACE_CHECK_ANSWERS: "1" },
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 120_000,

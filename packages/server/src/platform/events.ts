@@ -68,6 +68,8 @@ interface Subscriber {
   handler: Handler;
   queued: boolean;
   failed: boolean;
+  /** There is something after its position, which it need not want. */
+  behind: boolean;
   /** Another process has its events in hand; it may be killed. */
   elsewhere: boolean;
   idle: Promise<void>;
@@ -95,7 +97,8 @@ export function openEvents({ db, locks, notifications, clock, log }: EventsParts
   let poll: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
   let lookAgain = false;
-  let seen = "";
+  /** The newest that was seen. */
+  let seen: EventPosition | undefined;
   notifications.on(channel, () => started && void look());
 
   /** Tells a subscriber what is new. */
@@ -135,7 +138,7 @@ export function openEvents({ db, locks, notifications, clock, log }: EventsParts
 
   function wake(subscriber: Subscriber): void {
     if (subscriber.queued || stopped) return;
-    subscriber.queued = true;
+    Object.assign(subscriber, { queued: true, behind: false });
     subscriber.idle = subscriber.idle.then(async () => {
       subscriber.queued = false;
       if (stopped) return;
@@ -151,7 +154,7 @@ export function openEvents({ db, locks, notifications, clock, log }: EventsParts
     });
   }
 
-  /** Wakes all when something became visible since the last look. */
+  /** Wakes those who want something of what became visible since the last look. The others move past it when they are woken next, or in a while. */
   function look(): Promise<void> {
     lookAgain = true;
     looking ??= (async () => {
@@ -159,21 +162,32 @@ export function openEvents({ db, locks, notifications, clock, log }: EventsParts
       try {
         while (lookAgain && !stopped) {
           lookAgain = false;
-          const { rows } = await sql<{ newest: string | null; hidden: boolean }>`
-            select (select concat(xid, '/', id) from event where xid < ${horizon} order by xid desc, id desc limit 1) as newest,
-              exists (select 1 from event where xid >= ${horizon}) as hidden`.execute(db);
-          const newest = rows[0]?.newest ?? "";
+          const after = sql`(${seen?.xid ?? "0"}::xid8, ${seen?.id ?? "0"}::bigint)`;
+          const { rows } = await sql<{ xid: string | null; id: string | null; types: string[] | null; hidden: boolean }>`
+            select newest.xid, newest.id, exists (select 1 from event where xid >= ${horizon}) as hidden,
+              (select array_agg(distinct type) from event where xid < ${horizon} and (xid, id) > ${after} and ${seen !== undefined}) as types
+            from (values (1)) one left join
+              (select xid::text, id::text from event where xid < ${horizon} order by event.xid desc, event.id desc limit 1) newest on true`.execute(db);
+          const { xid = null, id = null, types = null } = rows[0] ?? {};
           hidden = rows[0]?.hidden === true;
-          for (const subscriber of subscribers) if (newest !== seen || subscriber.elsewhere) wake(subscriber);
-          if (newest !== seen) for (const watcher of watchers) watcher();
-          seen = newest;
+          const news = id !== seen?.id;
+          for (const subscriber of subscribers) {
+            if (news) subscriber.behind = true;
+            if (subscriber.elsewhere || (news && (types === null || types.some((type) => subscriber.pattern.test(type))))) wake(subscriber);
+          }
+          if (news) for (const watcher of watchers) watcher();
+          seen = xid === null || id === null ? undefined : { xid, id };
         }
       } catch (error) {
         if (!stopped) log.warn({ error }, "events could not be looked for");
       } finally {
         looking = undefined;
         clearTimeout(poll);
-        if (!stopped) poll = setTimeout(() => void look(), hidden ? hiddenPollMs : pollMs).unref();
+        const again = () => {
+          if (!hidden) for (const subscriber of subscribers) if (subscriber.behind) wake(subscriber);
+          void look();
+        };
+        if (!stopped) poll = setTimeout(again, hidden ? hiddenPollMs : pollMs).unref();
       }
     })();
     return looking;
@@ -203,7 +217,7 @@ export function openEvents({ db, locks, notifications, clock, log }: EventsParts
         ) select pg_notify(${channel}, '') from (select count(*) from added) counted`.execute(transaction);
     },
     subscribe(name, types, handler) {
-      subscribers.push({ name, pattern: patternOf(types), handler, queued: false, failed: false, elsewhere: false, idle: Promise.resolve() });
+      subscribers.push({ name, pattern: patternOf(types), handler, queued: false, failed: false, behind: false, elsewhere: false, idle: Promise.resolve() });
     },
     watch(watcher) {
       watchers.add(watcher);
