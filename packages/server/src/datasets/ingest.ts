@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Anomaly, DatasetOrigin, DatasetVersionDetail, TableColumn, ValidationReport } from "@millrace/sdk/api";
+import type { Anomaly, DatasetOrigin, DatasetVersion, DatasetVersionDetail, TableColumn, ValidationReport } from "@millrace/sdk/api";
 import type { DatasetSpec, FormatSpec, SchemaSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
 import { type Digest, identifier, type Platform, parquet } from "../platform/index.js";
@@ -201,6 +201,9 @@ export async function detailOf(platform: Pick<Platform, "db" | "objects" | "duck
   const [parts, report, columns] = await Promise.all([store.partsOf(db, row), store.reportOf(db, row.dataset, row.version), columnsOf(platform, row)]);
   return { ...store.versionOf(row), parts: parts.map(store.partOf), report, columns };
 }
+
+/** A version without what only its own page shows. */
+export const withoutDetail = ({ parts: _parts, report: _report, columns: _columns, ...version }: DatasetVersionDetail): DatasetVersion => version;
 
 /** The columns of a version; read from its parts where it was made before they were kept. */
 async function columnsOf({ db, objects, duckdb }: Pick<Platform, "db" | "objects" | "duckdb">, row: store.VersionRow): Promise<TableColumn[]> {

@@ -2,7 +2,7 @@ import type { DatasetVersion, RowsReceipt } from "@millrace/sdk/api";
 import type { DatasetSpec } from "@millrace/sdk/spec";
 import { sql } from "kysely";
 import { conflict, type Digest, invalid, type Platform } from "../platform/index.js";
-import { type IngestParts, ingest, NotKept } from "./ingest.js";
+import { type IngestParts, ingest, NotKept, withoutDetail } from "./ingest.js";
 import { tableDigest } from "./table.js";
 
 export const largestPush = 32 * 1024 ** 2;
@@ -89,7 +89,7 @@ export function createPushes(parts: IngestParts & { platform: Pick<Platform, "lo
       });
       // Only what was taken in by an older release is known without having been settled.
       if (!made) await sql`update dataset_push set version = ${version.version} where id = any(${ids}::bigint[]) and version is null`.execute(db);
-      return version;
+      return withoutDetail(version);
     } catch (error) {
       if (error instanceof NotKept) return "refused";
       if (error instanceof TakenMeanwhile) return undefined;

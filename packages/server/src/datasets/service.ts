@@ -17,7 +17,7 @@ import type { Definition, Projects } from "../projects/index.js";
 import type { Validation } from "../validation/index.js";
 import { compareVersions } from "./diff.js";
 import { guessFormat } from "./formats/types.js";
-import { type Arrival, detailOf, ingest } from "./ingest.js";
+import { type Arrival, detailOf, ingest, withoutDetail } from "./ingest.js";
 import { partitionsOf } from "./partitions.js";
 import { createPushes } from "./push.js";
 import { withDecisions } from "./quarantine.js";
@@ -106,7 +106,7 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
   const places = limit(2);
   async function take(arrival: Arrival): Promise<DatasetVersion> {
     const { version } = await places(() => ingest(parts, arrival));
-    if (version.status === "accepted") return version;
+    if (version.status === "accepted") return withoutDetail(version);
     const reasons = (version.report?.anomalies ?? []).filter((anomaly) => anomaly.severity === "block").map((anomaly) => anomaly.message);
     throw new ApiError(422, "REFUSED", `${arrival.name} was refused, and is kept as version ${version.version}: ${reasons.join(" ")}`, {
       version: version.version,
