@@ -1,44 +1,44 @@
 // Features online: reads of twelve features, and pushes with a read of the card after each, against a server that is started here.
-// Lines of JSON: node bench/data/push.mjs [--seconds 10]. With MILLRACE_ONLINE set, that Redis is used.
+// Lines of JSON: node bench/data/push.mjs [--seconds 10] [--only reads,pushes]. With MILLRACE_ONLINE set, that Redis is used; with --profile FOLDER, the
+// server leaves a profile of its processor time there.
 
 import { mkdtemp, rm } from "node:fs/promises";
-import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { millrace, start } from "../tracking/servers.mjs";
+import { openConnections, quantile, request } from "./connection.mjs";
 
-const { values: options } = parseArgs({ options: { seconds: { type: "string", default: "10" } } });
+const { values: options } = parseArgs({
+  options: { seconds: { type: "string", default: "10" }, only: { type: "string", default: "reads,pushes" }, profile: { type: "string" } },
+});
 const seconds = Number(options.seconds);
 const folder = await mkdtemp(path.join(tmpdir(), "millrace-push-"));
-const server = await start(millrace, folder);
-const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
+const only = options.only.split(",");
+const profiled = {
+  command(own, port) {
+    const [program, args] = millrace.command(own, port);
+    return [process.execPath, ["--cpu-prof", `--cpu-prof-dir=${path.resolve(options.profile)}`, program, ...args]];
+  },
+};
+const server = await start(options.profile === undefined ? millrace : profiled, folder);
+const address = new URL(server.url);
+const connections = openConnections(address);
+const post = async (route, body) => JSON.parse((await connections.send(request(address, route, body))).toString("utf8"));
 
-function post(route, body) {
-  return new Promise((resolve, reject) => {
-    const text = JSON.stringify(body);
-    const request = http.request(
-      server.url + route,
-      { agent, method: route.startsWith("PUT ") ? "PUT" : "POST", headers: { "content-type": "application/json", "content-length": Buffer.byteLength(text) } },
-      (answer) => {
-        let found = "";
-        answer.on("data", (part) => {
-          found += part;
-        });
-        answer.on("end", () => (answer.statusCode < 300 ? resolve(found) : reject(new Error(`${answer.statusCode} ${found}`))));
-        answer.on("error", reject);
-      },
-    );
-    request.on("error", reject);
-    request.end(text);
-  });
-}
-const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
-function told(bench, more, times, wall) {
-  times.sort((a, b) => a - b);
-  const round = (ms) => Math.round(ms * 100) / 100;
-  const line = { bench, system: process.env.MILLRACE_ONLINE ? "millrace with redis" : "millrace", ...more, per_s: Math.round(times.length / wall) };
-  console.log(JSON.stringify({ ...line, p50_ms: round(quantile(times, 0.5)), p99_ms: round(quantile(times, 0.99)), max_ms: round(times.at(-1)) }));
+/** A line of what was done: how long each took, and what the server and PostgreSQL computed for each. */
+async function measured(line, work) {
+  const [before, began] = [server.cpu(), performance.now()];
+  const times = (await work()).sort((a, b) => a - b);
+  const [after, seconds] = [server.cpu(), (performance.now() - began) / 1_000];
+  const each = (name) => Math.round(((after[name] - before[name]) / times.length) * 1_000_000) / 1_000;
+  console.log(
+    JSON.stringify({
+      ...{ bench: line.bench, system: process.env.MILLRACE_ONLINE ? "millrace with redis" : "millrace", ...line, per_s: Math.round(times.length / seconds) },
+      ...{ p50_ms: quantile(times, 0.5), p99_ms: quantile(times, 0.99), max_ms: quantile(times, 1) },
+      ...{ server_cpu_ms: each("own"), database_cpu_ms: each("below") },
+    }),
+  );
 }
 
 const overs = ["5m", "1h", "1d", "7d"];
@@ -77,6 +77,7 @@ const payment = (of) => ({
     shop: of.map(() => `shop-${Math.floor(Math.random() * 50)}`),
   },
 });
+const push = (of) => post("/api/v1/feature-views/card/push", payment(of));
 const read = (of) => post("/api/v1/feature-services/fraud/online", { request: { t: of.map(() => new Date().toISOString()), card: of } });
 
 try {
@@ -86,7 +87,7 @@ try {
     body: JSON.stringify(project),
   });
   if (!applied.ok) throw new Error(await applied.text());
-  for (let i = 0; i < cards.length; i += 1_000) for (let n = 0; n < 5; n++) await post("/api/v1/feature-views/card/push", payment(cards.slice(i, i + 1_000)));
+  for (let i = 0; i < cards.length; i += 1_000) for (let n = 0; n < 5; n++) await push(cards.slice(i, i + 1_000));
   for (let i = 0; i < cards.length; i += 1_000) await read(cards.slice(i, i + 1_000));
 
   for (const [keys, clients] of [
@@ -94,50 +95,48 @@ try {
     [1, 16],
     [100, 16],
   ]) {
-    const times = [];
-    const end = performance.now() + seconds * 1_000;
-    const began = performance.now();
-    await Promise.all(
-      Array.from({ length: clients }, async () => {
-        while (performance.now() < end) {
-          const from = performance.now();
-          await read(Array.from({ length: keys }, any));
-          times.push(performance.now() - from);
-        }
-      }),
-    );
-    told("online_read", { features: 12, keys, clients }, times, (performance.now() - began) / 1_000);
+    if (!only.includes("reads")) break;
+    await measured({ bench: "online_read", features: 12, keys, clients }, async () => {
+      const times = [];
+      const end = performance.now() + seconds * 1_000;
+      await Promise.all(
+        Array.from({ length: clients }, async () => {
+          while (performance.now() < end) {
+            const from = performance.now();
+            await read(Array.from({ length: keys }, any));
+            times.push(performance.now() - from);
+          }
+        }),
+      );
+      return times;
+    });
   }
 
-  for (const rate of [150, 1_500]) {
-    const times = [];
-    const failed = [];
-    const began = performance.now();
-    const all = [];
-    for (let sent = 0; sent < rate * seconds; ) {
-      const due = Math.min(rate * seconds, Math.floor(((performance.now() - began) / 1_000) * rate));
-      for (; sent < due; sent++) {
+  for (const rate of only.includes("pushes") ? [150, 1_500] : []) {
+    await measured({ bench: "push_then_read", asked_per_s: rate }, async () => {
+      const times = [];
+      const began = performance.now();
+      const all = [];
+      for (let sent = 0; sent < rate * seconds; ) {
+        const due = Math.min(rate * seconds, Math.floor(((performance.now() - began) / 1_000) * rate));
         // From when it was due, so that waiting counts.
-        const from = performance.now();
-        const card = any();
-        all.push(
-          post("/api/v1/feature-views/card/push", payment([card]))
-            .then(() => read([card]))
-            .then((text) => {
-              if (!(JSON.parse(text).features.n_5m[0] > 0)) failed.push("not seen");
-              times.push(performance.now() - from);
-            })
-            .catch((error) => failed.push(error.message)),
-        );
+        for (; sent < due; sent++) all.push(pushAndRead(performance.now()).then((ms) => times.push(ms)));
+        await new Promise((resolve) => setTimeout(resolve, 1));
       }
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    await Promise.all(all);
-    if (failed.length > 0) throw new Error(`${failed.length} failed: ${failed[0]}`);
-    told("push_then_read", { asked_per_s: rate }, times, (performance.now() - began) / 1_000);
+      await Promise.all(all);
+      return times;
+    });
   }
 } finally {
+  connections.close();
   await server.stop();
-  agent.destroy();
   await rm(folder, { recursive: true, force: true });
+}
+
+async function pushAndRead(from) {
+  const card = any();
+  await push([card]);
+  const { features } = await read([card]);
+  if (!(features.n_5m[0] > 0)) throw new Error(`A push to ${card} was not seen by the read after it.`);
+  return performance.now() - from;
 }

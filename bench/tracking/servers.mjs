@@ -61,6 +61,7 @@ export async function start({ command }, folder) {
     url,
     readyMs: performance.now() - began,
     memory: () => memory(child.pid),
+    cpu: () => cpu(child.pid),
     stop: () => end(child.pid),
   };
 }
@@ -98,6 +99,21 @@ function tree(pid) {
   const all = [pid];
   for (const one of all) all.push(...(children.get(one) ?? []));
   return all;
+}
+
+/** Seconds that it has computed, and that all below it have: PostgreSQL is its child. */
+function cpu(pid) {
+  const [own = 0, ...others] = tree(pid).map((one) => {
+    try {
+      const stat = readFileSync(`/proc/${one}/stat`, "utf8");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return (Number(fields[11]) + Number(fields[12])) / 100;
+    } catch {
+      // It ended in between.
+      return 0;
+    }
+  });
+  return { own, below: others.reduce((sum, one) => sum + one, 0) };
 }
 
 /** MiB of all its processes: what they share is counted once (proportional set size) and once for each (resident set size). */
