@@ -131,13 +131,19 @@ def split(
     }
 
 
-def push(name: str, rows: Iterable[Mapping[str, Any]], *, key: Optional[str] = None, url: Optional[str] = None, token: Optional[str] = None) -> Dict[str, Any]:
-    """Rows that are durable when it returns, and in a version soon after. With a key, it can be sent again and is taken once."""
+def push(
+    name: str, rows: Iterable[Mapping[str, Any]], *, key: Optional[str] = None, online: bool = False, url: Optional[str] = None, token: Optional[str] = None
+) -> Dict[str, Any]:
+    """Rows that are durable when it returns, and in a version soon after. With a key, it can be sent again and is taken once.
+
+    online: feature views that take the dataset's rows as they are have them too, and every read that begins afterwards counts them; 10,000 rows at most.
+    """
     lines = "\n".join(json.dumps(dict(row), default=_plain) for row in rows).encode()
     headers = {"content-type": "application/x-ndjson"}
     if key is not None:
         headers["idempotency-key"] = key
-    return json.loads(Http(url, token).request("POST", f"/api/v1/datasets/{segment(name)}/rows", data=lines, headers=headers))
+    route = f"/api/v1/datasets/{segment(name)}/rows{'?online=true' if online else ''}"
+    return json.loads(Http(url, token).request("POST", route, data=lines, headers=headers))
 
 
 def _plain(value: Any) -> Any:

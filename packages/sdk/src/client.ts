@@ -182,9 +182,16 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       upload: (name: string, bytes: Bytes) => ask<{ digest: string; size: number }>("POST", `/api/v1/datasets/${part(name)}/uploads`, { bytes }),
       /** What was uploaded, lies in S3 or comes from a query becomes one version. Throws an ApiError with status 422 and the report where it is refused. */
       ingest: (name: string, of: IngestionStart) => ask<DatasetVersion>("POST", `/api/v1/datasets/${part(name)}/ingestions`, { json: of }),
-      /** Durable when it resolves; with a key it can be sent again. In a version soon after, or at once by `flush`. */
-      pushRows: (name: string, rows: readonly Readonly<Record<string, unknown>>[], { key }: { key?: string } = {}) =>
-        ask<RowsReceipt>("POST", `/api/v1/datasets/${part(name)}/rows`, { json: rows, ...(key === undefined ? {} : { headers: { "idempotency-key": key } }) }),
+      /**
+       * Durable when it resolves; with a key it can be sent again. In a version soon after, or at once by `flush`. `online`: the feature views that take the
+       * dataset's rows as they are have them too, 10,000 rows at most, and every read that begins afterwards counts them.
+       */
+      pushRows: (name: string, rows: readonly Readonly<Record<string, unknown>>[], { key, online }: { key?: string; online?: boolean } = {}) =>
+        ask<RowsReceipt>("POST", `/api/v1/datasets/${part(name)}/rows`, {
+          json: rows,
+          ...(online === true ? { query: { online } } : {}),
+          ...(key === undefined ? {} : { headers: { "idempotency-key": key } }),
+        }),
       flush: (name: string) => ask<{ version: DatasetVersion | null }>("POST", `/api/v1/datasets/${part(name)}/flush`),
       /** A Parquet file. Throws an ApiError with status 422 and the report as details where the schema refuses it. */
       push: (name: string, file: string, bytes: Bytes) => ask<DatasetVersion>("PUT", `/api/v1/datasets/${part(name)}/files/${part(file)}`, { bytes }),

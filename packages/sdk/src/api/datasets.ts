@@ -54,6 +54,8 @@ export const RowsReceipt = Type.Object({
   pendingRows: Type.Integer(),
   /** The key was used before, with the same rows: nothing was added. */
   repeated: Type.Boolean(),
+  /** The feature views that took the rows, where they were to. */
+  online: Type.Optional(Type.Array(Type.String())),
 });
 export type RowsReceipt = Static<typeof RowsReceipt>;
 

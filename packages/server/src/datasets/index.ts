@@ -6,4 +6,4 @@ export { datasetsRoutes } from "./routes.js";
 export { createDatasets } from "./service.js";
 export { storeTable, tableDigest } from "./table.js";
 export { createTables } from "./tables.js";
-export type { Datasets } from "./types.js";
+export type { Datasets, PushedRow } from "./types.js";

@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import { conflict, type Digest, invalid, type Platform } from "../platform/index.js";
 import { type IngestParts, ingest, NotKept, withoutDetail } from "./ingest.js";
 import { tableDigest } from "./table.js";
+import type { PushedRow, TakeOnline } from "./types.js";
 
 export const largestPush = 32 * 1024 ** 2;
 /** What was pushed is a version after so long, or once there is so much of it. */
@@ -22,8 +23,16 @@ interface Push {
   created_at: Date;
 }
 
+export interface SentRows {
+  body: Buffer;
+  /** With it, they can be sent again. */
+  key: string | undefined;
+  by: string;
+  online?: boolean | undefined;
+}
+
 /** Rows over HTTP: durable when they are answered for, and part of a version soon after, together with others. */
-export function createPushes(parts: IngestParts & { platform: Pick<Platform, "log"> }) {
+export function createPushes(parts: IngestParts & { platform: Pick<Platform, "log"> }, takeOnline: TakeOnline) {
   const { db, objects, clock, log } = parts.platform;
 
   async function pendingRows(dataset: string): Promise<number> {
@@ -32,8 +41,10 @@ export function createPushes(parts: IngestParts & { platform: Pick<Platform, "lo
     return rows[0]?.n ?? 0;
   }
 
-  async function push(dataset: DatasetSpec, { body, key, by }: { body: Buffer; key: string | undefined; by: string }): Promise<RowsReceipt> {
-    const lines = linesOf(body);
+  async function push(dataset: DatasetSpec, { body, key, by, online }: SentRows): Promise<RowsReceipt> {
+    const sent = rowsOf(body);
+    const taking = online === true ? await takeOnline(dataset, sent) : undefined;
+    const lines = sent.map((row) => JSON.stringify(row));
     const content = await objects.put(Buffer.from(`${lines.join("\n")}\n`));
     const { rows } = await sql<{ id: string }>`
       insert into dataset_push (dataset, key, digest, rows, bytes, created_at, pushed_by)
@@ -43,7 +54,12 @@ export function createPushes(parts: IngestParts & { platform: Pick<Platform, "lo
       const before = await sql<{ digest: string }>`select digest from dataset_push where dataset = ${dataset.name} and key = ${key ?? ""}`.execute(db);
       if (before.rows[0]?.digest !== content.digest) throw conflict(`The key "${key}" was used before, with other rows. Take a new key for new rows.`);
     }
-    return { rows: lines.length, pendingRows: await pendingRows(dataset.name), repeated: rows.length === 0 };
+    // Also where the rows were sent before: whoever sends them again may not have been told that they are online.
+    await taking?.take();
+    return {
+      ...{ rows: lines.length, pendingRows: await pendingRows(dataset.name), repeated: rows.length === 0 },
+      ...(taking === undefined ? {} : { online: taking.views }),
+    };
   }
 
   /** All that waits, in the order in which it came: as one version, or each push by itself where one of them spoils the others. */
@@ -118,8 +134,8 @@ export function createPushes(parts: IngestParts & { platform: Pick<Platform, "lo
 
 class TakenMeanwhile extends Error {}
 
-/** JSON lines, or one JSON array of objects, or `{"rows": […]}`: each row as one line. */
-function linesOf(body: Buffer): string[] {
+/** JSON lines, or one JSON array of objects, or `{"rows": […]}`. */
+function rowsOf(body: Buffer): PushedRow[] {
   const text = new TextDecoder("utf-8", { fatal: false }).decode(body).trim();
   if (text === "") throw invalid("No rows were sent: send a JSON object a line, or an array of objects.");
   const whole = text.startsWith("[") || /^\{\s*"rows"\s*:\s*\[/.test(text) ? parsed(text, "The body") : undefined;
@@ -128,7 +144,7 @@ function linesOf(body: Buffer): string[] {
   return rows.map((row, i) => {
     if (!isObject(row)) throw invalid(`Row ${i + 1} is no JSON object.`);
     if (Object.keys(row).length === 0) throw invalid(`Row ${i + 1} has no values.`);
-    return JSON.stringify(row);
+    return row;
   });
 }
 
@@ -139,4 +155,4 @@ function parsed(text: string, what: string): unknown {
     throw invalid(`${what} is no JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is PushedRow => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -126,14 +126,21 @@ export function datasetsRoutes(app: Http, datasets: DatasetsService): void {
         schema: {
           tags,
           params: ByName,
+          querystring: Type.Object({
+            online: Type.Optional(Type.Boolean({ description: "Also put the rows online, into the feature views that take the dataset's rows as they are." })),
+          }),
           headers: Type.Object({ "idempotency-key": Type.Optional(Type.String({ minLength: 1, maxLength: 200 })) }),
           response: { 202: RowsReceipt },
-          description: "JSON lines, or an array of objects. Durable when answered; with an Idempotency-Key it can be sent again.",
+          description:
+            "JSON lines, or an array of objects. Durable when answered; with an Idempotency-Key it can be sent again. With online=true, which takes the permission features:write too, every read of features that begins after the answer counts the rows.",
         },
       },
       async (request, reply) => {
         const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-        const receipt = await datasets.push(request.params.name, { body, key: request.headers["idempotency-key"], by: request.principal.name });
+        const { online } = request.query;
+        if (online === true) await request.demand("features:write");
+        const sent = { body, key: request.headers["idempotency-key"], by: request.principal.name, online };
+        const receipt = await datasets.push(request.params.name, sent);
         return reply.code(202).send(receipt);
       },
     );

@@ -19,7 +19,7 @@ import { compareVersions } from "./diff.js";
 import { guessFormat } from "./formats/types.js";
 import { type Arrival, detailOf, ingest, withoutDetail } from "./ingest.js";
 import { partitionsOf } from "./partitions.js";
-import { createPushes } from "./push.js";
+import { createPushes, type SentRows } from "./push.js";
 import { withDecisions } from "./quarantine.js";
 import { type ReadFormat, readRows } from "./read.js";
 import { fetchQuery } from "./sources/postgres.js";
@@ -27,7 +27,7 @@ import { fetchS3, listS3 } from "./sources/s3.js";
 import { splitRows } from "./splits.js";
 import { partitionsStep, readDatasetStep, splitByTimeStep, splitStep, writeDatasetStep } from "./steps.js";
 import * as store from "./store.js";
-import type { Datasets } from "./types.js";
+import type { Datasets, TakeOnline } from "./types.js";
 import { glob, lookIntoFolders } from "./watch.js";
 import { clearWork } from "./work.js";
 
@@ -51,7 +51,7 @@ export interface DatasetsService extends Datasets {
   upload(name: string, body: Readable | Buffer): Promise<StoredObject>;
   /** Makes what lies elsewhere one version, wholly or not at all. Throws a 422 with the report where it is refused. */
   ingest(name: string, from: IngestionStart, by: string): Promise<DatasetVersion>;
-  push(name: string, rows: { body: Buffer; key: string | undefined; by: string }): Promise<RowsReceipt>;
+  push(name: string, rows: SentRows): Promise<RowsReceipt>;
   /** Makes what was pushed a version now. Undefined where nothing waits. */
   flush(name: string): Promise<DatasetVersion | undefined>;
   read(version: DatasetVersionDetail, of: { format: ReadFormat; partition: string | undefined }): Promise<Readable>;
@@ -101,7 +101,11 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
     };
   }
 
-  const pushes = createPushes(parts);
+  let takeOnline: TakeOnline | undefined;
+  const pushes = createPushes(parts, (dataset, rows) => {
+    if (takeOnline === undefined) throw invalid("This server keeps no features online.");
+    return takeOnline(dataset, rows);
+  });
   // Few at a time: each may need all the memory that there is for tables.
   const places = limit(2);
   async function take(arrival: Arrival): Promise<DatasetVersion> {
@@ -232,6 +236,9 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
         },
         ...{ origin: origin("postgres", from.connection, by), nameless: true },
       });
+    },
+    onlineBy(take) {
+      takeOnline = take;
     },
     push: async (name, rows) => pushes.push(await definition(name), rows),
     flush: async (name) => pushes.flush(await definition(name)),

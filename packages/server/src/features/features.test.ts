@@ -5,9 +5,10 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Artifact, Columns, FeatureComparison, FeatureView, OnlineFeatures } from "@millrace/sdk/api";
+import { ApiError, createClient } from "@millrace/sdk/client";
 import type { FeatureServiceSpec, FeatureViewSpec, NodeSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createDatasets, type Datasets, tableDigest } from "../datasets/index.js";
+import { createDatasets, datasetsRoutes, tableDigest } from "../datasets/index.js";
 import { openHttp, type Platform, parquet } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
 import { createProjects, type Projects } from "../projects/index.js";
@@ -123,7 +124,7 @@ let folder: string;
 let url: string;
 let platform: Platform;
 let projects: Projects;
-let datasets: Datasets & { put(name: string, file: string, body: Buffer): Promise<unknown> };
+let datasets: ReturnType<typeof createDatasets>;
 let features: Features;
 /** Another process beside the first. */
 let beside: Features;
@@ -143,6 +144,7 @@ beforeAll(async () => {
   beside = createFeatures({ ...platform, events: { ...platform.events, subscribe: () => {} } }, parts);
   const app = await openHttp(platform, async () => ({ name: "anna" }));
   featuresRoutes(app, features);
+  datasetsRoutes(app, datasets);
   url = await app.listen({ host: "127.0.0.1", port: 0 });
   await applyProject(projects, project);
   await platform.events.start();
@@ -348,16 +350,60 @@ test("what was pushed gives way to the dataset where the dataset has passed it",
   for (const reader of [features, beside]) expect(await count(reader)).toEqual([0, 0]);
 });
 
+test("one call brings rows into the dataset and online, once however often it is sent, and then they are the same offline", async () => {
+  const client = createClient({ url });
+  const at = (minute: number) => `2013-05-20T12:${String(minute).padStart(2, "0")}:00.000Z`;
+  const row = (minute: number, units: number | string = 3) => ({
+    at: at(minute),
+    site: "east",
+    unit: 1,
+    alarm: minute > 1,
+    units,
+    level: 0.5,
+    note: "only the dataset's",
+  });
+  const request: Columns = { t: [at(30)], site: ["east"], unit: [1] };
+  const counts = async (reader: Features) => {
+    const { events_2h, units_5h, level } = (await reader.readOnline("sensor_features", request, [new Date(at(30))])).features;
+    return [events_2h, units_5h, level];
+  };
+  for (const repeated of [false, true]) {
+    const receipt = await client.datasets.pushRows("readings", [row(1), row(2)], { key: "shift 7", online: true });
+    expect(receipt).toEqual({ rows: 2, pendingRows: 2, repeated, online: ["activity", "state"] });
+    for (const reader of [features, beside]) expect(await counts(reader)).toEqual([[2], [6], [0.5]]);
+  }
+  // Without being asked for, nothing goes online.
+  expect((await client.datasets.pushRows("readings", [row(3)])).online).toBeUndefined();
+  expect(await counts(beside)).toEqual([[2], [6], [0.5]]);
+
+  // What does not fit is kept nowhere.
+  const refused = async (dataset: string, rows: Record<string, unknown>[]) => {
+    const error: unknown = await client.datasets.pushRows(dataset, rows, { online: true }).catch((cause: unknown) => cause);
+    return error instanceof ApiError ? [error.status, error.message] : error;
+  };
+  expect(await refused("readings", [row(4), row(5, "many")])).toEqual([400, '"units" is float64, and "many" is not.']);
+  expect(await refused("readings", [{ at: at(4), site: "east" }])).toEqual([400, expect.stringContaining('lack "unit"')]);
+  expect(await refused("planes", [{ tailnum: "N1", year: 1999 }])).toEqual([400, expect.stringContaining('"plane" reads it by SQL')]);
+  expect(await counts(beside)).toEqual([[2], [6], [0.5]]);
+
+  expect((await client.datasets.flush("readings")).version?.added.rows).toBe(3);
+  await platform.events.settled();
+  for (const reader of [features, beside]) expect(await counts(reader)).toEqual([[3], [9], [0.5]]);
+  const offline = (await features.historical("sensor_features", { rows: request, asOf: "event_time" })).features;
+  expect([offline.events_2h, offline.units_5h, offline.level]).toEqual([[3], [9], [0.5]]);
+});
+
 test("Python reads and pushes the same features, of tables as they come", async () => {
   const script = `
 import datetime, json
-from millrace import features
+from millrace import datasets, features
 at = datetime.datetime(2013, 6, 5, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
 print(features.push("activity", [dict(site="py", unit=1, at=at, alarm=True, units=3, level=float("nan"))]))
 rows = {"t": [at, at + datetime.timedelta(minutes=30)], "site": ["py", "py"], "unit": [1, 1]}
 online = features.online("sensor_features", {name: values[1:] for name, values in rows.items()})
 print(json.dumps([online, online.status]))
 print(json.dumps(features.historical("sensor_features", rows, as_of="event_time")))
+print(datasets.push("readings", [dict(site="py", unit=1, at=at, alarm=True, units=4, level=0.5)], online=True)["online"])
 try:
     features.push("nothing", [])
 except Exception as error:
@@ -365,11 +411,15 @@ except Exception as error:
 `;
   const env = { ...process.env, MILLRACE_URL: url, PYTHONPATH: fileURLToPath(new URL("../../../../python", import.meta.url)), PYTHONDONTWRITEBYTECODE: "1" };
   const { stdout } = await promisify(execFile)("python3", ["-c", script], { env });
-  const [pushed, online, offline, refused] = stdout.trim().split("\n");
+  const [pushed, online, offline, taken, refused] = stdout.trim().split("\n");
   expect(pushed).toBe("1");
   expect(JSON.parse(online ?? "")[1]).toEqual({ activity: [expect.any(String)], state: [expect.any(String)] });
   // The dataset does not have it yet.
   expect(JSON.parse(offline ?? "")).toMatchObject({ site: ["py", "py"], events_2h: [0, 0], level: [null, null] });
+  expect(taken).toBe("['activity', 'state']");
+  const moment = "2013-06-05T10:30:00Z";
+  const { events_2h, units_5h } = (await beside.readOnline("sensor_features", { t: [moment], site: ["py"], unit: [1] }, [new Date(moment)])).features;
+  expect([events_2h, units_5h]).toEqual([[2], [7]]);
   expect(refused).toContain("nothing");
 });
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Columns } from "@millrace/sdk/api";
+import type { PushedRow } from "../datasets/index.js";
 import { invalid } from "../platform/index.js";
 import { entityOf } from "./online.js";
 import type { RowArrays } from "./store.js";
@@ -7,6 +7,7 @@ import { type Micros, parseTime } from "./times.js";
 import { readValue, type Value } from "./values.js";
 import type { View } from "./views.js";
 
+type PushedColumns = Readonly<Record<string, readonly unknown[] | undefined>>;
 export const mostPushedRows = 10_000;
 
 /** What makes rows of one moment different: a window view counts equal ones, a latest view has one, or one of each creation. */
@@ -16,8 +17,8 @@ export function rowKey(view: View, values: string, created: Micros | undefined):
 }
 
 /** Rows of a client as the store has them. Throws a 400 that says what is missing or does not fit. */
-export function readPush(view: View, columns: Columns): RowArrays {
-  const take = (name: string): Columns[string] => {
+export function readPush(view: View, columns: PushedColumns): RowArrays {
+  const take = (name: string): readonly unknown[] => {
     const column = columns[name];
     if (column === undefined) throw invalid(`The rows lack "${name}". The view "${view.name}" takes ${expected(view).join(", ")}.`);
     return column;
@@ -60,14 +61,34 @@ export function readPush(view: View, columns: Columns): RowArrays {
   };
 }
 
+/** Rows of the view's dataset, as they are. `zone`: of the dataset's times that have none; online such a time would be another one. */
+export function readRows(view: View, rows: readonly PushedRow[], zone: string | undefined): RowArrays {
+  const names = [...view.keys, ...view.columns].map(({ name }) => name);
+  const times = [view.timestamp, view.created].filter((name) => name !== undefined);
+  const typed = [...view.keys, ...view.columns].flatMap(({ name, type }) => (type === "timestamp" ? [name] : []));
+  const columns: Record<string, unknown[]> = {};
+  for (const name of new Set([...names, ...times])) {
+    if (rows.some((row) => row[name] !== undefined)) columns[name] = rows.map((row) => row[name] ?? null);
+  }
+  if (zone !== undefined && zone !== "UTC") {
+    for (const name of new Set([...times, ...typed])) {
+      const naive = columns[name]?.find((value) => typeof value === "string" && !/(Z|[+-]\d\d(:?\d\d)?)$/.test(value));
+      if (naive !== undefined)
+        throw invalid(`"${name}" is ${JSON.stringify(naive).slice(0, 100)}, without a zone: what goes online at once says it, as in 2013-03-01T12:00:00Z.`);
+    }
+  }
+  return readPush(view, columns);
+}
+
 const expected = (view: View): string[] => [
   ...view.keys.map((key) => key.name),
   ...(view.timestamp === undefined ? [] : [view.timestamp]),
   ...view.columns.map((column) => column.name),
 ];
 
-function momentOf(value: Value, column: string): Micros | undefined {
-  if (value === null) return undefined;
-  if (typeof value !== "string") throw invalid(`"${column}" is a timestamp, and ${JSON.stringify(value)} is not: write it as 2013-03-01T12:00:00Z.`);
+function momentOf(value: unknown, column: string): Micros | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (typeof value !== "string")
+    throw invalid(`"${column}" is a timestamp, and ${JSON.stringify(value).slice(0, 100)} is not: write it as 2013-03-01T12:00:00Z.`);
   return parseTime(value);
 }

@@ -10,7 +10,7 @@ import { listServices, listViews } from "./listing.js";
 import { materialize } from "./materialize.js";
 import { readOnline } from "./online.js";
 import { type OnlineStore, postgresStore } from "./online-store.js";
-import { readPush } from "./push.js";
+import { readPush, readRows } from "./push.js";
 import { openPushQueue } from "./push-queue.js";
 import { openSchedule } from "./schedule.js";
 import { historicalFeaturesStep } from "./step.js";
@@ -63,6 +63,22 @@ export function createFeatures(
     await online.committed(await store.onlineId(db, view));
     return rows;
   }
+  datasets.onlineBy(async (dataset, rows) => {
+    const specs = (await views.all()).map((one) => one.spec).filter((spec) => spec.source.dataset === dataset.name);
+    const plain = await Promise.all(specs.filter((spec) => spec.source.sql === undefined).map((spec) => views.view(spec.name)));
+    if (plain.length === 0) {
+      const others =
+        specs.length === 0 ? "no feature view reads it" : `${specs.map((spec) => `"${spec.name}"`).join(", ")} reads it by SQL, and follows its versions`;
+      throw invalid(`Nothing takes rows of the dataset "${dataset.name}" online as they are: ${others}.`);
+    }
+    const read = plain.map((view) => ({ view, rows: readRows(view, rows, dataset.zone) }));
+    return {
+      views: plain.map((view) => view.name),
+      async take() {
+        await Promise.all(read.map(({ view, rows: own }) => (own.at.length > 0 ? put(view, own) : undefined)));
+      },
+    };
+  });
   const files = async ({ dataset }: View): Promise<string[]> => {
     const version = await datasets.latest(dataset);
     return version === undefined ? [] : (await datasets.partFiles(version)).map((part) => part.path);
