@@ -16,6 +16,7 @@ register();
 const source = (file) => import(pathToFileURL(path.join(root, "packages/server/src", file)).href);
 const { openPlatform } = await source("platform/open.ts");
 const { statisticsOf } = await source("validation/statistics/index.ts");
+const { createCompute } = await source("compute/index.ts");
 const { createValidation } = await source("validation/service.ts");
 
 const folder = options.folder ?? (await mkdtemp(path.join(tmpdir(), "millrace-bench-")));
@@ -25,7 +26,7 @@ const { platform, close } = await openPlatform({
   duckdb: { memoryMb, threads: 2 },
 });
 const { duckdb } = platform;
-const validation = createValidation(platform, { projects: { require: () => Promise.reject(new Error("none")) } });
+const validation = createValidation(platform, { compute: createCompute(platform), projects: { require: () => Promise.reject(new Error("none")) } });
 
 async function best(times, work) {
   let least = Number.POSITIVE_INFINITY;

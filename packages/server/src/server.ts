@@ -116,7 +116,9 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
     objects: platform.objects,
   });
 
-  const validation = createValidation(platform, { projects, tables: () => createTables(platform) });
+  const compute = createCompute(platform, { access });
+  computeRoutes(app, platform.objects);
+  const validation = createValidation(platform, { projects, compute, tables: () => createTables(platform) });
   validationRoutes(app, validation, platform, { projects, tables: () => createTables(platform) });
   const datasets = createDatasets(platform, { projects, validation });
   datasetsRoutes(app, datasets);
@@ -138,8 +140,6 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   servingRoutes(app, serving);
   openInferenceProtocolRoutes(app, platform, { serving, projects, features });
 
-  const compute = createCompute(platform, { access });
-  computeRoutes(app, platform.objects);
   const pipelines = createPipelines(platform, {
     projects,
     compute,

@@ -1,10 +1,11 @@
-/** Bundles of TypeScript steps: one file with a step's function and all that it imports, the same wherever it is made. */
+/** Bundles of TypeScript steps and expectations: one file with a function and all that it imports, the same wherever it is made. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import * as sdk from "@millrace/sdk";
-import type { BuildOptions, Message, Plugin } from "esbuild";
+import type { BuildOptions, Loader, Message, Plugin } from "esbuild";
 import { CliError } from "../errors.js";
+import { findFunction } from "./expectation.js";
 
 export interface Bundle {
   path: string;
@@ -17,21 +18,78 @@ export interface StepPlace {
 }
 
 export async function bundleStep(folder: string, { step, place }: StepPlace): Promise<Bundle> {
-  const [, module = "", line = "0"] = /^(.*):(\d+)$/.exec(place) ?? [];
-  if (module === "") throw new CliError(`The step "${step}" is at no place that is known: define it in a file of the project.`);
-  const { build } = await import("esbuild");
+  const what = `the step "${step}"`;
+  const { module, line } = placeOf(place, what);
+  const found = exportOf(await readFile(path.resolve(folder, module), "utf8"), line, step);
+  const stem = module.replace(/\.[^./]*$/, "").replaceAll(/[^A-Za-z0-9_-]+/g, "__");
+  const bytes = await bundle(folder, {
+    ...{ what, module, name: "step", registry: "steps", key: step },
+    ...(found === undefined ? {} : { exported: found.exported ? found.name : "millraceStep" }),
+    ...(found === undefined || found.exported ? {} : { extra: `export { ${found.name} as millraceStep };` }),
+  });
+  return { path: `.millrace/steps/${stem}.${step}.mjs`, bytes };
+}
+
+/** A function of an expectation. `place` is where `expectation({ … })` stands; without it the expectation is written into its schema. */
+export interface ExpectationPlace {
+  schema: string;
+  expectation: string;
+  place: string | undefined;
+  schemaPlace: string;
+}
+export interface ExpectationBundle extends Bundle {
+  /** What the function reads, where that can be told. */
+  columns: string[] | undefined;
+  /** Where it stands, where that was not known before. */
+  definedAt: string | undefined;
+}
+
+export async function bundleExpectation(folder: string, { schema, expectation, place, schemaPlace }: ExpectationPlace): Promise<ExpectationBundle> {
+  const what = `the expectation "${expectation}" of the schema "${schema}"`;
+  const { module, line } = placeOf(place ?? schemaPlace, what);
   const file = path.resolve(folder, module);
-  const source = await readFile(file, "utf8");
-  const found = exportOf(source, Number(line), step);
+  const found = await findFunction(await readFile(file, "utf8"), loaderOf(file), {
+    ...{ name: expectation, line, within: place === undefined ? ("schema" as const) : ("expectation" as const) },
+  });
+  const bytes = await bundle(folder, {
+    ...{ what, name: "check", registry: "expectations", key: `${schema} ${expectation}` },
+    ...(found === undefined
+      ? // Made in a function or a list: its schema knows it, once the schema's module has run.
+        { module: placeOf(schemaPlace, what).module }
+      : { module, exported: "millraceCheck", extra: `export const millraceCheck = ${found.text};` }),
+  });
+  const definedAt = place === undefined && found !== undefined ? `${module}:${found.line}` : undefined;
+  return { path: `.millrace/expectations/${schema}.${expectation}.mjs`, bytes, columns: found?.columns, definedAt };
+}
+
+function placeOf(place: string, what: string): { module: string; line: number } {
+  const [, module = "", line = "0"] = /^(.*):(\d+)$/.exec(place) ?? [];
+  if (module === "") throw new CliError(`${what.charAt(0).toUpperCase()}${what.slice(1)} is at no place that is known: define it in a file of the project.`);
+  return { module, line: Number(line) };
+}
+
+interface Wanted {
+  /** For people. */
+  what: string;
+  module: string;
+  /** What the bundle exports it as. */
+  name: string;
+  /** What the module exports it as, with `extra` at its end. Without it the module is run, and what it made is found by a key. */
+  exported?: string;
+  extra?: string;
+  registry: "steps" | "expectations";
+  key: string;
+}
+async function bundle(folder: string, { what, module, name, exported, extra, registry, key }: Wanted): Promise<Uint8Array> {
+  const { build } = await import("esbuild");
   const specifier = JSON.stringify(module.startsWith(".") || path.isAbsolute(module) ? module : `./${module}`);
   const contents =
-    found === undefined
+    exported === undefined
       ? // Made in a function or a list: it is known by its name, once its module has run.
-        `import ${specifier};\nexport const step = globalThis[Symbol.for("millrace.steps")]?.get(${JSON.stringify(step)});\n`
-      : `export { ${found.exported ? found.name : "millraceStep"} as step } from ${specifier};\n`;
-  const extra = found === undefined || found.exported ? undefined : `\nexport { ${found.name} as millraceStep };\n`;
+        `import ${specifier};\nexport const ${name} = globalThis[Symbol.for("millrace.${registry}")]?.get(${JSON.stringify(key)});\n`
+      : `export { ${exported} as ${name} } from ${specifier};\n`;
   const options: BuildOptions & { write: false } = {
-    stdin: { contents, resolveDir: folder, sourcefile: "step.js" },
+    stdin: { contents, resolveDir: folder, sourcefile: `${name}.js` },
     absWorkingDir: folder,
     bundle: true,
     write: false,
@@ -45,16 +103,15 @@ export async function bundleStep(folder: string, { step, place }: StepPlace): Pr
     loader: { ".node": "empty" },
     // Packages that are not ES modules ask for what belongs to Node.
     banner: { js: 'import { createRequire as millraceRequire } from "node:module";\nconst require = millraceRequire(import.meta.url);' },
-    plugins: [steps(file, extra, found === undefined)],
+    plugins: [definitions(path.resolve(folder, module), extra === undefined ? undefined : `\n${extra}\n`, exported === undefined)],
   };
   try {
     const result = await build(options);
     const [output] = result.outputFiles;
     if (output === undefined) throw new Error(`esbuild gave no file for ${module}.`);
-    const stem = module.replace(/\.[^./]*$/, "").replaceAll(/[^A-Za-z0-9_-]+/g, "__");
-    return { path: `.millrace/steps/${stem}.${step}.mjs`, bytes: output.contents };
+    return output.contents;
   } catch (error) {
-    throw new CliError(problems(error, folder, step));
+    throw new CliError(problems(error, folder, what));
   }
 }
 
@@ -79,7 +136,11 @@ function definedIn(line: string): { name: string; exported: boolean } | undefine
   return name === undefined ? undefined : { name, exported: exported !== undefined };
 }
 
-function steps(module: string, extra: string | undefined, byName: boolean): Plugin {
+function loaderOf(file: string): Loader {
+  return /\.[cm]?ts$/.test(file) ? "ts" : file.endsWith("tsx") ? "tsx" : file.endsWith("jsx") ? "jsx" : "js";
+}
+
+function definitions(module: string, extra: string | undefined, byName: boolean): Plugin {
   return {
     name: "millrace",
     setup(build) {
@@ -87,14 +148,13 @@ function steps(module: string, extra: string | undefined, byName: boolean): Plug
       build.onResolve({ filter: /^@millrace\/sdk\// }, ({ path: name }) => ({ path: fileURLToPath(import.meta.resolve(name)) }));
       build.onLoad({ filter: /.*/, namespace: "millrace" }, () => ({ contents: runtime(byName), loader: "js" }));
       build.onLoad({ filter: /\.node$/ }, ({ path: file }) => ({
-        errors: [{ text: `${path.basename(file)} is a native addon, which no bundle can hold: make the step one of python(…) or command(…)` }],
+        errors: [{ text: `${path.basename(file)} is a native addon, which no bundle can hold: a step that needs it is one of python(…) or command(…)` }],
       }));
       build.onLoad({ filter: /\.[cm]?[jt]sx?$/ }, async ({ path: file }) => {
         if (byName || file.includes(`${path.sep}node_modules${path.sep}`)) return undefined;
         const text = await readFile(file, "utf8");
         if (!text.includes("@millrace/sdk") && path.resolve(file) !== module) return undefined;
-        const loader = /\.[cm]?ts$/.test(file) ? "ts" : file.endsWith("tsx") ? "tsx" : file.endsWith("jsx") ? "jsx" : "js";
-        return { contents: `${withoutDefinitions(text)}${path.resolve(file) === module ? (extra ?? "") : ""}`, loader };
+        return { contents: `${withoutDefinitions(text)}${path.resolve(file) === module ? (extra ?? "") : ""}`, loader: loaderOf(file) };
       });
     },
   };
@@ -122,7 +182,8 @@ const kinds: Readonly<Record<string, string>> = { Table: "table", Model: "model"
 function standIn(name: string, local: string): string {
   const result = columns.has(name)
     ? `{ type: "${name}" }`
-    : ({ step: "given", table: '{ kind: "table", columns: given }', json: '{ kind: "json" }', many: "{ many: given }" }[name] ?? "nothing");
+    : ({ step: "given", expectation: "given", table: '{ kind: "table", columns: given }', json: '{ kind: "json" }', many: "{ many: given }" }[name] ??
+      "nothing");
   if (name === "durationMs") return `import { durationMs${local === name ? "" : ` as ${local}`} } from "@millrace/sdk/duration";`;
   const kind = kinds[name];
   if (kind !== undefined) return `const ${local} = { kind: "${kind}" };`;
@@ -132,14 +193,19 @@ function standIn(name: string, local: string): string {
 /** Functions, and no objects of functions such as errorRate. */
 const calledAlone = (name: string): boolean => typeof Reflect.get(sdk, name) === "function";
 
+/** Steps and expectations that are known by name, once their module has run. */
+const registering = [
+  'const known = (list) => (globalThis[Symbol.for("millrace." + list)] ??= new Map());',
+  'export function step(options) { known("steps").set(options.name, options); return options; }',
+  'export function schema(options) { for (const one of options.expectations ?? []) known("expectations").set(options.name + " " + one.name, one.check); return nothing; }',
+];
 /** The SDK for modules that take it whole, or whose steps are known by name. */
 function runtime(byName: boolean): string {
-  const own = new Set([...columns, ...Object.keys(kinds), "step", "table", "json", "many", "durationMs"]);
+  const own = new Set([...columns, ...Object.keys(kinds), "step", "schema", "expectation", "table", "json", "many", "durationMs"]);
   return [
     "const nothing = /* @__PURE__ */ new Proxy(function () {}, { get: (_, key) => (key === Symbol.toPrimitive ? () => '' : nothing), apply: () => nothing });",
-    byName
-      ? 'const known = (globalThis[Symbol.for("millrace.steps")] ??= new Map());\nexport function step(options) { known.set(options.name, options); return options; }'
-      : "export function step(options) { return options; }",
+    ...(byName ? registering : ["export function step(options) { return options; }", "export const schema = nothing;"]),
+    "export function expectation(options) { return options; }",
     'export function table(columns) { return { kind: "table", columns }; }',
     'export function json() { return { kind: "json" }; }',
     "export function many(kind) { return { many: kind }; }",
@@ -152,11 +218,11 @@ function runtime(byName: boolean): string {
   ].join("\n");
 }
 
-function problems(error: unknown, folder: string, step: string): string {
+function problems(error: unknown, folder: string, what: string): string {
   const errors = typeof error === "object" && error !== null && "errors" in error && Array.isArray(error.errors) ? error.errors : [];
   const lines = errors.slice(0, 5).map((one: Message) => {
     const { location, text } = one;
-    return location === null ? `the step "${step}": ${text}` : `${path.relative(folder, path.resolve(folder, location.file))}:${location.line}: ${text}`;
+    return location === null ? `${what}: ${text}` : `${path.relative(folder, path.resolve(folder, location.file))}:${location.line}: ${text}`;
   });
-  return lines.length > 0 ? lines.join("\n") : `The step "${step}" can't be bundled: ${error instanceof Error ? error.message : String(error)}`;
+  return lines.length > 0 ? lines.join("\n") : `${what} can't be bundled: ${error instanceof Error ? error.message : String(error)}`;
 }

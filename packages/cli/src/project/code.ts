@@ -1,8 +1,8 @@
-/** The code of each step: which of the project's files its outcome depends on. */
+/** The code of each step and expectation: which of the project's files its outcome depends on. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { everyNode, isProcess, type ProcessNode, type ProjectSpec } from "@millrace/sdk/spec";
+import { everyNode, isProcess, type ProcessNode, type ProjectSpec, type SchemaSpec } from "@millrace/sdk/spec";
 import type { Bundle } from "./bundle.js";
 import type { ProjectFile } from "./files.js";
 import { patternOf } from "./ignore.js";
@@ -14,7 +14,7 @@ export interface WithCode {
   made: ReadonlyMap<string, Uint8Array>;
 }
 
-/** The document with the code of each step, and the bundles of those in TypeScript among its files. */
+/** The document with the code of each step, and the bundles of those in TypeScript, and of expectations, among its files. */
 export async function withCode(draft: ProjectSpec, folder: string, files: readonly ProjectFile[]): Promise<WithCode> {
   const spec = structuredClone(draft);
   const paths = new Set(files.map((file) => file.path));
@@ -42,11 +42,14 @@ export async function withCode(draft: ProjectSpec, folder: string, files: readon
   }
   const made = new Map<string, Uint8Array>();
   const added = new Map<string, ProjectFile>();
-  for (const { path: place, bytes } of bundles.values()) {
+  const add = ({ path: place, bytes }: Bundle): string => {
     const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
     made.set(digest, bytes);
     added.set(place, { path: place, digest, size: bytes.length });
-  }
+    return digest;
+  };
+  for (const bundle of bundles.values()) add(bundle);
+  await bundleExpectations(spec.schemas, folder, add);
   spec.files = [...files, ...added.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
   return { spec, made };
 }
@@ -58,6 +61,23 @@ async function bundled(nodes: readonly ProcessNode[], folder: string): Promise<M
   const { bundleStep } = await import("./bundle.js");
   const made = await Promise.all([...wanted].map(async ([key, { bundle, step }]) => [key, await bundleStep(folder, { step, place: bundle })] as const));
   return new Map(made);
+}
+
+/** Says of each expectation that is a function which bundle it is in, what it reads of a row, and where it stands. */
+async function bundleExpectations(schemas: readonly SchemaSpec[], folder: string, add: (bundle: Bundle) => string): Promise<void> {
+  const functions = schemas.flatMap((schema) => (schema.expectations ?? []).flatMap((one) => ("bundle" in one ? [{ schema, one }] : [])));
+  if (functions.length === 0) return;
+  const { bundleExpectation } = await import("./bundle.js");
+  await Promise.all(
+    functions.map(async ({ schema, one }) => {
+      const at = { schema: schema.name, expectation: one.name, place: one.definedAt, schemaPlace: schema.definedAt ?? one.bundle };
+      const bundle = await bundleExpectation(folder, at);
+      one.bundle = bundle.path;
+      one.digest = add(bundle);
+      if (bundle.columns !== undefined) one.columns = bundle.columns;
+      if (bundle.definedAt !== undefined) one.definedAt = bundle.definedAt;
+    }),
+  );
 }
 
 function pythonCode({ config: { script } }: Extract<ProcessNode, { kind: "python" }>, paths: ReadonlySet<string>, read: (path: string) => string): string[] {

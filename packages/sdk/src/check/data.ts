@@ -1,4 +1,4 @@
-import type { ColumnRule, ProjectSpec, RelationSpec, SchemaSpec } from "../spec.js";
+import type { ColumnRule, FunctionExpectationSpec, ProjectSpec, RelationSpec, SchemaSpec } from "../spec.js";
 import { checkArrivals } from "./datasets.js";
 import { checkDuration, type Report, unknown } from "./report.js";
 
@@ -99,10 +99,21 @@ function checkTable(spec: ProjectSpec, schema: SchemaSpec, report: Report): void
     if (!names.includes(reference.dataset)) report(schema, `the reference of ${of}: ${unknown("dataset", reference.dataset, names)}`);
   }
   const seen = new Set<string>();
-  for (const { name, definedAt } of schema.expectations ?? []) {
-    if (seen.has(name)) report({ definedAt: definedAt ?? schema.definedAt }, `${of} has two expectations "${name}"`);
+  for (const one of schema.expectations ?? []) {
+    const { name } = one;
+    const at = { definedAt: one.definedAt ?? schema.definedAt };
+    if (seen.has(name)) report(at, `${of} has two expectations "${name}"`);
     seen.add(name);
+    // A document without files is one that is looked at before the project's folder was.
+    if ("bundle" in one && spec.files.length > 0) checkFunction(spec, one, `the expectation "${name}" of ${of}`, at, report);
   }
+}
+
+function checkFunction(spec: ProjectSpec, one: FunctionExpectationSpec, of: string, at: { definedAt: string | undefined }, report: Report): void {
+  const file = spec.files.find(({ path }) => path === one.bundle);
+  if (file === undefined) report(at, `${of} names "${one.bundle}", which is no file of the project`);
+  else if (one.digest !== file.digest)
+    report(at, `${of} ${one.digest === undefined ? "names no digest" : `names the digest ${one.digest}`}: that of "${one.bundle}" is ${file.digest}`);
 }
 
 /** Types whose values can be compared. */

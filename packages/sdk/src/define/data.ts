@@ -1,8 +1,9 @@
 import type { ColumnRule, DatasetSpec, FormatSpec, PartitionSpec, ReferenceSpec, RelationSpec, SchemaSpec, Severity, WatchSpec } from "../spec.js";
 import type { Json, Table } from "./artifacts.js";
-import type { Column, Columns, TypesOf } from "./columns.js";
+import type { Column, Columns, RowOf, TypesOf } from "./columns.js";
 import { addNode, type Input, type ItemRef } from "./context.js";
 import { type Definition, type DurationText, define } from "./definition.js";
+import { type Expectation, expectationSpec } from "./expectation.js";
 import type { StepOptions } from "./options.js";
 import type { ParamRef, ValueOf } from "./params.js";
 import { given, here } from "./place.js";
@@ -28,8 +29,11 @@ export function schema<const C extends Readonly<Record<string, Column>>>(options
   relations?: readonly Relation<NoInfer<keyof C & string>>[];
   /** What distributions are compared with where a column has `drift`. Default `{ last: 1 }`: the arrival before. */
   reference?: ReferenceSpec;
-  /** Conditions of one's own: SQL over a row that must hold for all but `maxFailing` (a share, 0 to 1) of the rows. */
-  expectations?: readonly Expectation[];
+  /**
+   * Conditions of one's own, `{ name, sql }` or `{ name, check: (row) => … }`, that must hold for all but `maxFailing` (a share, 0 to 1) of the rows.
+   * A function is given rows whose types are those of the columns here; it runs apart, from a bundle of what it uses.
+   */
+  expectations?: readonly Expectation<NoInfer<RowOf<C>>>[];
 }): Schema<TypesOf<C>> {
   const definedAt = here();
   const columns = Object.fromEntries(Object.entries(options.columns).map(([name, { type, rule }]): [string, ColumnRule] => [name, { type, ...rule }]));
@@ -39,23 +43,11 @@ export function schema<const C extends Readonly<Record<string, Column>>>(options
     volume: options.volume === undefined ? undefined : given(options.volume),
     freshness: options.freshness === undefined ? undefined : given(options.freshness),
     relations: options.relations?.map((one): RelationSpec => one),
-    expectations: options.expectations?.map((one) => given(one)),
+    expectations: options.expectations?.map((one) => expectationSpec(one, definedAt)),
     definedAt,
   });
   return define("schemas", spec);
 }
-
-export interface Expectation {
-  name: string;
-  sql: string;
-  maxFailing?: number;
-  severity?: Severity;
-  /** Only in these validations, as `training`. Default in all. */
-  environments?: string[];
-  definedAt?: string;
-}
-/** A condition of one's own, whose place in the file a report tells. */
-export const expectation = (of: Omit<Expectation, "definedAt">): Expectation => given({ ...of, definedAt: here() });
 
 interface RelationOptions {
   name?: string;

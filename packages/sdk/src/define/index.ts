@@ -1,12 +1,10 @@
 export { File, Json, json, type List, Metrics, Model, type ModelVersion, many, type Output, Table, table } from "./artifacts.js";
-export { boolean, type Column, type Columns, date, float64, int64, string, timestamp } from "./columns.js";
+export { boolean, type Column, type Columns, date, float64, int64, type Row, string, timestamp } from "./columns.js";
 export type { ItemRef } from "./context.js";
 export {
   compare,
   type Dataset,
   dataset,
-  type Expectation,
-  expectation,
   notAllNull,
   nullTogether,
   partitions,
@@ -19,6 +17,7 @@ export {
 } from "./data.js";
 export { byKey, byTime, csv, jsonl, parquet, splitByGroup, splitByHash, writeDataset } from "./datasets.js";
 export type { Definition, DurationText, Problem } from "./definition.js";
+export { type Expectation, expectation } from "./expectation.js";
 export {
   abs,
   add,
@@ -78,7 +77,7 @@ export { command, python } from "./python.js";
 export { type CatchUpPolicy, type Schedule, type Scheduled, type ScheduledUnit, schedule, scheduled } from "./schedule.js";
 export { type FeatureService, type FeatureTable, featureService, type Report } from "./service.js";
 export { canary, type Endpoint, endpoint, errorRate, type Monitor, metric, monitor } from "./serving.js";
-export { type Row, type StepContext, step, type TypeScriptStep } from "./step.js";
+export { type StepContext, step, type TypeScriptStep } from "./step.js";
 export {
   alias,
   atLeast,

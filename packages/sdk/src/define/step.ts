@@ -1,21 +1,9 @@
 import type { ArtifactKind, File, Json, ManyKind, Metrics, Model, Output, Table } from "./artifacts.js";
-import type { Columns } from "./columns.js";
+import type { Columns, Row } from "./columns.js";
 import type { ProcessOptions } from "./options.js";
 import type { Param, ParamType } from "./params.js";
 import { here } from "./place.js";
 import { type Inputs, type Outputs, type ProcessStep, processStep } from "./process.js";
-
-interface CellTypes {
-  string: string;
-  int64: number;
-  float64: number;
-  boolean: boolean;
-  timestamp: Date;
-  date: Date;
-}
-export type Cell = string | number | boolean | Date | null;
-/** A row as TypeScript sees it; by its columns' types where they are known. Whole numbers that a number can't hold exactly are read as the nearest one. */
-export type Row<C extends Columns = Columns> = string extends keyof C ? Record<string, Cell> : { [K in keyof C]: CellTypes[C[K]] | null };
 
 export interface TableInput<C extends Columns = Columns> {
   /** Its Parquet files on this machine, in order. */

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { ColumnType, closed, Duration, Name, Severity } from "./common.js";
+import { ColumnType, closed, Digest, Duration, Name, Severity } from "./common.js";
 import { FormatSpec, PartitionSpec, WatchSpec } from "./datasets.js";
 
 const Share = Type.Number({ minimum: 0, maximum: 1 });
@@ -109,6 +109,34 @@ export const ReferenceSpec = Type.Union([
 ]);
 export type ReferenceSpec = Static<typeof ReferenceSpec>;
 
+const expectation = {
+  name: Name,
+  /** The largest share of rows that may fail it. Default 0. */
+  maxFailing: Type.Optional(Share),
+  severity: Type.Optional(Severity),
+  environments: Environments,
+  definedAt: Place,
+};
+export const ExpectationSpec = Type.Union([
+  /** SQL over a row. Where it is null it holds. */
+  Type.Object({ ...expectation, sql: Type.String({ maxLength: 10_000 }) }, closed),
+  /** A TypeScript function of a row, which answers true or false. */
+  Type.Object(
+    {
+      ...expectation,
+      /** A file of the project, a JavaScript module that imports nothing but Node's own modules: what it exports as `check` is the function. */
+      bundle: Type.String({ minLength: 1, maxLength: 2_000 }),
+      /** Of that file, as it stands under `files`: with other code it is another expectation. */
+      digest: Type.Optional(Digest),
+      /** What the function reads of a row; it is given nothing else. Without it: every column. */
+      columns: Type.Optional(Type.Array(ColumnName, { maxItems: 10_000 })),
+    },
+    closed,
+  ),
+]);
+export type ExpectationSpec = Static<typeof ExpectationSpec>;
+export type FunctionExpectationSpec = Extract<ExpectationSpec, { bundle: string }>;
+
 export const SchemaSpec = Type.Object(
   {
     name: Name,
@@ -136,23 +164,8 @@ export const SchemaSpec = Type.Object(
     relations: Type.Optional(Type.Array(RelationSpec, { maxItems: 1_000 })),
     /** Default `{ last: 1 }`. */
     reference: Type.Optional(ReferenceSpec),
-    /** Conditions of one's own: SQL over a row that must hold for all but `maxFailing` of the rows. */
-    expectations: Type.Optional(
-      Type.Array(
-        Type.Object(
-          {
-            name: Name,
-            sql: Type.String({ maxLength: 10_000 }),
-            maxFailing: Type.Optional(Share),
-            severity: Type.Optional(Severity),
-            environments: Environments,
-            definedAt: Place,
-          },
-          closed,
-        ),
-        { maxItems: 1_000 },
-      ),
-    ),
+    /** Conditions of one's own, each for all but `maxFailing` of the rows. */
+    expectations: Type.Optional(Type.Array(ExpectationSpec, { maxItems: 1_000 })),
     /** Where the definition stands, `file:line`, for reports. */
     definedAt: Type.Optional(Type.String()),
   },

@@ -9,8 +9,8 @@ import { placeJob, resolveCommand } from "./files.js";
 import { helpers } from "./inherited.js";
 import { findPython } from "./interpreter.js";
 import { limits } from "./layout.js";
-import { runnerCommand } from "./typescript.js";
 import type { RunMessage } from "./typescript-protocol.js";
+import { runnerCommand } from "./typescript-runners.js";
 
 export interface Prepared {
   command: string[];

@@ -3,5 +3,6 @@ export type { Job, JobEnd, JobFile, JobInput } from "./backend.js";
 export { prepareStep } from "./here.js";
 export { limits, OutputError, pythonCommand } from "./layout.js";
 export { computeRoutes } from "./routes.js";
+export type { CheckRows } from "./row-checks.js";
 export { createCompute } from "./service.js";
 export type { Compute } from "./types.js";

@@ -7,8 +7,10 @@ import { findPython } from "./interpreter.js";
 import { kubernetesBackend } from "./kubernetes.js";
 import { localBackend } from "./local.js";
 import { rayBackend } from "./ray.js";
+import { createRowChecks } from "./row-checks.js";
 import type { Compute, Interpreter } from "./types.js";
 import { typescriptBackend } from "./typescript.js";
+import { openRunners } from "./typescript-runners.js";
 
 /** Without `access` nobody can be let in from elsewhere: then there is no backend but `local`. */
 export function createCompute(
@@ -31,7 +33,8 @@ export function createCompute(
     makeEnvironment({ folder, toolsFolder }, await python(), requirements, progress);
   const { folderBytes, kubernetes, ray } = config.compute ?? {};
   const backends: Backend[] = [localBackend({ config, objects }, { python, environment }, folderBytes === undefined ? {} : { folderBytes })];
-  backends.push(typescriptBackend({ config, objects }));
+  const runners = openRunners({ config, objects });
+  backends.push(typescriptBackend({ objects }, runners));
   if (access !== undefined) {
     const remote = { config, objects, address: platform.address ?? { url: undefined } };
     if (ray !== undefined) backends.push(rayBackend(remote, access, ray));
@@ -41,7 +44,11 @@ export function createCompute(
     python,
     environment,
     backends: backends.map((one) => one.name),
-    stop: async () => void (await Promise.all(backends.map((one) => one.stop?.()))),
+    checkRows: createRowChecks(runners),
+    async stop() {
+      await Promise.all(backends.map((one) => one.stop?.()));
+      await runners.stop();
+    },
     backend(name = "local") {
       const backend = backends.find((one) => one.name === name);
       if (backend !== undefined) return backend;

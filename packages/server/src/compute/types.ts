@@ -1,5 +1,6 @@
 /** What compute offers, and what it is given. */
 import type { Backend } from "./backend.js";
+import type { CheckRows } from "./row-checks.js";
 
 /** A Python that can run steps. */
 export interface Interpreter {
@@ -14,6 +15,8 @@ export interface Compute {
   backend(name?: string): Backend;
   /** The names of those that are set up here. */
   backends: string[];
+  /** Functions of bundles over the rows of a table. */
+  checkRows: CheckRows;
   stop(): Promise<void>;
   /** Python 3.10 or newer of this machine. Throws an error that says what to install. */
   python(): Promise<Interpreter>;

@@ -1,5 +1,6 @@
-/** What is said between the platform and a process that runs TypeScript steps. */
+/** What is said between the platform and a process that runs functions of bundles. */
 import type { StepNote } from "./files.js";
+import type { CheckAnswer, CheckMessage } from "./row-checks-protocol.js";
 
 export interface RunMessage {
   kind: "run";
@@ -12,8 +13,9 @@ export interface RunMessage {
   environment: Record<string, string>;
   maxLogBytes: number;
 }
-export type ToRunner = RunMessage | { kind: "cancel" };
+export type ToRunner = RunMessage | CheckMessage | { kind: "cancel" };
 export type FromRunner =
+  | CheckAnswer
   | { kind: "line"; stream: "stdout" | "stderr"; text: string }
   /** Progress and metrics, as the reports of other processes. */
   | { kind: "report"; text: string }

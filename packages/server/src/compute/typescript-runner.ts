@@ -1,4 +1,4 @@
-/** The process that runs TypeScript steps, one at a time: loads a step's bundle, gives its function what it was given, writes what it returns. */
+/** The process that runs functions of bundles, one thing at a time: loads a step's bundle, gives its function what it was given, writes what it returns; or checks rows. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -61,6 +61,7 @@ if (alone === undefined) {
 
 process.on("message", (message: ToRunner) => {
   if (message.kind === "cancel") current?.abort.abort(new Error("The step was cancelled."));
+  else if (message.kind === "check") void import("./row-checks-runner.js").then(({ checkRows }) => checkRows(message, send)).then(send);
   else void runStep(message);
 });
 // Whoever started it is gone: nothing of it goes on.

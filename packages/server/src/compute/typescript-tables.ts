@@ -19,29 +19,72 @@ export type Cell = string | number | boolean | Date | null;
 const rowsInChunk = 2_048;
 
 let opened: Promise<DuckDBConnection> | undefined;
-const connection = (): Promise<DuckDBConnection> => {
-  opened ??= DuckDBInstance.create(":memory:", { threads: "2" }).then((instance) => instance.connect());
+const connection = (options: Record<string, string> = {}): Promise<DuckDBConnection> => {
+  opened ??= open(options);
   return opened;
 };
+async function open(options: Record<string, string>): Promise<DuckDBConnection> {
+  const instance = await DuckDBInstance.create(":memory:", { threads: "2", ...options });
+  const db = await instance.connect();
+  await db.run("set TimeZone = 'UTC'");
+  return db;
+}
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
-export async function* readRows(paths: readonly string[]): AsyncGenerator<Record<string, Cell>[]> {
+/** Some thousands at a time, in their order. With `columns` these alone; one that the table lacks is null. The memory limit is DuckDB's, of the process's first reading. */
+export async function* readRows(
+  paths: readonly string[],
+  { columns: wanted, memoryLimit }: { columns?: readonly string[]; memoryLimit?: string } = {},
+): AsyncGenerator<Record<string, Cell>[]> {
   if (paths.length === 0) return;
-  const result = await (await connection()).stream(`select * from read_parquet([${paths.map(literal).join(", ")}], union_by_name = true)`);
-  const names = result.deduplicatedColumnNames();
+  const db = await connection(memoryLimit === undefined ? {} : { memory_limit: memoryLimit });
+  const source = `read_parquet([${paths.map(literal).join(", ")}], union_by_name = true)`;
+  const described = await db.runAndReadAll(`describe select * from ${source}`);
+  const all = described.getRows().map(([name, type]) => ({ name: String(name), type: String(type) }));
+  const chosen = wanted === undefined ? all : all.filter(({ name }) => wanted.includes(name));
+  // There are as many rows as there are, also where nothing of them is asked for.
+  const read = chosen.length === 0 ? all.slice(0, 1) : chosen;
+  const result = await db.stream(`select ${read.map(asRead).join(", ")} from ${source}`);
+  const missing = wanted?.filter((name) => !all.some((one) => one.name === name)) ?? [];
+  const names = [...chosen.map(({ name }) => name), ...missing];
   for (;;) {
     const chunk = await result.fetchChunk();
     if (chunk === null || chunk.rowCount === 0) return;
-    yield chunk.getRows().map((row) => Object.fromEntries(names.map((name, index) => [name, cell(row[index] ?? null)])));
+    const values = chunk.getColumns();
+    const cells = names.map((_, i) => cellsOf(chosen[i]?.type, values[i] ?? []));
+    const rows: Record<string, Cell>[] = [];
+    for (let i = 0; i < chunk.rowCount; i++) {
+      const row: Record<string, Cell> = {};
+      for (let column = 0; column < names.length; column++) put(row, names[column] ?? "", cells[column]?.[i] ?? null);
+      rows.push(row);
+    }
+    yield rows;
   }
 }
+function put(row: Record<string, Cell>, name: string, value: Cell): void {
+  if (name !== "__proto__") row[name] = value;
+  else Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
+}
 
+const isWhole = (type: string) => /^U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$/.test(type);
+const isTime = (type: string) => type.startsWith("TIMESTAMP") && !type.endsWith("[]");
+/** Numbers and times as doubles: a value of 64 bits, or an object, for each would take longer than all the rest. */
+function asRead({ name, type }: { name: string; type: string }): string {
+  const column = identifier(name);
+  if (isWhole(type) || type.startsWith("DECIMAL(")) return `${column}::double as ${column}`;
+  if (!isTime(type)) return column;
+  return `case when isfinite(${column}) then epoch_ms(${column})::double when ${column} is not null then 'nan'::double end as ${column}`;
+}
+
+function cellsOf(type: string | undefined, values: readonly DuckDBValue[]): Cell[] {
+  return type !== undefined && isTime(type) ? values.map((ms) => (typeof ms === "number" ? new Date(ms) : null)) : values.map(cell);
+}
 function cell(value: DuckDBValue): Cell {
   if (value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
   if (typeof value === "bigint") return Number(value);
-  if (value instanceof DuckDBTimestampValue) return new Date(Number(value.micros / 1000n));
   if (value instanceof DuckDBDateValue) return new Date(value.days * 86_400_000);
-  // Decimals, nanoseconds, lists: as DuckDB writes them.
+  // Lists and what else there is: as DuckDB writes them.
   const text = String(value);
   return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
 }

@@ -5,17 +5,21 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ObjectStore, openFolderStore } from "../platform/index.js";
 import type { Backend, Job, JobEnd, JobFile } from "./backend.js";
 import { typescriptBackend } from "./typescript.js";
+import { openRunners, type Runners } from "./typescript-runners.js";
 
 let dataDir: string;
 let objects: ObjectStore;
+let runners: Runners;
 let backend: Backend;
 beforeAll(async () => {
   dataDir = await mkdtemp(path.join(tmpdir(), "millrace-ts-"));
   objects = await openFolderStore(path.join(dataDir, "objects"));
-  backend = typescriptBackend({ config: { dataDir, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" }, objects });
+  runners = openRunners({ config: { dataDir, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" }, objects });
+  backend = typescriptBackend({ objects }, runners);
 });
 afterAll(async () => {
   await backend.stop?.();
+  await runners.stop();
   await rm(dataDir, { recursive: true, force: true });
 });
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Artifact, DatasetVersion, DatasetVersionDetail } from "@millrace/sdk/api";
 import type { DatasetSpec, NodeKind, NodeSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import type { StepContext, StepKind } from "../pipelines/step.js";
 import { openHttp, type Platform, parquet } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
@@ -42,7 +43,7 @@ beforeAll(async () => {
   const opened = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock, logLevel: "warn" });
   platform = opened.platform;
   projects = createProjects(platform);
-  const validation = createValidation(platform, { projects });
+  const validation = createValidation(platform, { compute: createCompute(platform), projects });
   const service = createDatasets(platform, { projects, validation });
   datasets = service;
   const app = await openHttp(platform, async () => ({ name: "anna" }));
@@ -115,7 +116,7 @@ test("files become versions: each content once, what does not fit is quarantined
 test("two processes that take the same snapshot at once make one version, and an older snapshot that comes again is news", async () => {
   const there = createDatasets(
     { ...platform, clock: { ...platform.clock, onTick: () => {} } },
-    { projects, validation: createValidation(platform, { projects }) },
+    { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) },
   );
   const bytes = await readFile(data("planes.parquet"));
   const made = await Promise.all([

@@ -4,6 +4,7 @@ import path from "node:path";
 import type { DatasetDiff, DatasetPartition, DatasetVersion, DatasetVersionDetail, RowsReceipt, SplitAnswer } from "@millrace/sdk/api";
 import type { DatasetSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { openHttp, type Platform } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
 import { createProjects } from "../projects/index.js";
@@ -32,7 +33,7 @@ beforeAll(async () => {
   platform = opened.platform;
   platform.config.ingestion = { connections: { own: platform.databaseUrl } };
   const projects = createProjects(platform);
-  const service = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
+  const service = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
   const app = await openHttp(platform, async () => ({ name: "anna" }));
   datasetsRoutes(app, service);
   url = `${await app.listen({ host: "127.0.0.1", port: 0 })}/api/v1/datasets`;

@@ -4,6 +4,7 @@ import path from "node:path";
 import type { DatasetVersion } from "@millrace/sdk/api";
 import { createClient } from "@millrace/sdk/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { openHttp, type Platform } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
 import { createProjects } from "../projects/index.js";
@@ -22,7 +23,7 @@ beforeAll(async () => {
   platform = opened.platform;
   const projects = createProjects(platform);
   const tables = () => createTables(platform);
-  const validation = createValidation(platform, { projects, tables });
+  const validation = createValidation(platform, { compute: createCompute(platform), projects, tables });
   const datasets = createDatasets(platform, { projects, validation });
   const app = await openHttp(platform, async () => ({ name: "anna" }));
   datasetsRoutes(app, datasets);

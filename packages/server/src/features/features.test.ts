@@ -8,6 +8,7 @@ import type { Artifact, Columns, FeatureComparison, FeatureView, OnlineFeatures 
 import { ApiError, createClient } from "@millrace/sdk/client";
 import type { FeatureServiceSpec, FeatureViewSpec, NodeSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { createDatasets, datasetsRoutes, tableDigest } from "../datasets/index.js";
 import { openHttp, type Platform, parquet } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
@@ -138,7 +139,7 @@ beforeAll(async () => {
   const opened = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock, logLevel: "warn" });
   platform = opened.platform;
   projects = createProjects(platform);
-  datasets = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
+  datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
   const parts = { projects, datasets, loggedPredictions: async () => log };
   features = createFeatures(platform, parts);
   beside = createFeatures({ ...platform, events: { ...platform.events, subscribe: () => {} } }, parts);

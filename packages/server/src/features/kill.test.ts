@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createClient } from "@millrace/sdk/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { createDatasets } from "../datasets/index.js";
 import { type ServerProcess, startServerProcess } from "../pipelines/testing.js";
 import type { Platform } from "../platform/index.js";
@@ -49,7 +50,7 @@ beforeAll(async () => {
     ...{ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "replayed"), clock: { kind: "replay" as const, from: new Date(at) }, logLevel: "warn" },
   }));
   projects = createProjects(platform);
-  datasets = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
+  datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
   features = createFeatures(platform, { projects, datasets });
   platform.clock.start();
 });

@@ -7,6 +7,7 @@ import path from "node:path";
 import type { FeatureViewSpec } from "@millrace/sdk/spec";
 import { createClient } from "@redis/client";
 import { expect, test, vi } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { createDatasets } from "../datasets/index.js";
 import type { ServerConfig } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
@@ -70,7 +71,7 @@ test.runIf(hasRedis())("what is pushed is read from Redis at once, by every proc
   const stores = [await openOnlineStore(platform), await openOnlineStore(platform)];
   try {
     const projects = createProjects(platform);
-    const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
+    const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
     const quiet = { ...platform, events: { ...platform.events, subscribe: () => {} }, clock: { ...platform.clock, onTick: () => {} } };
     const [one, two] = stores.map((online) => createFeatures(quiet, { projects, datasets, online }));
     if (one === undefined || two === undefined) throw new Error("two processes");

@@ -5,6 +5,7 @@ import path from "node:path";
 import type { Columns, HistoricalFeatures } from "@millrace/sdk/api";
 import type { FeatureServiceSpec, FeatureViewSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { createDatasets, type Datasets } from "../datasets/index.js";
 import { openHttp, type Platform } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
@@ -210,7 +211,7 @@ beforeAll(async () => {
   const projects = createProjects(platform);
   const datasets: Datasets & { put(name: string, file: string, body: Buffer): Promise<unknown> } = createDatasets(platform, {
     projects,
-    validation: createValidation(platform, { projects }),
+    validation: createValidation(platform, { compute: createCompute(platform), projects }),
   });
   features = createFeatures(platform, { projects, datasets });
   beside = createFeatures(

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { EndpointSpec, ProjectSpec } from "@millrace/sdk/spec";
+import { createCompute } from "../compute/index.js";
 import { createDatasets } from "../datasets/index.js";
 import { createFeatures } from "../features/index.js";
 import { createInference } from "../inference/index.js";
@@ -20,7 +21,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   platformRoutes(app, platform);
   const projects = createProjects(platform);
   const registry = createRegistry(platform);
-  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
+  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
   const features = createFeatures(platform, { projects, datasets });
   const parts = { projects, registry, features, inference: createInference(platform) };
   const serving = await createServing(platform, parts);

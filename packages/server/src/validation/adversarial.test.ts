@@ -4,6 +4,7 @@ import path from "node:path";
 import type { ColumnStatistics, ValidationReport } from "@millrace/sdk/api";
 import type { ColumnRule, SchemaSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { type DuckDb, identifier, type Platform } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
 import { createValidation, type Validation } from "./index.js";
@@ -19,7 +20,7 @@ beforeAll(async () => {
   const opened = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock, logLevel: "warn" });
   ({ platform, close } = opened);
   duckdb = platform.duckdb;
-  validation = createValidation(platform, { projects: { require: () => Promise.reject(new Error("no projects here")) } });
+  validation = createValidation(platform, { compute: createCompute(platform), projects: { require: () => Promise.reject(new Error("no projects here")) } });
 });
 afterAll(async () => {
   await close();

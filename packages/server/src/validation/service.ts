@@ -1,18 +1,20 @@
 import type { ColumnComparison, TableStatistics, ValidationReport } from "@millrace/sdk/api";
 import type { SchemaSpec } from "@millrace/sdk/spec";
+import type { Compute } from "../compute/index.js";
 import type { StepKind } from "../pipelines/step.js";
 import { invalid, type Platform, parquet } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { type Check, type CheckedTable, fits, look } from "./check.js";
 import { type Applies, columnChecks, columnSet } from "./column-rules.js";
 import { compareWith } from "./drift.js";
+import { expectationChecks } from "./expectations.js";
 import type { OtherTable, Surroundings, Tables, ValidationOptions } from "./history.js";
 import { inferSchema } from "./infer.js";
 import { storable } from "./places.js";
 import { statisticsOf, type TableFacts } from "./statistics/index.js";
 import { validateStep } from "./step.js";
 import * as store from "./store.js";
-import { driftChecks, expectationChecks, foreignKeyCheck, relationChecks, tableChecks } from "./table-rules.js";
+import { driftChecks, foreignKeyCheck, relationChecks, tableChecks } from "./table-rules.js";
 import { columnsOf } from "./types.js";
 
 export interface Validation {
@@ -28,7 +30,12 @@ export interface Validation {
 }
 
 type Parts = Pick<Platform, "duckdb" | "objects" | "clock" | "db">;
-export function createValidation(platform: Parts, { projects, tables }: { projects: Pick<Projects, "require">; tables?: () => Tables }): Validation {
+interface On {
+  projects: Pick<Projects, "require">;
+  compute: Pick<Compute, "checkRows">;
+  tables?: () => Tables;
+}
+export function createValidation(platform: Parts, { projects, compute, tables }: On): Validation {
   const { duckdb, clock, db } = platform;
 
   async function factsOf(digest: string | undefined, files: string[]): Promise<TableFacts> {
@@ -102,7 +109,7 @@ export function createValidation(platform: Parts, { projects, tables }: { projec
       checks.push(...foreignKeyCheck(column, rule, place, surroundings));
       if (rule.drift !== undefined) checks.push(...driftChecks(column, { ...rule, drift: rule.drift }, place, comparisons));
     }
-    checks.push(...relationChecks(schema, table.columns, table.rows, applies), ...expectationChecks(schema, applies));
+    checks.push(...relationChecks(schema, table.columns, table.rows, applies), ...expectationChecks(schema, applies, compute.checkRows));
     const { anomalies, checks: told } = await look(table, checks);
     const compared = everyColumn || drifting.size > 0 ? await comparisons() : undefined;
     const order = (severity: string) => (severity === "block" ? 0 : 1);

@@ -2,10 +2,9 @@ import { durationMs } from "@millrace/sdk";
 import type { ColumnComparison } from "@millrace/sdk/api";
 import type { ColumnRule, DriftRule, RelationSpec, SchemaSpec } from "@millrace/sdk/spec";
 import { identifier, literal, parquet } from "../platform/index.js";
-import { type Check, type CheckedTable, mostExamples, number, ofRows, percent, Skipped, type Wrong } from "./check.js";
+import { type Check, type CheckedTable, mostExamples, number, ofRows, percent, Skipped } from "./check.js";
 import type { Applies } from "./column-rules.js";
 import type { OtherTable, Surroundings } from "./history.js";
-import { assertSelect } from "./select.js";
 import { isFloat, isNumber, place } from "./statistics/axis.js";
 import { columnsOf, type TableColumn } from "./types.js";
 
@@ -244,53 +243,4 @@ export function driftChecks(
       },
     ];
   });
-}
-
-/** A row fails where the condition is false; where it is null it holds, as in a CHECK of SQL. All run in one sandbox: they are users' SQL. */
-export function expectationChecks(schema: SchemaSpec, applies: Applies): Check[] {
-  const asked = (schema.expectations ?? []).filter(({ environments }) => applies(environments));
-  let all: Promise<(Wrong | undefined)[]> | undefined;
-  const run = (table: CheckedTable) => {
-    all ??= table.duckdb.sandbox({ reads: table.files }, async (connection) => {
-      const found: (Wrong | undefined)[] = [];
-      for (const expectation of asked) found.push(await evaluate({ ...table, connection }, expectation));
-      return found;
-    });
-    return all;
-  };
-  return asked.map((expectation, i) => ({
-    ...{ kind: "expectation", column: null, name: `expectation "${expectation.name}"`, severity: expectation.severity ?? "block" },
-    rule: expectation.definedAt ?? schema.definedAt ?? null,
-    judge: async (table) => (await run(table))[i],
-  }));
-}
-
-async function evaluate(table: CheckedTable, expectation: NonNullable<SchemaSpec["expectations"]>[number]): Promise<Wrong | undefined> {
-  const { duckdb, connection, source, rows } = table;
-  const name = `expectation "${expectation.name}"`;
-  const condition = `from checked where (${expectation.sql}\n) is false`;
-  try {
-    await assertSelect(duckdb, connection, `select count(*) ${condition}`, ["checked"], `The ${name}`);
-    const counted = await duckdb.rows<{ n: number }>(`with checked as (select * from ${source}) select count(*)::double as n ${condition}`, connection);
-    const failing = counted[0]?.n ?? 0;
-    const allowed = expectation.maxFailing ?? 0;
-    if (rows === 0 || failing / rows <= allowed) return undefined;
-    const columns = named(table, expectation.sql).map((column) => `${identifier(column)}: left(${identifier(column)}::varchar, 200)`);
-    const examples = await duckdb.rows<{ v: string }>(
-      `with checked as (select * from ${source}) select to_json({${columns.join(", ")}})::varchar as v ${condition} limit ${mostExamples}`,
-      connection,
-    );
-    const message = `The ${name} (${expectation.sql.slice(0, 200)}) fails in ${ofRows(failing, rows)}; at most ${percent(allowed)} is expected.`;
-    return { message, count: failing, share: failing / rows, examples: examples.map(({ v }) => JSON.parse(v) as unknown) };
-  } catch (error) {
-    const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
-    return { message: `The ${name} can't be evaluated: ${reason}` };
-  }
-}
-
-/** The columns that an expression speaks of, so that an example shows what matters. */
-function named({ columns }: CheckedTable, expression: string): string[] {
-  const words = new Set(expression.match(/[\p{L}\p{N}_]+/gu) ?? []);
-  const spoken = columns.filter((column) => words.has(column.name)).slice(0, 20);
-  return (spoken.length === 0 ? columns.slice(0, 8) : spoken).map(({ name }) => name);
 }

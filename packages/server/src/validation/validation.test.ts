@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../compute/index.js";
 import { type DuckDb, type Platform, parquet } from "../platform/index.js";
 import { openPlatform } from "../platform/open.js";
 import { assertSelect, createValidation, isRowWise, type Validation } from "./index.js";
@@ -20,7 +21,7 @@ beforeAll(async () => {
   const opened = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock, logLevel: "warn" });
   ({ platform, close } = opened);
   duckdb = platform.duckdb;
-  validation = createValidation(platform, { projects: { require: () => Promise.reject(new Error("no projects here")) } });
+  validation = createValidation(platform, { compute: createCompute(platform), projects: { require: () => Promise.reject(new Error("no projects here")) } });
 });
 afterAll(async () => {
   await close();

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { FeatureServiceSpec, FeatureViewSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "../../compute/index.js";
 import { createDatasets } from "../../datasets/index.js";
 import { openHttp } from "../../platform/index.js";
 import { openPlatform } from "../../platform/open.js";
@@ -54,7 +55,7 @@ beforeAll(async () => {
     ...{ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock: { kind: "system" as const }, logLevel: "warn" },
   });
   const projects = createProjects(platform);
-  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { projects }) });
+  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
   const app = await openHttp(platform, async () => ({ name: "anna" }));
   feastRoutes(app, createFeatures(platform, { projects, datasets }));
   await applyProject(projects, {
