@@ -48,9 +48,8 @@ export async function bundleExpectation(folder: string, { schema, expectation, p
   const what = `the expectation "${expectation}" of the schema "${schema}"`;
   const { module, line } = placeOf(place ?? schemaPlace, what);
   const file = path.resolve(folder, module);
-  const found = await findFunction(await readFile(file, "utf8"), loaderOf(file), {
-    ...{ name: expectation, line, within: place === undefined ? ("schema" as const) : ("expectation" as const) },
-  });
+  const source = await readFile(file, "utf8");
+  const found = await findFunction(source, loaderOf(file), { name: expectation, schema: place === undefined ? schema : undefined, line });
   const bytes = await bundle(folder, {
     ...{ what, name: "check", registry: "expectations", key: `${schema} ${expectation}` },
     ...(found === undefined

@@ -11,15 +11,16 @@ export interface Found {
   /** The columns that it reads; undefined where that can't be told. */
   columns: string[] | undefined;
 }
-/** `line` is that of `expectation({ … })`, or of the schema whose list it is written into. */
 interface Wanted {
   name: string;
+  /** Of the schema whose list it is written into; undefined where it is an `expectation({ … })`. */
+  schema: string | undefined;
+  /** Where the one or the other stands, as its call says. Of a module that was run without a map of its source it is another line. */
   line: number;
-  within: "expectation" | "schema";
 }
 
 /** Undefined where it is not at the top of the module: there it may use what only a function around it knows. */
-export async function findFunction(source: string, loader: Loader, { name, line, within }: Wanted): Promise<Found | undefined> {
+export async function findFunction(source: string, loader: Loader, { name, schema, line }: Wanted): Promise<Found | undefined> {
   const { transform } = await import("esbuild");
   const { code, map } = await transform(source, { loader, sourcemap: "external", target: "esnext", format: "esm", logLevel: "silent" });
   const origin = new SourceMap(JSON.parse(map));
@@ -32,24 +33,31 @@ export async function findFunction(source: string, loader: Loader, { name, line,
     return "originalLine" in entry ? entry.originalLine + 1 : 0;
   };
   const program = parse(code, { ecmaVersion: "latest", sourceType: "module" });
-  const calls = topCalls(program).filter((call) => lineOf(call.start) === line || lineOf(call.callee.end) === line);
-  const written = calls.flatMap(({ arguments: [given] }) =>
-    given?.type !== "ObjectExpression" ? [] : within === "expectation" ? [given] : listed(given, "expectations"),
-  );
-  const [one, another] = written.filter((object) => propertyOf(object, "check") !== undefined && named(object, name));
-  const check = one === undefined || another !== undefined ? undefined : propertyOf(one, "check");
-  if (one === undefined || check === undefined || check.kind !== "init") return undefined;
+  const written = callsIn(program, true).flatMap(({ call, top }) => {
+    const [given] = call.arguments;
+    if (given?.type !== "ObjectExpression") return [];
+    const objects = schema === undefined ? [given] : listed(given, "expectations");
+    const here = lineOf(call.start) === line || lineOf(call.callee.end) === line;
+    const named = schema === undefined || textOf(given, "name") === schema;
+    return objects.flatMap((object) => {
+      const check = propertyOf(object, "check");
+      return check === undefined ? [] : [{ object, check, top, here, named: named && textOf(object, "name") === name }];
+    });
+  });
+  const here = written.filter((one) => one.here);
+  const [found, another] = (here.length > 0 ? here : written).filter((one) => one.named);
+  if (found === undefined || another !== undefined || !found.top || found.check.kind !== "init") return undefined;
+  const { object, check } = found;
   return {
     text: check.method ? `({ ${code.slice(check.start, check.end)} }).check` : code.slice(check.value.start, check.value.end),
-    line: lineOf(one.start),
+    line: lineOf(object.start),
     columns: columnsOf(check.value, program),
   };
 }
 
-/** A name that is put together when the module runs may be this one. */
-function named(object: ObjectExpression, name: string): boolean {
-  const value = propertyOf(object, "name")?.value;
-  return value !== undefined && (value.type !== "Literal" || value.value === name);
+function textOf(object: ObjectExpression, key: string): unknown {
+  const value = propertyOf(object, key)?.value;
+  return value?.type === "Literal" ? value.value : undefined;
 }
 function listed(object: ObjectExpression, key: string): ObjectExpression[] {
   const list = propertyOf(object, key)?.value;
@@ -69,10 +77,10 @@ const childrenOf = (node: AnyNode): AnyNode[] =>
     .flat()
     .filter(isNode);
 
-/** Calls that run once, when the module does, and see only what stands at its top. */
-function topCalls(node: AnyNode): CallExpression[] {
-  if (/Function|Class|BlockStatement/.test(node.type)) return [];
-  return [...(node.type === "CallExpression" ? [node] : []), ...childrenOf(node).flatMap(topCalls)];
+/** `top`: the call runs once, when the module does, and sees only what stands at its top. */
+function callsIn(node: AnyNode, top: boolean): { call: CallExpression; top: boolean }[] {
+  const within = top && !/Function|Class|BlockStatement/.test(node.type);
+  return [...(node.type === "CallExpression" ? [{ call: node, top }] : []), ...childrenOf(node).flatMap((one) => callsIn(one, within))];
 }
 
 /**
