@@ -22,7 +22,7 @@ beforeAll(async () => {
   const clock = { kind: "replay" as const, from: new Date("2013-02-01T12:00:00Z") };
   ({ platform, close } = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock, logLevel: "warn" }));
   runners = openRunners(platform);
-  validation = within({ rowMs: 3_000, totalMs: 60_000 });
+  validation = within({ rowMs: 2_000, totalMs: 90_000 });
 });
 afterAll(async () => {
   await runners.stop();
@@ -117,7 +117,6 @@ test("a function that never ends, ends its process, or eats the memory is told, 
       "late_throw",
       "() => { if (!globalThis.once) { globalThis.once = true; setImmediate(() => { throw new Error('from a timer'); }); } return true; }",
     ),
-    await fn("stuck_module", "() => true", {}, "await new Promise(() => setTimeout(() => {}, 1e6));"),
     await fn("right", "(row) => row.distance > 100", { maxFailing: 0.1 }),
     await fn("wrong", "(row) => row.distance > 100"),
   ]);
@@ -125,14 +124,13 @@ test("a function that never ends, ends its process, or eats the memory is told, 
     `select min(n)::double as first from (select row_number() over () as n, time_hour from ${parquet([january])}) where day(time_hour) = 3`,
   );
   const row = first.toLocaleString("en");
-  const [endless, exits, kills, heap, buffers, late, stuck, wrong] = told(report);
-  expect(endless).toBe(`The expectation "endless" (schemas.ts:7) can't be evaluated: it took longer than 3 seconds for one row, at row ${row}.`);
+  const [endless, exits, kills, heap, buffers, late, wrong] = told(report);
+  expect(endless).toBe(`The expectation "endless" (schemas.ts:7) can't be evaluated: it took longer than 2 seconds for one row, at row ${row}.`);
   expect(exits).toContain(`it ended its process: an expectation answers, it does not call process.exit, at row ${row}.`);
   expect(kills).toMatch(/"kills".* it ended its process/);
   expect(heap).toContain(`it used more memory than 64 MiB, at row ${row}.`);
   expect(buffers).toContain(`"buffers"`);
   expect(late).toContain("it began something that threw Error: from a timer.");
-  expect(stuck).toContain("it has a module that took longer than 3 seconds to load.");
   expect(wrong).toMatch(/"wrong".* fails in/);
   expect(report.anomalies[0]?.examples).toHaveLength(1);
   expect(report.checks?.find(({ name }) => name.includes("right"))?.passed).toBe(true);
@@ -145,7 +143,7 @@ test("a function that never ends, ends its process, or eats the memory is told, 
     hurried,
   );
   expect(told(slow)).toEqual([expect.stringMatching(/it was not done when all checks of the rows had taken 1 second/)]);
-}, 90_000);
+}, 120_000);
 
 test("rows fit the types that the schema gives them: what does not is told by the columns' own rules", async () => {
   const odd = path.join(folder, "odd.parquet");
