@@ -428,6 +428,8 @@ class Run:
 
     def __init__(self, spec, folder, command, project, environment):
         self.spec, self.folder = spec, folder
+        # Beside what it was given.
+        self.most_bytes = folder_bytes(folder) + spec["limits"]["folderBytes"]
         self.ended = None
         self.peak = self.cpu = 0
         self.logged = 0
@@ -529,7 +531,7 @@ class Run:
             elif now > until:
                 self.end("timeout")
             if now > next_folder:
-                if folder_bytes(self.folder) > self.spec["limits"]["folderBytes"]:
+                if folder_bytes(self.folder) > self.most_bytes:
                     self.end("folder", at_once=True)
                 next_folder = time.monotonic() + max(FOLDER_LOOK_S, 20 * (time.monotonic() - now))
             if now > next_usage:
@@ -583,7 +585,7 @@ def run(millrace, spec, cancelled):
         process = Run(spec, folder, resolve(spec["command"], note, programs), project, environment)
         process.wait(cancelled)
         # What ended between two looks may have grown all the same.
-        if process.ended is None and folder_bytes(folder) > spec["limits"]["folderBytes"]:
+        if process.ended is None and folder_bytes(folder) > process.most_bytes:
             process.ended = "folder"
         code = process.process.returncode
         end = {

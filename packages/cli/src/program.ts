@@ -192,8 +192,8 @@ export function program(): Command {
     .description("print manifests of server, workers and their rights, for `kubectl apply -f -`")
     .requiredOption("--image <image>", "Millrace's own image: docs/compute.md has its recipe")
     .option("--namespace <name>", "where all of it is", "millrace")
-    .option("--replicas <n>", "how many servers", sampleSize, 2)
-    .option("--workers <n>", "how many workers", sampleSize, 2)
+    .option("--replicas <n>", "how many servers", replicas, 2)
+    .option("--workers <n>", "how many workers; 0 leaves the steps to the servers", replicas, 2)
     .option("--step-image <image>", 'what steps with `backend: "kubernetes"` run in: any with Python 3.10 or newer', "python:3.12-slim")
     .option("--objects <url>", "the bucket for data", "s3://bucket/millrace")
     .action(async (options: RenderOptions) => (await import("./commands/render.js")).renderKubernetes(options));
@@ -229,6 +229,10 @@ function portNumber(text: string): number {
 }
 function sampleSize(text: string): number {
   if (!/^[1-9][0-9]{0,4}$/.test(text) || Number(text) > 10_000) throw new InvalidArgumentError("Give a number from 1 to 10000.");
+  return Number(text);
+}
+function replicas(text: string): number {
+  if (!/^(0|[1-9][0-9]{0,3})$/.test(text) || Number(text) > 1_000) throw new InvalidArgumentError("Give a number from 0 to 1000.");
   return Number(text);
 }
 function share(text: string): number {

@@ -9,8 +9,8 @@ export const limits = {
   jsonBytes: 16 * megabyte,
   /** Of all that the process says. */
   logBytes: 64 * megabyte,
-  /** Of the job's folder while it runs. */
-  folderBytes: 20 * 1024 * megabyte,
+  /** Of what the job's folder holds while it runs, beside what it was given. */
+  folderBytes: 8 * 1024 * megabyte,
 };
 
 /** Where a process writes an output: a table one Parquet file or a folder of them, a model a file or a folder, a file itself or a folder with it, else JSON. */

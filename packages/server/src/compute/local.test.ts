@@ -165,10 +165,14 @@ ${after}`;
 
 test("a folder that grows over its limit ends the step; a gigabyte that is printed is cut, and costs no memory", async () => {
   const filling = "import time\nwith open('big', 'wb') as f:\n    f.truncate(30_000_000)\ntime.sleep(60)";
-  expect((await run({ "fill.py": filling }, {}, { on: small })).end).toMatchObject({
+  // What it was given is not what it wrote.
+  const given: JobInput = { kind: "artifact", type: "model", files: [await file("large", "x".repeat(25 * mib))] };
+  expect((await run({ "fill.py": filling }, { inputs: { given } }, { on: small })).end).toMatchObject({
     outcome: "failed",
-    message: "fill.py filled its folder with more than 20 MiB, which is the limit, and was ended.",
+    message: "fill.py filled its folder with more than 20 MiB, which is the limit (MILLRACE_STEP_DISK), and was ended.",
   });
+  const filled = "open('big', 'wb').write(b'x' * 10_000_000)";
+  expect((await run({ "fill.py": filled }, { inputs: { given } }, { on: small })).end.outcome).toBe("succeeded");
   const before = process.memoryUsage().rss;
   const { end, lines } = await run({ "say.py": "import sys\nfor _ in range(1000):\n    sys.stdout.write(('x' * 9999 + '\\n') * 100)" }, {});
   expect(end.outcome).toBe("succeeded");

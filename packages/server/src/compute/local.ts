@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { isAlive, type Platform, type ProcessEnd, runProcess } from "../platform/index.js";
+import { bytesBelow, isAlive, type Platform, type ProcessEnd, runProcess } from "../platform/index.js";
 import type { Backend, Job, JobEnd, Watch } from "./backend.js";
 import { type PlacedJob, placeJob, resolveCommand, takeOutputs } from "./files.js";
 import { helpers, stepEnvironment } from "./inherited.js";
@@ -13,6 +13,11 @@ import type { Compute, Interpreter } from "./types.js";
 
 const step = fileURLToPath(new URL("millrace/_step.py", helpers));
 const patienceMs = 5_000;
+/** Of a job: what it may hold once the process is at work. */
+interface Folder {
+  path: string;
+  maxBytes: number;
+}
 
 export function localBackend(
   { config, objects }: Pick<Platform, "config" | "objects">,
@@ -36,9 +41,10 @@ export function localBackend(
         return failed(said.mask(messageOf(error)));
       }
       const placed = await placeJob(objects, job, folder);
+      const given = await bytesBelow(folder);
       let process: ProcessEnd;
       try {
-        process = await start(job, watch, folder, placed, interpreter, said);
+        process = await start(job, watch, { path: folder, maxBytes: given + folderBytes }, placed, interpreter, said);
       } catch (error) {
         if (watch.signal.aborted) return failed("The step was cancelled.");
         if (error instanceof OutputError) return failed(error.message);
@@ -71,7 +77,7 @@ export function localBackend(
     return environment({ file, digest: requirements.digest }, { signal: watch.signal, onLine: (text) => watch.onLine("millrace", text) });
   }
 
-  function start(job: Job, watch: Watch, folder: string, placed: PlacedJob, interpreter: Interpreter | undefined, said: Said): Promise<ProcessEnd> {
+  function start(job: Job, watch: Watch, folder: Folder, placed: PlacedJob, interpreter: Interpreter | undefined, said: Said): Promise<ProcessEnd> {
     const [program = "", ...args] = resolveCommand(job.command, placed.note, { ...(interpreter === undefined ? {} : { python: interpreter.path }), step });
     const inherited = stepEnvironment();
     const search =
@@ -93,7 +99,7 @@ export function localBackend(
       signal: watch.signal,
       maxLogBytes: limits.logBytes,
       patienceMs,
-      folder: { path: folder, maxBytes: folderBytes },
+      folder,
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
       onLine: said.onLine,
       onReport: said.onReport,

@@ -17,7 +17,7 @@ let node: string;
 let remote: Pick<Backend, "run">;
 let local: Backend;
 beforeAll(async () => {
-  served = await serve();
+  served = await serve({ compute: { folderBytes: 20 * mib } });
   node = await mkdtemp(path.join(tmpdir(), "millrace-node-"));
   local = createCompute(served.platform, served).backend();
   remote = {
@@ -85,6 +85,7 @@ def fit(note: dict, models: list, depth: int):
 });
 
 test("a step fails on a node as it does on this machine", async () => {
+  const given: JobInput = { kind: "artifact", type: "model", files: [await putFile(served.platform.objects, "large", "x".repeat(25 * mib))] };
   const steps: Step[] = [
     { files: { "a.py": "raise ValueError('no such column')" } },
     { files: { "a.py": "raise MemoryError('Unable to allocate 8 TiB')" } },
@@ -93,6 +94,7 @@ test("a step fails on a node as it does on this machine", async () => {
     { files: { "a.py": "" }, command: ["no-such-program"] },
     { files: { "a.py": "" }, command: ["cp", "{inputs.nothing}"] },
     { files: { "a.py": "import os; os.kill(os.getpid(), 9)" } },
+    { files: { "fill.py": "open('big', 'wb').truncate(30_000_000)" }, inputs: { given } },
   ];
   for (const step of steps) {
     const [there, here] = [await run(step), await runOn(local, served.platform.objects, step)];
@@ -108,6 +110,8 @@ test("a step fails on a node as it does on this machine", async () => {
     });
     expect(there.end.outcome).not.toBe("succeeded");
   }
+  const fits = await run({ files: { "fill.py": "open('big', 'wb').truncate(10_000_000)" }, inputs: { given } });
+  expect(fits.end.outcome).toBe("succeeded");
   const { end } = await run({
     files: { "a.py": "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'x = bytearray(300_000_000); import time; time.sleep(60)'])" },
     resources: { memoryBytes: 150 * mib },

@@ -112,7 +112,10 @@ export function judge(
       message: `${name} used ${size(ended.peakMemoryBytes)} of memory: more than its limit of ${size(limit)}, and was ended.`,
     };
   if (ended.ended === "folder")
-    return { outcome: "failed", message: `${name} filled its folder with more than ${size(ended.folderBytes)}, which is the limit, and was ended.` };
+    return {
+      outcome: "failed",
+      message: `${name} filled its folder with more than ${size(ended.folderBytes)}, which is the limit (MILLRACE_STEP_DISK), and was ended.`,
+    };
   if (ended.killedForMemory)
     return {
       outcome: "out_of_memory",

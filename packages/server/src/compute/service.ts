@@ -32,9 +32,10 @@ export function createCompute(
   const environment: Compute["environment"] = async (requirements, progress) =>
     makeEnvironment({ folder, toolsFolder }, await python(), requirements, progress);
   const { folderBytes, kubernetes, ray } = config.compute ?? {};
-  const backends: Backend[] = [localBackend({ config, objects }, { python, environment }, folderBytes === undefined ? {} : { folderBytes })];
+  const disk = folderBytes === undefined ? {} : { folderBytes };
+  const backends: Backend[] = [localBackend({ config, objects }, { python, environment }, disk)];
   const runners = openRunners({ config, objects });
-  backends.push(typescriptBackend({ objects }, runners));
+  backends.push(typescriptBackend({ objects }, runners, disk));
   if (access !== undefined) {
     const remote = { config, objects, address: platform.address ?? { url: undefined } };
     if (ray !== undefined) backends.push(rayBackend(remote, access, ray));

@@ -15,7 +15,7 @@ beforeAll(async () => {
   dataDir = await mkdtemp(path.join(tmpdir(), "millrace-ts-"));
   objects = await openFolderStore(path.join(dataDir, "objects"));
   runners = openRunners({ config: { dataDir, host: "127.0.0.1", port: 0, clock: { kind: "system" }, logLevel: "warn" }, objects });
-  backend = typescriptBackend({ objects }, runners);
+  backend = typescriptBackend({ objects }, runners, { folderBytes: 50 * 1024 ** 2 });
 });
 afterAll(async () => {
   await backend.stop?.();
@@ -162,7 +162,7 @@ test("what a step did wrong is told in a line, with where in its code", async ()
   expect(await json((await run("() => ({ v: process.env.TOKEN ?? null })", { outputs: { v: { type: "json" } } })).outputs.v)).toBe(null);
 });
 
-test("a step that takes too long, is cancelled or uses too much memory is ended with all that it started", async () => {
+test("a step that takes too long, is cancelled, or uses too much memory or disk is ended with all that it started", async () => {
   const blocked = await run("() => { for (;;); }", { timeoutMs: 300 });
   expect(blocked).toMatchObject({ outcome: "timed_out", message: expect.stringContaining("longer than its timeout of 0.3 s") });
   const stopping = new AbortController();
@@ -180,6 +180,10 @@ test("a step that takes too long, is cancelled or uses too much memory is ended 
     resources: { memoryBytes: 300 * 1024 ** 2 },
   });
   expect(buffers).toMatchObject({ outcome: "out_of_memory", message: expect.stringContaining("more than its limit of 300 MiB") });
+  const fills = `async () => { const { truncate, writeFile } = await import("node:fs/promises"); await writeFile("big", ""); await truncate("big", 60e6); `;
+  const full = { outcome: "failed", message: "work filled its folder with more than 50 MiB, which is the limit (MILLRACE_STEP_DISK), and was ended." };
+  expect(await run(`${fills}}`)).toMatchObject(full);
+  expect(await run(`${fills} await new Promise((r) => setTimeout(r, 20_000)); }`)).toMatchObject(full);
 });
 
 test("processes are kept warm: a further call costs a few milliseconds, and two run at once", async () => {

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
-import { type Platform, processTree } from "../platform/index.js";
+import { bytesBelow, type Platform, processTree } from "../platform/index.js";
 import type { Backend, Job, JobEnd, Watch } from "./backend.js";
 import { type PlacedJob, placeJob, takeOutputs } from "./files.js";
 import { limits, OutputError } from "./layout.js";
@@ -12,9 +12,14 @@ import type { Runner, Runners } from "./typescript-runners.js";
 
 const lookMs = 100;
 const looksPerUsage = 10;
+const folderLookMs = 2_000;
 const patienceMs = 2_000;
 
-export function typescriptBackend({ objects }: Pick<Platform, "objects">, runners: Runners): Backend {
+export function typescriptBackend(
+  { objects }: Pick<Platform, "objects">,
+  runners: Runners,
+  { folderBytes = limits.folderBytes }: { folderBytes?: number } = {},
+): Backend {
   const removals = new Set<Promise<void>>();
   async function run(job: Job, watch: Watch): Promise<JobEnd> {
     // The bundle among the project's files, and the name of the step.
@@ -32,10 +37,13 @@ export function typescriptBackend({ objects }: Pick<Platform, "objects">, runner
         placeJob(objects, { ...job, code: job.code.filter((file) => file !== code) }, folder),
       ]);
       if (watch.signal.aborted) return ended({ outcome: "cancelled", message: "The step was cancelled." });
+      const maxBytes = (await bytesBelow(folder)) + folderBytes;
       const { memoryBytes } = job.resources;
       const key = `${memoryBytes ?? "none"} ${job.secretValues.length === 0 ? "" : code.digest}`;
       const one = runners.take(key, memoryBytes);
-      const done = await call(one, job, watch, said, { bundle, step, placed, bundles: path.dirname(bundle) });
+      const done = await call(one, job, watch, said, { bundle, step, placed, bundles: path.dirname(bundle), folder: { path: folder, maxBytes } });
+      // What ended between two looks may have grown all the same.
+      if (done.why === null && (await bytesBelow(folder, maxBytes)) > maxBytes) done.why = "folder";
       if (done.end?.reusable === true && one.gone === undefined && done.why === null) runners.giveBack(one);
       else runners.end(one);
       const usage = { peakMemoryBytes: done.peakMemoryBytes, cpuSeconds: done.end?.cpuSeconds ?? done.cpuSeconds };
@@ -56,7 +64,7 @@ export function typescriptBackend({ objects }: Pick<Platform, "objects">, runner
       const named: Job = { ...job, command: [step] };
       const judged = judge(
         named,
-        { code: exit === 0 ? 1 : exit, signal, ended: why, killedForMemory: false, peakMemoryBytes: usage.peakMemoryBytes, folderBytes: 0 },
+        { code: exit === 0 ? 1 : exit, signal, ended: why, killedForMemory: false, peakMemoryBytes: usage.peakMemoryBytes, folderBytes },
         said,
       );
       if (exit === 0 && why === null)
@@ -90,7 +98,7 @@ export function typescriptBackend({ objects }: Pick<Platform, "objects">, runner
 interface Called {
   end: Extract<FromRunner, { kind: "end" }> | undefined;
   /** What it was ended for. */
-  why: "timeout" | "memory" | "cancelled" | null;
+  why: "timeout" | "memory" | "folder" | "cancelled" | null;
   peakMemoryBytes: number;
   cpuSeconds: number;
 }
@@ -99,9 +107,10 @@ interface What {
   step: string;
   placed: PlacedJob;
   bundles: string;
+  folder: { path: string; maxBytes: number };
 }
 /** One step in a process, within its limits, to its end or that of the process. */
-function call(one: Runner, job: Job, watch: Watch, said: Said, { bundle, step, placed, bundles }: What): Promise<Called> {
+function call(one: Runner, job: Job, watch: Watch, said: Said, { bundle, step, placed, bundles, folder }: What): Promise<Called> {
   return new Promise((resolve) => {
     const tree = processTree(one.group, one.mark);
     const seen = { peakMemoryBytes: 0, cpuSeconds: 0 };
@@ -114,6 +123,7 @@ function call(one: Runner, job: Job, watch: Watch, said: Said, { bundle, step, p
       over = true;
       clearTimeout(timer);
       clearTimeout(looking);
+      clearTimeout(measuring);
       clearTimeout(impatient);
       watch.signal.removeEventListener("abort", cancel);
       resolve({ end, why, ...seen });
@@ -145,6 +155,17 @@ function call(one: Runner, job: Job, watch: Watch, said: Said, { bundle, step, p
       }
       if (looks++ % looksPerUsage === looksPerUsage - 1) watch.onUsage(now);
       looking = setTimeout(look, process.platform === "linux" ? lookMs : lookMs * looksPerUsage);
+    }
+    let measuring = setTimeout(measure, folderLookMs);
+    async function measure(): Promise<void> {
+      const began = performance.now();
+      const bytes = await bytesBelow(folder.path, folder.maxBytes);
+      if (over) return;
+      if (bytes > folder.maxBytes) {
+        why ??= "folder";
+        tree.signal("SIGKILL");
+      }
+      measuring = setTimeout(measure, Math.max(folderLookMs, 20 * (performance.now() - began)));
     }
     one.onGone = finish;
     one.onMessage = (message) => {

@@ -270,6 +270,14 @@ test("a step is tried again on what it says, with its attempts recorded", async 
     [2, "error", "try 2"],
     [3, "succeeded", null],
   ]);
+  tries = -1;
+  const began = performance.now();
+  const brief = { times: 3, wait: "200ms", factor: 1 };
+  expect(await run({ pipeline: await pipeline([node("flaky", { cache: false, retries: brief })]) })).toMatchObject({ steps: [{ attempt: 4 }] });
+  const took = performance.now() - began;
+  expect(took).toBeGreaterThan(600);
+  // A pause ends when it is over, not with the next look for what is ready, of which there is one a second.
+  expect(took).toBeLessThan(2_000);
   tries = 0;
   expect(await run({ pipeline: await pipeline([node("flaky", { cache: false, retries: { ...retries, on: ["timeout"] } })]) })).toMatchObject({
     steps: [{ attempt: 1 }],

@@ -50,6 +50,7 @@ export function openHeart(
     beats += 1;
     await waits.look();
     scheduler.look();
+    await scheduler.lookWhenDue();
   }
 
   return {

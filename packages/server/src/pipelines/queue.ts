@@ -126,6 +126,14 @@ export function openQueue({ db, clock, events }: Pick<Platform, "db" | "clock" |
     claimOf: (transaction: Transaction<unknown>, run: string, room: { total: Room; free: Room }, fits: (row: Claimed) => boolean): Promise<Claimed[]> =>
       claimIn(transaction, room, fits, run),
 
+    /** In how many milliseconds the first of what waits for its next attempt may begin. */
+    async nextDue(): Promise<number | undefined> {
+      const { rows } = await sql<{ ms: number | null }>`
+        select (extract(epoch from min(due) - clock_timestamp()) * 1000)::double precision as ms
+        from pipeline_step where state = 'ready' and due > clock_timestamp()`.execute(db);
+      return rows[0]?.ms ?? undefined;
+    },
+
     /** Which of the attempts still counted, and now are over: a worker that lost them changes nothing. */
     async end(transaction: Transaction<unknown>, run: string, ends: AttemptEnd[]): Promise<Set<string>> {
       if (ends.length === 0) return new Set();

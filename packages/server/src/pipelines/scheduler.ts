@@ -51,6 +51,8 @@ export interface Scheduler {
   begin(runId: string): Promise<void>;
   /** Looks for what is ready. */
   look(): void;
+  /** Looks again at the moment at which a pause before an attempt is over, where that is soon. */
+  lookWhenDue(): Promise<void>;
   /** Looks at a run that stands still. */
   reconsider(runId: string): void;
   /** Answers whether the step still waited. */
@@ -68,6 +70,8 @@ export interface Scheduler {
 /** A transaction that holds a run asks for a second connection now and then: fewer than there are connections. */
 const runsAtOnce = 6;
 const mostTries = 8;
+/** Pauses that end later than this are looked for again until then: longer than from one beat of the heart to the next. */
+const soonMs = 2_000;
 const stopMs = 5_000;
 export const attemptKey = (attempt: { run: string; id: string; attempt: number }): string => `${attempt.run} ${attempt.id} ${attempt.attempt}`;
 
@@ -84,6 +88,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
   let stopping = false;
   let looking = false;
   let lookAgain = false;
+  let waking: NodeJS.Timeout | undefined;
 
   /** What happened to a run is dealt with in its order, and together with what happens meanwhile. */
   function tell(runId: string, what: Partial<News>): Promise<void> {
@@ -154,6 +159,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
     for (const { claimed, step } of claims) start(model, claimed, step);
     if (finished) void endTracking(runId);
     look();
+    if (told.ends.some((end) => end.state === "ready")) void lookWhenDue();
   }
 
   /** Answers whether the run is over. */
@@ -294,6 +300,16 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
     })();
   }
 
+  async function lookWhenDue(): Promise<void> {
+    const dueMs = await queue.nextDue().catch(() => undefined);
+    if (stopping || dueMs === undefined || dueMs > soonMs) return;
+    clearTimeout(waking);
+    waking = setTimeout(() => {
+      look();
+      void lookWhenDue();
+    }, Math.ceil(dueMs) + 1);
+  }
+
   async function endTracking(runId: string): Promise<void> {
     try {
       const run = await store.run(runId);
@@ -333,6 +349,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
     active,
     holds: (key) => active.has(key) || recording.has(key),
     look,
+    lookWhenDue,
     abort,
     endTracking,
     reconsider: (runId) => void tell(runId, {}),
@@ -358,6 +375,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
     },
     async stop() {
       stopping = true;
+      clearTimeout(waking);
       for (const { abort: controller } of active.values()) controller.abort();
       const all = [...active.values()];
       await Promise.race([Promise.allSettled(all.map((one) => one.working)), delay(stopMs)]);

@@ -14,7 +14,7 @@ export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
 export { firstRows } from "./preview.js";
-export { isAlive, type ProcessEnd, runProcess } from "./process.js";
+export { bytesBelow, isAlive, type ProcessEnd, runProcess } from "./process.js";
 export type { References } from "./references.js";
 export { platformRoutes } from "./routes.js";
 export { endWithin } from "./stop.js";

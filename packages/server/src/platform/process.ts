@@ -104,13 +104,13 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
     let measuring: NodeJS.Timeout | undefined;
     async function measure(place: string, maxBytes: number): Promise<void> {
       const began = performance.now();
-      if ((await folderBytes(place, maxBytes)) > maxBytes) end("folder", "once");
+      if ((await bytesBelow(place, maxBytes)) > maxBytes) end("folder", "once");
       // A folder of very many files is looked at less often.
       if (!exited) measuring = setTimeout(measure, Math.max(folderLookMs, 20 * (performance.now() - began)), place, maxBytes);
     }
     if (folder !== undefined) measuring = setTimeout(measure, folderLookMs, folder.path, folder.maxBytes);
     /** What ended between two looks may have grown all the same. */
-    const overflowed = async () => folder !== undefined && !asked && (await folderBytes(folder.path, folder.maxBytes)) > folder.maxBytes;
+    const overflowed = async () => folder !== undefined && !asked && (await bytesBelow(folder.path, folder.maxBytes)) > folder.maxBytes;
 
     const [, stdout, stderr, reports] = child.stdio;
     let bytes = 0;
@@ -164,7 +164,7 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
 const isReadable = (stream: unknown): stream is Readable => typeof stream === "object" && stream !== null && "read" in stream && "destroy" in stream;
 
 /** Of the files in a folder; counting ends beyond `enough`. What goes away meanwhile does not count. */
-export async function folderBytes(folder: string, enough: number): Promise<number> {
+export async function bytesBelow(folder: string, enough = Number.POSITIVE_INFINITY): Promise<number> {
   let bytes = 0;
   const folders = [folder];
   for (let one = folders.pop(); one !== undefined && bytes <= enough; one = folders.pop()) {
