@@ -271,10 +271,18 @@ def helper_folder(millrace, digest):
     return made_once(os.path.join(cache_folder(), "helpers", digest[7:39]), make)
 
 
+def without_folders(text):
+    """Where things lie on the node is nobody's business who reads a step's log: of each path its last part is left, as uv.ts does it."""
+    return re.sub(r"""(?<![\w:/.])(?:file://)?/(?:[^\s/`'":]+/)+(?=[^\s/`'":])""", "", text)
+
+
 def tool(command, failure, environment=None):
     done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env={**os.environ, **(environment or {})})
     last = []
     for line in done.stdout:
+        if line.startswith("Activate with:"):
+            continue
+        line = without_folders(line)
         say(line=["millrace", line.rstrip("\n")])
         last = (last + [line])[-15:]
     if done.wait() != 0:

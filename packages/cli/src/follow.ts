@@ -111,10 +111,12 @@ function teller(client: Client, id: string, { say, now }: Told): (run: RunDetail
     for (const step of news) {
       const before = seen.get(step.id) ?? { state: "waiting", lines: 0 };
       const log = logs.get(step.id);
+      const changed = before.state !== step.state && step.state !== "waiting" && step.state !== "ready";
+      const begins = step.state === "running" || step.state === "asking";
+      if (changed && begins) say(`${step.id}: ${step.state}${describe(step)}`);
       for (const line of log?.lines ?? []) say(`${step.id} | ${line}`);
-      const same = before.state === step.state;
+      if (changed && !begins) say(`${step.id}: ${step.state}${describe(step)}`);
       seen.set(step.id, { state: step.state, lines: log?.next ?? before.lines });
-      if (!same && step.state !== "waiting" && step.state !== "ready") say(`${step.id}: ${step.state}${describe(step)}`);
     }
     for (const step of run.steps) {
       if (step.state === "ready") tellWhy(step);

@@ -103,8 +103,8 @@ const does: Record<Explanation["steps"][number]["does"], string> = {
   unknown: "is not known",
 };
 function explanation({ steps }: Explanation): string {
-  // A map does nothing itself: its steps are told one by one.
-  const rows = steps.map((step) => [step.id, step.kind === "map" ? "" : does[step.does], step.reason]);
+  const rows = steps.map((step) => [step.id, does[step.does], step.reason]);
+  // A map does nothing itself: the steps of its items are counted one by one.
   const own = steps.filter((step) => step.kind !== "map");
   const running = own.filter((step) => step.does === "run").length;
   return `${table(["step", "", "why"], rows)}\n${running === 0 ? "nothing would run" : `${running} of ${own.length} would run`}`;

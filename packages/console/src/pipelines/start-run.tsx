@@ -216,7 +216,8 @@ function Explained({ pipeline, body }: { pipeline: string; body: object | undefi
     queryFn: ({ signal }) => ask<Explanation>(`/pipelines/${encodeURIComponent(pipeline)}/explain`, JSON.parse(settled ?? "{}"), signal),
   });
   const steps = plan.data?.steps ?? [];
-  const many = (does: string) => steps.filter((step) => step.does === does).length;
+  // A map does nothing itself: the steps of its items are counted one by one.
+  const many = (does: string) => steps.filter((step) => step.does === does && step.kind !== "map").length;
   return (
     <section aria-label="What would run" className={`min-h-0 ${plan.isPlaceholderData || wanted !== settled ? "opacity-60" : ""}`}>
       <p className="pb-1 font-medium">

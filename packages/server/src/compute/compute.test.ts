@@ -59,6 +59,9 @@ test("an environment is made once from a lock, by two who want it at once, also 
   expect(execFileSync(one.path, ["-c", "import iniconfig; print(iniconfig.__file__)"]).toString()).toContain(name);
   expect(await readdir(path.join(folder, "environments"))).toEqual([name]);
   expect(lines.filter((line) => line.startsWith("The environment is ready"))).toHaveLength(1);
+  // What the tools say is told, without where things lie on this machine.
+  expect(lines.join("\n")).toMatch(/Creating virtual environment at: tmp-[\s\S]* \+ iniconfig==2\.0\.0/);
+  expect(lines.join("\n")).not.toMatch(/(^|[\s'"`])\/|Activate with/);
   await make();
   expect(lines.filter((line) => line.startsWith("The environment is ready"))).toHaveLength(1);
 });

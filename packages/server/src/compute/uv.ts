@@ -59,8 +59,10 @@ export async function tool(command: string, args: string[], progress: Progress, 
     timeoutMs: 30 * minutes,
     signal: progress.signal,
     maxLogBytes: 8 * 1024 ** 2,
-    onLine(_stream, text) {
-      if (text.trim() === "") return;
+    onLine(_stream, said) {
+      // How a person would enter the environment is nothing for a log.
+      if (said.trim() === "" || said.startsWith("Activate with:")) return;
+      const text = withoutFolders(said);
       last.push(text);
       if (last.length > 15) last.shift();
       progress.onLine(text);
@@ -69,6 +71,9 @@ export async function tool(command: string, args: string[], progress: Progress, 
   progress.signal.throwIfAborted();
   if (ended.code !== 0) throw new Error(`${failure} ${path.basename(command)} said:\n${last.join("\n")}`);
 }
+
+/** Where things lie on this machine is nobody's business who reads a step's log: of each path its last part is left. */
+const withoutFolders = (text: string): string => text.replaceAll(/(?<![\w:/.])(?:file:\/\/)?(?:\/|[A-Za-z]:\\)(?:[^\s/\\`'":]+[/\\])+(?=[^\s/\\`'":])/g, "");
 
 /** What pip is configured with on this machine, as uv reads it: uv knows pip's settings not by itself. */
 export async function registrySettings(python: Interpreter): Promise<Record<string, string>> {

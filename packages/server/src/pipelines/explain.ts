@@ -11,14 +11,25 @@ const mostShown = 2_000;
 export async function explain(platform: Pick<Platform, "objects" | "clock">, parts: DecisionParts, run: RunRow): Promise<Explanation> {
   const model = plannedModel(run);
   await settle({ platform, model, changed: new Set(), decide: (steps) => decide(parts, model, steps), newestEvent: async () => "0" });
-  const steps = [...model.steps.values()].slice(0, mostShown).map((step) => {
-    const { does, reason } = told(model, step);
-    return { id: step.id, kind: step.node.kind, does, reason };
-  });
+  const ofItems: OfItems = new Map();
+  for (const step of model.steps.values()) {
+    if (step.parent === undefined) continue;
+    const beside = ofItems.get(step.parent);
+    if (beside === undefined) ofItems.set(step.parent, [step]);
+    else beside.push(step);
+  }
+  const steps = [...model.steps.values()].slice(0, mostShown).map((step) => ({ id: step.id, kind: step.node.kind, ...told(model, step, ofItems) }));
   return { steps };
 }
 
-function told(model: Model, step: ModelStep): { does: Explanation["steps"][number]["does"]; reason: string } {
+interface Told {
+  does: Explanation["steps"][number]["does"];
+  reason: string;
+}
+/** The steps of the items of each map. */
+type OfItems = Map<ModelStep, ModelStep[]>;
+
+function told(model: Model, step: ModelStep, ofItems: OfItems): Told {
   switch (step.state) {
     case "cached":
       return { does: "reuse", reason: step.reason ?? "" };
@@ -39,10 +50,16 @@ function told(model: Model, step: ModelStep): { does: Explanation["steps"][numbe
       };
     }
     default:
-      return step.items === undefined
-        ? { does: "reuse", reason: "what it takes from is there" }
-        : { does: "run", reason: `for ${step.items.list.length} items` };
+      return step.items === undefined ? { does: "reuse", reason: "what it takes from is there" } : toldOfMap(model, step, step.items.list.length, ofItems);
   }
+}
+
+/** A map does nothing itself: it does what the steps of its items do. */
+function toldOfMap(model: Model, map: ModelStep, items: number, ofItems: OfItems): Told {
+  const steps = (ofItems.get(map) ?? []).map((step) => ({ index: step.index, does: told(model, step, ofItems).does }));
+  const running = new Set(steps.filter(({ does }) => does === "run").map(({ index }) => index)).size;
+  const does = (["run", "ask", "unknown"] as const).find((one) => steps.some((step) => step.does === one)) ?? "reuse";
+  return { does, reason: `for ${items} ${items === 1 ? "item" : "items"}${running === 0 || running === items ? "" : `, of which ${running} would run`}` };
 }
 
 /** The first step that it waits for and that would run. */
