@@ -13,6 +13,9 @@ export class CliError extends Error {
   }
 }
 
+/** Nobody answers where the server is to be, or what it answered broke off. */
+export class Unreachable extends CliError {}
+
 export function exitCode(error: unknown): number {
   if (error instanceof CliError) return error.code;
   if (named(error, "CommanderError") && "exitCode" in error) return error.exitCode === 0 ? exit.ok : exit.usage;

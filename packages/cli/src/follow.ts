@@ -1,7 +1,8 @@
 /** Follows a run to its end: says what its steps do as they do it. */
 import type { RunDetail, Step } from "@millrace/sdk/api";
 import type { Client } from "@millrace/sdk/client";
-import { type Exit, exit } from "./errors.js";
+import { ApiError } from "@millrace/sdk/client";
+import { type Exit, exit, Unreachable } from "./errors.js";
 import { bytes, duration } from "./output.js";
 
 export const over: Partial<Record<RunDetail["state"], Exit>> = { succeeded: exit.ok, failed: exit.failed, refused: exit.refused, cancelled: exit.cancelled };
@@ -17,6 +18,8 @@ const itemsTold = 20;
 const lookMs = 1_000;
 /** What is ready is begun at once, most often: whoever waits for it longer is told why. */
 const patienceMs = 5_000;
+/** For so long a server that is away, as in a restart, is waited for. */
+const awayMs = 120_000;
 const ends = new Set<Step["state"]>(["succeeded", "cached", "refused", "failed", "cancelled", "skipped"]);
 
 export async function follow(client: Client, id: string, told: Told): Promise<RunDetail> {
@@ -34,11 +37,12 @@ export async function follow(client: Client, id: string, told: Told): Promise<Ru
       run = await client.runs.get(id);
     }
     for (;;) {
-      await tell(run);
+      const seen = run;
+      await throughRestarts(told.say, () => tell(seen));
       if (over[run.state] !== undefined) return run;
       await wake.asleep(lookMs);
       const began = performance.now();
-      run = await client.runs.get(id);
+      run = await throughRestarts(told.say, () => client.runs.get(id));
       // A run of very many steps is looked at less often.
       wake.atLeast(3 * (performance.now() - began));
     }
@@ -46,6 +50,27 @@ export async function follow(client: Client, id: string, told: Told): Promise<Ru
     stop.abort();
   }
 }
+
+/** Asks again where the server is away for a while: what is followed goes on without whoever looks at it. */
+export async function throughRestarts<T>(say: Told["say"], ask: () => Promise<T>): Promise<T> {
+  const until = performance.now() + awayMs;
+  for (let away = false; ; away = true) {
+    try {
+      const answer = await ask();
+      if (away) say("The server is back.");
+      return answer;
+    } catch (error) {
+      if (!isAway(error) || performance.now() > until) throw error;
+      if (!away) say("The server is away. What was begun goes on with it, or with its workers; this waits until it is back.");
+      await new Promise((resolve) => setTimeout(resolve, lookMs));
+    }
+  }
+}
+/** `terminated` is how `fetch` says that an answer broke off. */
+const isAway = (error: unknown): boolean =>
+  error instanceof Unreachable ||
+  (error instanceof ApiError && [502, 503, 504].includes(error.status)) ||
+  (error instanceof TypeError && error.message === "terminated");
 
 async function listen(events: AsyncIterable<{ subject: string; data: unknown }>, id: string, wake: () => void): Promise<void> {
   try {

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -59,10 +60,12 @@ export const asking = pipeline({ name: "asking" }, () => { when(approval({ quest
 export default project({ name: "runs", definitions: [fan, notes, broken, asking] });
 `;
 
+const config = (port: number) => ({ host: "127.0.0.1", port, dataDir: path.join(folder, "data"), clock: { kind: "system" as const }, logLevel: "error" });
+
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-runs-"));
   project = path.join(folder, "runs");
-  server = await startServer({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock: { kind: "system" }, logLevel: "error" });
+  server = await startServer(config(0));
   await millrace(["init", project]);
   await writeFile(path.join(project, "millrace.ts"), definitions);
   await writeFile(
@@ -180,6 +183,25 @@ test("what is saved is applied, and what is wrong is told until it is right", as
     child.kill("SIGTERM");
     await new Promise((resolve) => child.once("exit", resolve));
   }
+});
+
+test("a run is followed through a restart of the server", async () => {
+  const { id } = await client().pipelines.start("asking");
+  const child = spawn(process.execPath, [...source, "logs", id, "--follow"], {
+    env: { ...process.env, MILLRACE_URL: server.url },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const said = listen(child);
+  const ended = once(child, "exit");
+  await expect.poll(said, { timeout: 30_000 }).toMatch(/^approval: asking/m);
+  const { port } = new URL(server.url);
+  await server.stop();
+  await expect.poll(said, { timeout: 30_000 }).toMatch(/^The server is away\./m);
+  server = await startServer(config(Number(port)));
+  await expect.poll(said, { timeout: 30_000 }).toMatch(/^The server is back\.$/m);
+  await millrace(["approve", id, "approval"]);
+  expect(await ended).toEqual([0, null]);
+  expect(said()).toMatch(/\nsucceeded after /);
 });
 
 test("a list is written as JSON, or with commas between its values", () => {

@@ -1,7 +1,7 @@
 /** The server that a command speaks to. */
 import { ApiError, type Client, createClient } from "@millrace/sdk/client";
 import type { Command } from "commander";
-import { CliError, codeOf } from "./errors.js";
+import { CliError, codeOf, Unreachable } from "./errors.js";
 
 export interface ServerOptions {
   url: string;
@@ -30,9 +30,9 @@ function reaching(url: string): typeof fetch {
       const cause = error instanceof Error ? error.cause : undefined;
       const refused = cause instanceof AggregateError ? cause.errors[0] : cause;
       const code = codeOf(refused)?.code;
-      if (code === "ECONNREFUSED") throw new CliError(`No server answers at ${url}. Start it with: millrace up`);
+      if (code === "ECONNREFUSED") throw new Unreachable(`No server answers at ${url}. Start it with: millrace up`);
       if (code === "ENOTFOUND" || code === "EAI_AGAIN") throw new CliError(`There is no host for ${url}. Name another with --url or MILLRACE_URL.`);
-      if (refused instanceof Error) throw new CliError(`The server at ${url} can't be reached: ${refused.message}.`);
+      if (refused instanceof Error) throw new Unreachable(`The server at ${url} can't be reached: ${refused.message}.`);
       throw error;
     }
   };

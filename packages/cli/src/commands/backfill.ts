@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Backfill, BackfillRange } from "@millrace/sdk/api";
 import type { Client } from "@millrace/sdk/client";
 import { CliError, exit } from "../errors.js";
+import { throughRestarts } from "../follow.js";
 import { print, printJson, table, tell, time } from "../output.js";
 import { connect, type ServerOptions } from "../server.js";
 import { parseParams } from "./run.js";
@@ -60,7 +61,7 @@ async function follow(client: Client, id: string): Promise<Backfill> {
   const terminal = process.stderr.isTTY === true;
   let told = "";
   for (let pause = 100; ; pause = Math.min(1.5 * pause, 2_000)) {
-    const now = await client.backfills.get(id);
+    const now = await throughRestarts(tell, () => client.backfills.get(id));
     const news = line(now);
     if (terminal) process.stderr.write(`\r\x1b[K${news}`);
     else if (news !== told) tell(news);

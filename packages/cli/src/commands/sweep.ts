@@ -3,6 +3,7 @@ import type { SweepDetail, SweepRun, SweepStart, Trial } from "@millrace/sdk/api
 import { ApiError, type Client } from "@millrace/sdk/client";
 import type { ParamSpec, SearchRange } from "@millrace/sdk/spec";
 import { CliError, exit } from "../errors.js";
+import { throughRestarts } from "../follow.js";
 import { print, printJson, table, tell, time } from "../output.js";
 import { connect, isNotFound, type ServerOptions } from "../server.js";
 import { parseParams } from "./run.js";
@@ -79,7 +80,7 @@ async function follow(client: Client, id: string, quiet: boolean): Promise<Sweep
   const say = quiet ? tell : print;
   const told = new Map<number, string>();
   for (let pause = 200; ; ) {
-    const now = await client.sweeps.get(id);
+    const now = await throughRestarts(say, () => client.sweeps.get(id));
     let news = false;
     for (const trial of now.trials) {
       if (told.get(trial.n) === trial.state) continue;

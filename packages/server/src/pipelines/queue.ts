@@ -53,6 +53,9 @@ export interface AttemptEnd {
   process: ProcessFacts | null;
 }
 
+/** Why a step did not run that could have. */
+export const skippedFor = "another step failed before it began";
+
 const gibibyte = 1024 ** 3;
 export function memoryBytes(text: string | undefined): number | undefined {
   const found = /^([0-9]+)(MiB|GiB)$/.exec(text ?? "");
@@ -239,7 +242,9 @@ export function openQueue({ db, clock, events }: Pick<Platform, "db" | "clock" |
     /** What is ready of a run that failed is begun by nobody. */
     async skipReady(transaction: Transaction<unknown>, run: string): Promise<string[]> {
       const { rows } = await sql<{ id: string; state: StepState }>`
-        update pipeline_step set state = 'skipped', due = null where run = ${run} and state = 'ready' returning id, state`.execute(transaction);
+        update pipeline_step set state = 'skipped', due = null, reason = ${skippedFor} where run = ${run} and state = 'ready' returning id, state`.execute(
+        transaction,
+      );
       await events.appendAll(transaction, told(run, rows));
       return rows.map((row) => row.id);
     },

@@ -11,7 +11,7 @@ import type { Capacity } from "./capacity.js";
 import { type DecisionParts, decide } from "./decide.js";
 import { isGood, isOver, type Model, type ModelStep, setState } from "./model.js";
 import { openModels } from "./models.js";
-import { type AttemptEnd, type Claimed, type Demand, demandOf, type Queue, type StepWrite, type WorkerFacts } from "./queue.js";
+import { type AttemptEnd, type Claimed, type Demand, demandOf, type Queue, type StepWrite, skippedFor, type WorkerFacts } from "./queue.js";
 import type { RunRow } from "./rows.js";
 import { type Over, settle } from "./settle.js";
 import type { PipelineStore } from "./store.js";
@@ -198,7 +198,7 @@ export function openScheduler(parts: SchedulerParts): Scheduler {
       const skipped = new Set(await queue.skipReady(transaction, run.id));
       for (const step of model.steps.values()) {
         if (step.state !== "ready" || !(skipped.has(step.id) || changed.has(step))) continue;
-        if (changed.has(step)) step.reason = "another step failed before it began";
+        step.reason = skippedFor;
         setState(model, step, "skipped");
         const items = step.parent?.items;
         if (items !== undefined && step.index !== undefined && !items.open.has(step.index)) items.done += 1;
