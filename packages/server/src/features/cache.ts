@@ -1,10 +1,11 @@
 /**
  * Timelines of entities in memory. Before they are used, the database is asked how far each view has changed, and what changed since is
  * taken over: a reader sees everything that was committed before it asked, also by other processes. Readers that ask at once share one
- * question.
+ * question. Where nobody else can have changed a view, nobody asks.
  */
 import { ApiError, type Platform } from "../platform/index.js";
 import type { OnlineStore } from "./online-store.js";
+import { holds, isDue, type Moment } from "./sole-reader.js";
 import * as store from "./store.js";
 import { newTimeline, setRow, type Timeline } from "./timeline.js";
 import type { Micros } from "./times.js";
@@ -18,6 +19,10 @@ const oneDay = 86_400_000_000;
 interface CachedView {
   id: number;
   seen: number;
+  /** The newest change that this process made itself. */
+  own: number;
+  /** When the last answer was asked for that said that nobody else changes the view. */
+  alone: Moment | undefined;
   /** The place of the creation among a row's values, where there is one. */
   created: number | undefined;
   timelines: Map<string, Timeline>;
@@ -57,16 +62,22 @@ export function openCache(db: Platform["db"], online: OnlineStore) {
 
   async function catchUp(): Promise<void> {
     if (views.size === 0) return;
-    const numbers = await online.changeNumbers([...views.values()].map((view) => view.id));
+    // Those of before the question: it says nothing about others.
+    const asked = [...views];
+    const standings = await online.standings(asked.map(([, view]) => view.id));
     await Promise.all(
-      [...views].map(async ([key, view]) => {
-        const newest = numbers.get(view.id);
-        if (newest === undefined) {
+      asked.map(async ([key, view]) => {
+        const standing = standings.get(view.id);
+        if (standing === undefined) {
           forget(view);
-          views.delete(key);
-        } else if (newest > view.seen) {
-          take(view, view.timelines.size === 0 ? [] : await online.changesSince(view.id, view.seen), newest);
+          if (views.get(key) === view) views.delete(key);
+          return;
         }
+        const { change: newest, alone } = standing;
+        // At once: who wants to change the view waits for that.
+        if (alone === undefined) view.alone = undefined;
+        if (newest > view.seen) take(view, view.timelines.size === 0 ? [] : await online.changesSince(view.id, view.seen), newest);
+        view.alone = alone;
       }),
     );
   }
@@ -114,10 +125,20 @@ export function openCache(db: Platform["db"], online: OnlineStore) {
     const known = views.get(key);
     if (known !== undefined) return known;
     const id = await store.onlineId(db, view);
-    const made = views.get(key) ?? { id, seen: 0, created: view.created === undefined ? undefined : view.columns.length, timelines: new Map() };
+    const made = views.get(key) ?? {
+      id,
+      seen: 0,
+      own: 0,
+      alone: undefined,
+      created: view.created === undefined ? undefined : view.columns.length,
+      timelines: new Map(),
+    };
     views.set(key, made);
     return made;
   }
+
+  /** Whether what is here is all that was committed. */
+  const isSure = (view: CachedView): boolean => view.alone !== undefined && holds(view.alone) && view.seen >= view.own;
 
   const since = (view: View, at: Micros): Micros => (view.kind === "window" ? at - view.longest : view.timestamp === undefined ? 0 : at);
   const covers = (view: View, timeline: Timeline, at: Micros) => timeline.from <= since(view, at) + (view.kind === "window" ? 1 : 0);
@@ -125,7 +146,9 @@ export function openCache(db: Platform["db"], online: OnlineStore) {
   /** The timelines of what is needed, all as of one moment of the database that is not before the call. The caller uses them before it waits for anything. */
   async function timelines(needed: Needed[]): Promise<Map<string, Timeline>[]> {
     const own = await Promise.all(needed.map(({ view }) => cachedView(view)));
-    await fresh();
+    if (!own.every(isSure)) await fresh();
+    // Renewed in time, so that nobody waits for it.
+    else if (running === undefined && own.some(({ alone }) => alone !== undefined && isDue(alone))) void fresh().catch(() => {});
     for (;;) {
       const loads = needed.map(({ view, entities }, i) =>
         [...entities].filter(([entity, at]) => {
@@ -200,10 +223,12 @@ export function openCache(db: Platform["db"], online: OnlineStore) {
       if (own !== undefined) forget(own);
       views.delete(keyOf(view));
     },
-    /** Takes over a change that this process made itself, where it is the next one: nothing has to be asked then. */
-    changed(view: View, change: store.Change): void {
+    /** Takes over a change that this process made itself, where it is the next one: nothing has to be asked then. Called before it is acknowledged. */
+    changed(view: View, id: number, change: store.Change): void {
       const own = views.get(keyOf(view));
-      if (own !== undefined && change.change === own.seen + 1) take(own, [change], change.change);
+      if (own?.id !== id) return;
+      own.own = Math.max(own.own, change.change);
+      if (change.change === own.seen + 1) take(own, [change], change.change);
     },
   };
 }

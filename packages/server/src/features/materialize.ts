@@ -3,6 +3,7 @@ import type { Transaction } from "kysely";
 import type { Datasets } from "../datasets/index.js";
 import type { Platform } from "../platform/index.js";
 import { entityOf } from "./online.js";
+import type { OnlineStore } from "./online-store.js";
 import { rowKey } from "./push.js";
 import { assertSource, isIncremental, keyColumns, newestFirst, sourceSql } from "./source.js";
 import * as store from "./store.js";
@@ -12,11 +13,22 @@ import type { View } from "./views.js";
 
 const batchRows = 5_000;
 
+export interface Materialized {
+  id: number;
+  /** The dataset's rows in the store. */
+  rows: number;
+  /** The view's change; undefined where nothing was missing. */
+  change: number | undefined;
+}
+
 /**
  * Brings the dataset's newest version into the online store, in one transaction: the parts that are not there yet where the source treats
- * each row by itself, else all of it. Answers the dataset's rows in the store. Can be repeated, and interrupted anywhere.
+ * each row by itself, else all of it. Can be repeated, and interrupted anywhere.
  */
-export async function materialize(platform: Pick<Platform, "db" | "duckdb">, datasets: Datasets, view: View, snapshot: boolean): Promise<number> {
+export async function materialize(
+  platform: Pick<Platform, "db" | "duckdb">,
+  { datasets, view, snapshot, online }: { datasets: Datasets; view: View; snapshot: boolean; online: Pick<OnlineStore, "writer" | "takeBack"> },
+): Promise<Materialized> {
   const { db, duckdb } = platform;
   const id = await store.onlineId(db, view);
   return duckdb.use(async (connection) => {
@@ -35,7 +47,7 @@ export async function materialize(platform: Pick<Platform, "db" | "duckdb">, dat
       const extra = done.some(({ part }) => !wanted.some(({ digest }) => digest === part));
       const missing = extra ? wanted : wanted.filter(({ digest }) => !done.some(({ part }) => part === digest));
       let rows = extra ? 0 : done.reduce((sum, part) => sum + part.rows, 0);
-      if (missing.length === 0 && !extra) return rows;
+      if (missing.length === 0 && !extra) return { id, rows, change: undefined };
       if (extra) await store.clearStored(transaction, id, view.kind);
       await store.createStage(transaction);
       const stage = async (sources: DuckDBConnection) => {
@@ -47,8 +59,8 @@ export async function materialize(platform: Pick<Platform, "db" | "duckdb">, dat
       };
       await (view.sql === undefined ? stage(connection) : duckdb.sandbox({ reads: missing.flatMap((part) => part.paths) }, stage));
       await store.settlePushed(transaction, id, snapshot);
-      await store.announceAll(transaction, id);
-      return rows;
+      await online.takeBack(id);
+      return { id, rows, change: await store.announceAll(transaction, id, online.writer) };
     });
   });
 }

@@ -4,8 +4,9 @@
  * killed between the two holds nobody up. What Redis has lost is read from PostgreSQL again.
  */
 import { createClient } from "@redis/client";
-import { ApiError, type Log, type Platform, StartError } from "../platform/index.js";
+import { ApiError, type Log, newId, type Platform, StartError } from "../platform/index.js";
 import type { OnlineStore } from "./online-store.js";
+import { type Standing, takeBack } from "./sole-reader.js";
 import * as store from "./store.js";
 import type { Micros } from "./times.js";
 
@@ -139,15 +140,20 @@ export async function openRedisStore(db: Platform["db"], url: string, log: Log):
       });
   }
 
+  const writer = newId();
   return {
-    changeNumbers: (ids) =>
+    writer,
+    async takeBack(id) {
+      await takeBack(db, id, writer);
+    },
+    standings: (ids) =>
       asked(async () => {
         check(ids);
         const found = await heads(ids);
         const missing = ids.filter((_, i) => found[i] === undefined);
         for (const id of missing) await catchUp(id);
         const all = missing.length === 0 ? found : await heads(ids);
-        return new Map(ids.flatMap((id, i): [number, number][] => (all[i] === undefined ? [] : [[id, all[i]]])));
+        return new Map(ids.flatMap((id, i): [number, Standing][] => (all[i] === undefined ? [] : [[id, { change: all[i], alone: undefined }]])));
       }),
     changesSince: (id, change) =>
       asked(async () =>

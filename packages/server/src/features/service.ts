@@ -13,6 +13,7 @@ import { type OnlineStore, postgresStore } from "./online-store.js";
 import { readPush, readRows } from "./push.js";
 import { openPushQueue } from "./push-queue.js";
 import { openSchedule } from "./schedule.js";
+import { isHeld } from "./sole-reader.js";
 import { historicalFeaturesStep } from "./step.js";
 import * as store from "./store.js";
 import type { Features, LoggedPredictions, ModelsOfServices } from "./types.js";
@@ -37,21 +38,23 @@ export function createFeatures(
   const cache = openCache(db, online);
 
   /** Rows are locked in one order, but for those that a materialization clears away: who meets it there tries again. */
-  async function pushed(view: View, rows: store.RowArrays): Promise<store.Change> {
+  async function pushed(view: View, rows: store.RowArrays): Promise<{ id: number; change: store.Change }> {
     for (let attempt = 1; ; attempt++) {
+      const id = await cache.idOf(view);
       try {
-        return await store.pushRows(db, await cache.idOf(view), view.kind, rows);
+        return { id, change: await store.pushRows(db, id, view.kind, rows, online.writer) };
       } catch (error) {
         const code = (error as { code?: string }).code;
-        if (attempt === 5 || (code !== deadlock && code !== noSuchView)) throw error;
+        if (attempt === 5 || (code !== deadlock && code !== noSuchView && !isHeld(error))) throw error;
         if (code === noSuchView) cache.forget(view);
+        if (isHeld(error)) await online.takeBack(id);
       }
     }
   }
   const put = openPushQueue(async (view, rows) => {
-    const change = await pushed(view, rows);
-    await online.committed(await cache.idOf(view));
-    cache.changed(view, change);
+    const { id, change } = await pushed(view, rows);
+    await online.committed(id);
+    cache.changed(view, id, change);
   });
   async function pushInto(view: View, columns: Columns): Promise<void> {
     const rows = readPush(view, columns);
@@ -59,9 +62,18 @@ export function createFeatures(
   }
   async function bringIn(view: View): Promise<number> {
     const dataset = await projects.get("dataset", view.dataset);
-    const rows = await materialize(platform, datasets, view, dataset?.spec.mode === "snapshot");
-    await online.committed(await store.onlineId(db, view));
-    return rows;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const parts = { datasets, view, snapshot: dataset?.spec.mode === "snapshot", online };
+        const { id, rows, change } = await materialize(platform, parts);
+        await online.committed(id);
+        if (change !== undefined) cache.changed(view, id, { change, rows: null });
+        return rows;
+      } catch (error) {
+        // Somebody began to read the view from memory in the last moment.
+        if (attempt === 3 || !isHeld(error)) throw error;
+      }
+    }
   }
   datasets.onlineBy(async (dataset, rows) => {
     const specs = (await views.all()).map((one) => one.spec).filter((spec) => spec.source.dataset === dataset.name);

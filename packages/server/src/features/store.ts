@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from "kysely";
 import { ApiError } from "../platform/index.js";
+import { takeBack } from "./sole-reader.js";
 import type { Micros } from "./times.js";
 import type { View } from "./views.js";
 
@@ -24,9 +25,12 @@ export async function identity(db: Db): Promise<string> {
   return rows[0]?.identity ?? "";
 }
 
-/** Rows of earlier definitions of the view. */
+/** Rows of earlier definitions of the view, when no process reads them from its memory any more: defined again, they begin anew. */
 export async function forgetOthers(db: Db, view: View): Promise<void> {
-  await sql`delete from feature_online where view = ${view.name} and digest <> ${view.digest}`.execute(db);
+  const others = sql`view = ${view.name} and digest <> ${view.digest}`;
+  const { rows } = await sql<{ id: number }>`select id from feature_online where ${others}`.execute(db);
+  for (const { id } of rows) await takeBack(db, id, "nobody");
+  await sql`delete from feature_online where ${others} and sole_reader is null`.execute(db);
 }
 
 export async function statistics(db: Db, view: View): Promise<{ rows: number; newest: Micros | null }> {
@@ -64,7 +68,7 @@ const keptChanges = 1_000;
  * and values there are as many as the largest push or the dataset had; of a latest view's rows of one moment the dataset's is used,
  * else the one pushed last. Rows are locked in one order, so that pushes at once wait for each other instead of failing.
  */
-export async function pushRows(db: Db, id: number, kind: View["kind"], rows: RowArrays): Promise<Change> {
+export async function pushRows(db: Db, id: number, kind: View["kind"], rows: RowArrays, writer: string): Promise<Change> {
   const update =
     kind === "window"
       ? sql`do update set pushed = excluded.pushed where feature_row.pushed < excluded.pushed`
@@ -80,7 +84,7 @@ export async function pushRows(db: Db, id: number, kind: View["kind"], rows: Row
       on conflict (view, entity, at, key) ${update}
       returning entity, at, key, row_values, greatest(pushed, stored) as n, (xmax = 0) as added
     ), bump as (
-      update feature_online set change = change + 1, rows = rows + (select count(*) from put where added),
+      update feature_online set change = ${nextChange(writer)}, rows = rows + (select count(*) from put where added),
         newest = greatest(newest, (select max(at) from put))
       where id = ${id} returning change
     )
@@ -98,6 +102,10 @@ export interface Change {
   /** null: too much to tell. */
   rows: [entity: string, at: Micros, key: string, values: string, n: number][] | null;
 }
+/** Refused where another process reads the view from its memory, as the row says when it is updated. */
+const nextChange = (writer: string) =>
+  sql`case when sole_reader is null or starts_with(sole_reader, ${writer}) then change + 1 else feature_refuse_change() end`;
+
 /** How far each view's rows have changed. */
 export async function changeNumbers(db: Db): Promise<Map<number, number>> {
   const { rows } = await sql<{ id: number; change: number }>`select id, change::float8 as change from feature_online`.execute(db);
@@ -203,12 +211,14 @@ export async function settlePushed(transaction: Tx, id: number, whole: boolean):
 }
 
 /** Tells those who keep rows in memory to read them again. Comes last: it makes others wait until the end of the transaction. */
-export async function announceAll(transaction: Tx, id: number): Promise<void> {
-  await sql`
+export async function announceAll(transaction: Tx, id: number, writer: string): Promise<number> {
+  const { rows } = await sql<{ change: number }>`
     with bump as (
-      update feature_online set change = change + 1, rows = (select count(*) from feature_row where view = ${id}),
+      update feature_online set change = ${nextChange(writer)}, rows = (select count(*) from feature_row where view = ${id}),
         newest = (select max(at) from feature_row where view = ${id})
       where id = ${id} returning change
     )
-    insert into feature_change (view, change, rows) select ${id}::int, change, null from bump`.execute(transaction);
+    insert into feature_change (view, change, rows) select ${id}::int, change, null from bump
+    returning change::float8 as change`.execute(transaction);
+  return rows[0]?.change ?? 0;
 }
