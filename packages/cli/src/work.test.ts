@@ -28,9 +28,9 @@ function millrace(...args: string[]): Promise<{ code: number; stdout: string; st
   });
 }
 
-const definitions = `import { asha, dataset, month, pipeline, project, schedule, scheduled, schema, splitByTime, sweep, timestamp } from "@millrace/sdk";
+const definitions = `import { asha, byTime, dataset, month, pipeline, project, schedule, scheduled, schema, splitByTime, sweep, timestamp } from "@millrace/sdk";
 const good = schema({ name: "good", columns: { ordered_at: timestamp() }, unexpectedColumns: "allow" });
-const orders = dataset({ name: "orders", watch: { folder: "data", pattern: "*.parquet" }, timestamp: "ordered_at", schema: good });
+const orders = dataset({ name: "orders", watch: { folder: "data", pattern: "*.parquet" }, timestamp: "ordered_at", partition: byTime("month"), schema: good });
 export const past = pipeline({ name: "past", params: { until: month() } }, ({ until }) => splitByTime(orders.upTo(until), { test: "7d" }));
 export const monthly = schedule({ name: "monthly", run: past, cron: "0 6 1 * *", zone: "Europe/Oslo", params: { until: scheduled("month", { minus: 1 }) }, catchUp: { all: 3 }, overlap: "queue" });
 // @ts-expect-error a date is no month
@@ -79,6 +79,13 @@ test("a backfill and a sweep are followed to their ends", async () => {
   const done = await millrace("backfill", "past", "--param", "until", "--from", "2024-01", "--to", "2024-02", "--at-once", "2", "--wait");
   expect(done).toMatchObject({ code: 0, stdout: expect.stringMatching(/^backfill \w+\nsucceeded: 2 succeeded of 2\n$/) });
   expect((await millrace("backfills")).stdout).toMatch(/2024-01 to 2024-02/);
+  const parts = await millrace("backfill", "past", "--param", "until", "--partitions", "orders", "--newest-first", "--wait", "--json");
+  const { id } = JSON.parse(parts.stdout);
+  expect((await client.backfills.items(id)).items.map(({ value, state }) => [value, state])).toEqual([
+    ["2024-02", "succeeded"],
+    ["2024-01", "succeeded"],
+  ]);
+  expect((await millrace("backfill", "past", "--param", "until", "--partitions", "payments")).stderr).toContain("payments");
   expect(await millrace("backfill", "past", "--param", "until")).toMatchObject({ code: 2 });
 
   const sweep = await millrace("sweep", "tune", "--wait");

@@ -12,6 +12,12 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+const fit = {
+  name: "fit",
+  params: [{ name: "depth", type: "int" as const }],
+  nodes: [pythonNode("fit", "fit.py", { inputs: { depth: { param: "depth" } }, cache: false })],
+};
+const goal = { metric: "auc", direction: "maximize" as const };
 const script = `import json, os, time, urllib.request
 import millrace
 time.sleep(0.5)
@@ -23,16 +29,11 @@ urllib.request.urlopen(urllib.request.Request(os.environ["MLFLOW_TRACKING_URI"] 
 test("a server that is killed again and again loses no trial and no value, and does none twice", { timeout: 180_000 }, async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-kill-"));
   server = await startServerProcess(folder);
-  const fit = {
-    name: "fit",
-    params: [{ name: "depth", type: "int" as const }],
-    nodes: [pythonNode("fit", "fit.py", { inputs: { depth: { param: "depth" } }, cache: false })],
-  };
   await openApi(server.url).apply({ "fit.py": script }, [fit]);
   let client: Client = createClient({ url: server.url });
   await client.backfills.start({ id: "past", pipeline: "fit", param: "depth", over: { kind: "values", values: [1, 2, 3, 4, 5] }, atOnce: 2 });
   const over = { depth: { kind: "int" as const, from: 1, to: 50 } };
-  await client.sweeps.start({ id: "tune", pipeline: "fit", over, search: "random", trials: 5, atOnce: 2, goal: { metric: "auc", direction: "maximize" } });
+  await client.sweeps.start({ id: "tune", pipeline: "fit", over, search: "random", trials: 5, atOnce: 2, goal });
   const isOver = async () => {
     const [past, tune] = [await client.backfills.get("past"), await client.sweeps.get("tune")];
     return past.state !== "running" && tune.state !== "running";
@@ -58,4 +59,24 @@ test("a server that is killed again and again loses no trial and no value, and d
   });
   // The sweep's own, and one for each run.
   expect(tracked.items).toHaveLength(11);
+});
+
+test("a Bayesian search goes on from what was tried when its server is killed", { timeout: 240_000 }, async () => {
+  server ??= await startServerProcess(folder);
+  const over = { depth: { kind: "int" as const, from: 1, to: 50 } };
+  let client = createClient({ url: server.url });
+  await client.sweeps.start({ id: "bayes", pipeline: "fit", over, search: "bayesian", trials: 6, atOnce: 2, goal });
+  const succeeded = async () => (await client.sweeps.get("bayes")).progress.succeeded;
+  await expect.poll(succeeded, { timeout: 120_000, interval: 200 }).toBeGreaterThan(1);
+  const before = (await client.sweeps.get("bayes")).trials;
+  await server.kill();
+  server = await startServerProcess(folder);
+  client = createClient({ url: server.url });
+  await expect.poll(async () => (await client.sweeps.get("bayes")).state, { timeout: 120_000, interval: 200 }).not.toBe("running");
+  const { trials, ...sweep } = await client.sweeps.get("bayes");
+  expect(sweep).toMatchObject({ state: "succeeded", message: null, progress: { total: 6, succeeded: 6 } });
+  // What was asked for before is what was run, in one run each.
+  for (const { n, params, runId } of before) expect(trials.find((trial) => trial.n === n)).toMatchObject({ params, runId });
+  expect(new Set(trials.map(({ runId }) => runId)).size).toBe(6);
+  for (const { params, value } of trials) expect(value).toBeCloseTo(Number(params.depth) / 100);
 });

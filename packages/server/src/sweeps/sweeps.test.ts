@@ -199,6 +199,23 @@ test("successive halving ends trials that are worse than others at the same step
   expect((await client.sweeps.plots(id)).curves[0]?.points).toHaveLength(9);
 });
 
+test("the median rule ends a trial whose best is worse than what others had on average by then, once enough of them are over", async () => {
+  trying = async (said) => {
+    const bad = valueAt(said.params, "depth") > 3;
+    return curves(
+      () => (bad ? 0.2 : 0.9),
+      async (_, step) => {
+        // Never over by itself: it is ended, or the sweep does not end.
+        if (bad && step === 4) await new Promise<void>((resolve) => said.signal.addEventListener("abort", () => resolve(), { once: true }));
+      },
+    )(said);
+  };
+  const over: SweepStart["over"] = { depth: { kind: "int", from: 1, to: 5 } };
+  const sweep = await run({ over, search: "grid", atOnce: 1, stop: { kind: "median", warmUp: 2, trials: 3 } });
+  expect(sweep.trials.map(({ state }) => state)).toEqual(["succeeded", "succeeded", "succeeded", "stopped", "stopped"]);
+  expect(sweep.trials[3]?.message).toMatch(/^up to step \d its best is [\d.-]+, and the median of 3 others 0\.\d+$/);
+});
+
 test("failed trials are counted, tolerated up to a limit, and say why", async () => {
   trying = async ({ params }) => {
     if (valueAt(params, "depth") % 2 === 0) throw new Error("out of luck");
