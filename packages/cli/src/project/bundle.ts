@@ -150,10 +150,11 @@ function definitions(module: string, extra: string | undefined, byName: boolean)
         errors: [{ text: `${path.basename(file)} is a native addon, which no bundle can hold: a step that needs it is one of python(…) or command(…)` }],
       }));
       build.onLoad({ filter: /\.[cm]?[jt]sx?$/ }, async ({ path: file }) => {
-        if (byName || file.includes(`${path.sep}node_modules${path.sep}`)) return undefined;
+        const own = path.resolve(file) === module;
+        if (byName || (!own && file.includes(`${path.sep}node_modules${path.sep}`))) return undefined;
         const text = await readFile(file, "utf8");
-        if (!text.includes("@millrace/sdk") && path.resolve(file) !== module) return undefined;
-        return { contents: `${withoutDefinitions(text)}${path.resolve(file) === module ? (extra ?? "") : ""}`, loader: loaderOf(file) };
+        if (!text.includes("@millrace/sdk") && !own) return undefined;
+        return { contents: `${withoutDefinitions(text)}${own ? (extra ?? "") : ""}`, loader: loaderOf(file) };
       });
     },
   };
