@@ -22,6 +22,12 @@ function problemIn(schema: TSchema, value: unknown, path: string): string | unde
     const known = [...new Set(variants.flatMap((one) => constOf(one, tag) ?? []))];
     return `${place}/${tag} is ${shown(given)}: there is ${known.join(", ")}`;
   }
+  if (typeof error.value === "object" && error.value !== null) {
+    // Kinds that are told apart by what they have: of expectations, one has SQL and the other a bundle.
+    const { value } = error;
+    const [meant, another] = variants.filter((one) => KindGuard.IsObject(one) && ownKeys(one, variants).some((key) => key in Object(value)));
+    if (meant !== undefined && another === undefined) return problemIn(meant, value, place) ?? `${place || "/"}: ${error.message}`;
+  }
   const literals = variants.flatMap((one) => (KindGuard.IsLiteral(one) ? [String(one.const)] : []));
   if (literals.length > 0 && literals.length === variants.length) return `${place} is ${shown(error.value)}: there is ${literals.join(", ")}`;
   if (/unexpected property/i.test(error.message)) return `${place} is not known there: remove it, or look whether its name is right`;
@@ -35,6 +41,11 @@ function constOf(schema: TSchema, name: string): unknown[] | undefined {
   if (property === undefined) return undefined;
   if (KindGuard.IsLiteral(property)) return [property.const];
   return KindGuard.IsUnion(property) ? property.anyOf.flatMap((one) => (KindGuard.IsLiteral(one) ? [one.const] : [])) : undefined;
+}
+/** What a kind requires and not all of the others do. */
+function ownKeys(schema: TSchema, variants: readonly TSchema[]): string[] {
+  const required = (one: TSchema): string[] => (KindGuard.IsObject(one) ? (one.required ?? []) : []);
+  return required(schema).filter((key) => !variants.every((one) => required(one).includes(key)));
 }
 const shown = (value: unknown): string => (value === undefined ? "missing" : (JSON.stringify(value) ?? String(value)).slice(0, 120));
 

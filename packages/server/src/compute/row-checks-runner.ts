@@ -23,6 +23,7 @@ export function checkRows({ kind: _, limits, ...given }: CheckMessage, say: (ans
     const worker = new Worker(thread, { workerData, resourceLimits: { maxOldGenerationSizeMb: limits.heapMb }, stdout: true, stderr: true });
     worker.stdout.resume();
     worker.stderr.resume();
+    say({ kind: "at", fn: null, row: null });
     const began = performance.now();
     let last = { fn: -1, row: -1, since: began };
     const looking = setInterval(() => {

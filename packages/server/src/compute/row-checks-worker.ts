@@ -64,7 +64,8 @@ async function load(bundle: string): Promise<Pick<Running, "check"> | { problem:
   try {
     const module: { check?: unknown } = await import(pathToFileURL(bundle).href);
     const { check } = module;
-    if (typeof check !== "function") return { problem: "is not in its bundle: apply the project again with the millrace command of this server", row: null };
+    if (typeof check !== "function")
+      return { problem: "is not in its bundle: write it, or its schema, at the top of a module, and apply the project again", row: null };
     return { check: (row) => Reflect.apply(check, undefined, [row]) };
   } catch (thrown) {
     return { problem: `has a module that can't be loaded: ${textOf(thrown)}`, row: null };

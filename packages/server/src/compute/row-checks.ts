@@ -78,9 +78,9 @@ function lostOutcome({ why, fn, row, message, near }: Lost, limits: CheckLimits,
 type Lost = LostCheck & { near?: boolean };
 /** One reading in a process. */
 function once(runners: Runners, message: CheckMessage): Promise<FunctionOutcome[] | Lost> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const one: Runner = runners.take("checks");
-    let last: Pick<LostCheck, "fn" | "row"> = { fn: null, row: null };
+    let last: Pick<LostCheck, "fn" | "row"> | undefined;
     let late = false;
     const net = setTimeout(() => {
       late = true;
@@ -91,6 +91,10 @@ function once(runners: Runners, message: CheckMessage): Promise<FunctionOutcome[
       resolve(told);
     };
     one.onGone = () => {
+      clearTimeout(net);
+      // Nothing is said of functions that had no chance.
+      if (runners.stopping()) return reject(new Error("The server stops: the rows were not checked to the end."));
+      if (last === undefined) return reject(new Error(`A process that checks rows ended before it began: ${one.said.trim().slice(-1_000)}`));
       const full = /heap out of memory|Allocation failed/.test(one.said);
       done({ ...last, near: true, why: late ? "late" : full ? "memory" : one.gone?.code === 0 ? "exit" : "crash" });
     };

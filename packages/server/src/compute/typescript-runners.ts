@@ -45,6 +45,8 @@ export interface Runners {
   take(key: string, memoryBytes?: number): Runner;
   giveBack(one: Runner): void;
   end(one: Runner): void;
+  /** From the moment on at which it is asked to stop: what ends now says nothing of what ran in it. */
+  stopping(): boolean;
   stop(): Promise<void>;
 }
 
@@ -55,6 +57,7 @@ export function openRunners({ config, objects }: Pick<Platform, "config" | "obje
   const all = new Set<Runner>();
   const bundles = new Map<string, Promise<string>>();
   let sweeping: NodeJS.Timeout | undefined;
+  let stopped = false;
 
   function placeBundle(digest: Digest): Promise<string> {
     const known = bundles.get(digest);
@@ -142,7 +145,9 @@ export function openRunners({ config, objects }: Pick<Platform, "config" | "obje
     take,
     giveBack,
     end,
+    stopping: () => stopped,
     async stop() {
+      stopped = true;
       clearInterval(sweeping);
       await Promise.all(
         [...all].map(

@@ -100,7 +100,7 @@ test("a function that does not answer true or false is told with the row where i
   expect(later).toContain("it answered a promise, as async functions do; true or false is expected, at row 1.");
   expect(changes).toMatch(/it threw TypeError: Cannot assign to read only property 'distance' .*at row 1\.$/);
   expect(module).toContain("it has a module that can't be loaded: Error: no settings.");
-  expect(none).toContain("it is not in its bundle: apply the project again");
+  expect(none).toContain("it is not in its bundle: write it, or its schema, at the top of a module");
   expect(gone).toContain("it has a bundle that is not on the server: apply the project again.");
   expect(report.checks?.find(({ name }) => name.includes("right"))?.passed).toBe(true);
 });
