@@ -20,5 +20,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // What is waited for comes at once, where the machine does nothing else.
+    expect: { poll: { timeout: 20_000 } },
   },
 });

@@ -26,6 +26,7 @@ export function program(): Command {
     .command("up")
     .description("start the platform: server, database and console in one process")
     .option("--port <port>", "port to listen on; 0 takes a free one", portNumber, 4600)
+    .option("--grpc-port <port>", "port of the Open Inference Protocol over gRPC; without it there is none", portNumber)
     .option("--host <host>", "address to listen on", "127.0.0.1")
     .option("--data-dir <folder>", "where data is kept", "./millrace-data")
     .option("--replay-from <time>", "run on a replayed clock that begins at this time (ISO 8601)", moment)

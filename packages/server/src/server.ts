@@ -27,7 +27,7 @@ import {
 } from "./registry/index.js";
 import { createSchedules, schedulesRoutes } from "./schedules/index.js";
 import { createSecrets, secretsRoutes } from "./secrets/index.js";
-import { createServing, openInferenceProtocolRoutes, servingReferences, servingRoutes } from "./serving/index.js";
+import { createServing, openExchange, openGrpc, openInferenceProtocolRoutes, openInvocationRoutes, servingReferences, servingRoutes } from "./serving/index.js";
 import { createSweeps, sweepsRoutes } from "./sweeps/index.js";
 import { createRemoval, createTracking, createTrackingLineage, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
 import { transferRoutes } from "./transfer/index.js";
@@ -42,6 +42,8 @@ export type { ServerConfig } from "./platform/index.js";
 
 export interface RunningServer {
   url: string;
+  /** Where the Open Inference Protocol is spoken over gRPC, as `127.0.0.1:9000`. */
+  grpc?: string;
   /** Every route, and what it asks for. */
   routes: readonly DeclaredRoute[];
   stop(): Promise<void>;
@@ -138,7 +140,9 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference });
   servingRoutes(app, serving);
-  openInferenceProtocolRoutes(app, platform, { serving, projects, features });
+  const exchange = openExchange({ serving, projects, features });
+  openInferenceProtocolRoutes(app, platform, exchange);
+  openInvocationRoutes(app, serving, exchange);
 
   const pipelines = createPipelines(platform, {
     projects,
@@ -185,6 +189,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   gcRoutes(app, gc);
 
   if (work === "all") await platform.events.start();
+  const grpc = config.grpcPort === undefined ? undefined : await openGrpc(platform, access.authorize, exchange, config.grpcPort);
   const url = await listen(app, config);
   // Steps speak to the server's own address.
   platform.address.url = url;
@@ -196,10 +201,12 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   }
   return {
     url,
+    ...(grpc === undefined ? {} : { grpc: grpc.address }),
     routes: app.declaredRoutes,
     async stop() {
       const end = (what: string, work: () => unknown) => endWithin(platform.log, 10_000, what, work);
       await end("HTTP", () => app.close());
+      await end("gRPC", () => grpc?.stop());
       await end("the collection of what was deleted", () => gc.stop());
       await end("work that was due", () => platform.clock.stop());
       await end("the handling of events", () => platform.events.stop());

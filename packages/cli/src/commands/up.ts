@@ -12,7 +12,7 @@ import { print, tell } from "../output.js";
 const consoleFolder = fileURLToPath(new URL("../../../console/dist/", import.meta.url));
 
 /** Runs until SIGTERM or SIGINT; a second one does not wait for what is under way. */
-export async function up(options: { port: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }): Promise<void> {
+export async function up(options: { port: number; grpcPort?: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }): Promise<void> {
   const stopping = untilAsked();
   // What libraries will not do for ever is for us to know, not for whoever starts the platform.
   process.noDeprecation = true;
@@ -21,6 +21,7 @@ export async function up(options: { port: number; host: string; dataDir: string;
     ...dataConfig(options.dataDir),
     host: options.host,
     port: options.port,
+    ...(options.grpcPort === undefined ? {} : { grpcPort: options.grpcPort }),
     clock: options.replayFrom === undefined ? { kind: "system" } : { kind: "replay", from: options.replayFrom },
     logLevel: options.logLevel,
     ...(existsSync(path.join(consoleFolder, "index.html")) ? { consoleFolder } : {}),
@@ -32,7 +33,7 @@ export async function up(options: { port: number; host: string; dataDir: string;
       // Nothing of what was opened before the error keeps the command alive.
       process.exit(exit.failed);
     });
-  print(`Millrace is ready at ${server.url}`);
+  print(`Millrace is ready at ${server.url}${server.grpc === undefined ? "" : `, with gRPC at ${server.grpc}`}`);
   void warnWithoutPython();
   await stopping;
   await server.stop();

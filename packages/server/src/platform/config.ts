@@ -3,6 +3,8 @@ export interface ServerConfig {
   host: string;
   /** 0 takes any free port. */
   port: number;
+  /** Of the Open Inference Protocol over gRPC; 0 takes any free one. Without it, there is none. */
+  grpcPort?: number;
   dataDir: string;
   /** An external PostgreSQL; without it one runs embedded in the data folder. */
   databaseUrl?: string;

@@ -14,6 +14,8 @@ const inUseMs = 60_000;
 export interface Deployments {
   /** The version, opened for the service. Opened once, however many ask. */
   open(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel>;
+  /** Frees the memory of a model's versions, once whoever runs them has done so. */
+  unload(model: string): void;
   close(): Promise<void>;
 }
 
@@ -38,6 +40,8 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
     }
   }, inUseMs / 4);
   closing.unref();
+  /** What is no longer given to anybody. */
+  const leaving = new Set<{ loading: Promise<LoadedModel>; timer: NodeJS.Timeout }>();
 
   async function load(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel> {
     const registered = await on.registry.registered(model, version);
@@ -66,8 +70,20 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
       loading.catch(() => models.delete(key));
       return loading;
     },
+    unload(model) {
+      for (const [key, { loading }] of models) {
+        if (!key.startsWith(`${model}/`)) continue;
+        models.delete(key);
+        const one = { loading, timer: setTimeout(() => leaving.delete(one) && void loading.then((opened) => opened.close()).catch(() => {}), inUseMs).unref() };
+        leaving.add(one);
+      }
+    },
     async close() {
       clearInterval(closing);
+      for (const { loading, timer } of leaving) {
+        clearTimeout(timer);
+        await loading.then((model) => model.close()).catch(() => {});
+      }
       for (const { loading } of models.values()) await loading.then((model) => model.close()).catch(() => {});
       models.clear();
     },

@@ -18,7 +18,6 @@ import type { InferAnswer, InferRequest, Serving } from "./types.js";
 /** How old the state of the endpoints may be before it is asked for beside the requests, and before they wait for it. */
 const trustMs = 200;
 const staleMs = 1_000;
-const mostRows = 10_000;
 /** How often what was counted becomes a part of what all processes know. */
 const settleMs = 1_000;
 
@@ -135,7 +134,6 @@ export async function createServing(
     const began = performance.now();
     const endpoint = await definition(name);
     const { spec } = endpoint;
-    if (request.rows > mostRows) throw invalid(`A request has at most ${mostRows} rows, not ${request.rows}.`);
     const service = await on.features.service(spec.service);
     const state = await stateOf(name);
     const counts = countOf(name);
@@ -327,6 +325,7 @@ export async function createServing(
       });
     },
     scorer,
+    unload: async (name) => deployments.unload((await definition(name)).spec.model),
     async stop() {
       clearInterval(settling);
       await settleCounts();

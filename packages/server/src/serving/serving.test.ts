@@ -58,7 +58,7 @@ test("an endpoint without a version says what is missing, and the first champion
 });
 
 test("the protocol's metadata say what a client has to send", async () => {
-  expect(await get("/v2")).toMatchObject({ name: "millrace", extensions: ["binary_tensor_data"] });
+  expect(await get("/v2")).toMatchObject({ name: "millrace", extensions: ["binary_tensor_data", "model_repository"] });
   expect((await call(server.url, "GET", "/v2/health/ready")).status).toBe(200);
   expect(await get("/v2/models/shade")).toEqual({
     name: "shade",

@@ -13,7 +13,7 @@ import { createProjects } from "../projects/index.js";
 import { applyProject } from "../projects/testing.js";
 import { createRegistry } from "../registry/index.js";
 import { createValidation } from "../validation/index.js";
-import { createServing, openInferenceProtocolRoutes, servingRoutes } from "./index.js";
+import { createServing, openExchange, openGrpc, openInferenceProtocolRoutes, openInvocationRoutes, servingRoutes } from "./index.js";
 
 export async function openServingServer(dataDir: string, clock: ServerConfig["clock"]) {
   const { platform, close } = await openPlatform({ host: "127.0.0.1", port: 0, dataDir, clock, logLevel: "silent" });
@@ -26,7 +26,10 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   const parts = { projects, registry, features, inference: createInference(platform) };
   const serving = await createServing(platform, parts);
   servingRoutes(app, serving);
-  openInferenceProtocolRoutes(app, platform, { serving, projects, features });
+  const exchange = openExchange({ serving, projects, features });
+  openInferenceProtocolRoutes(app, platform, exchange);
+  openInvocationRoutes(app, serving, exchange);
+  const grpc = await openGrpc(platform, async () => ({ name: "anna" }), exchange, 0);
   await platform.events.start();
   const url = await app.listen({ host: "127.0.0.1", port: 0 });
 
@@ -46,7 +49,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
     return version;
   }
   return {
-    ...{ url, platform, projects, registry, serving, register },
+    ...{ url, grpc: grpc.address, platform, projects, registry, serving, register },
     apply: (endpoint: Partial<EndpointSpec> = {}) => applyProject(projects, shadeProject(endpoint)),
     /** Another process beside this one: it shares what both keep, and is told nothing. */
     beside: () =>
@@ -61,6 +64,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
     },
     async stop() {
       await app.close();
+      await grpc.stop();
       await serving.stop();
       await close();
     },

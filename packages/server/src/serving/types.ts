@@ -49,5 +49,7 @@ export interface Serving {
   loggedPredictions: LoggedPredictions;
   /** Runs a version on features that were logged. Throws where it can't be loaded or fails. */
   scorer(endpoint: string, version: number): Promise<{ features: Feature[]; predict(columns: Columns, rows: number): Promise<Float64Array> }>;
+  /** Frees the memory of its model's versions. Whoever asks next brings them back. */
+  unload(endpoint: string): Promise<void>;
   stop(): Promise<void>;
 }

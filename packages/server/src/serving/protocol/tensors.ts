@@ -3,16 +3,17 @@ import type { Columns } from "@millrace/sdk/api";
 import type { ColumnType, FeatureServiceSpec } from "@millrace/sdk/spec";
 import { ApiError, invalid } from "../../platform/index.js";
 
-export interface JsonTensor {
+/** A tensor of a request, whose values are read when it is known that they are wanted. Throws a 400 where they are not as it says. */
+export interface GivenTensor {
   name: string;
   shape: number[];
   datatype: string;
-  data?: unknown;
-  parameters?: { binary_data_size?: number } & Record<string, unknown>;
+  values(count: number): Value[];
 }
-type Value = string | number | boolean | null;
+export type Value = string | number | boolean | null;
 
-const numeric = ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP32", "FP64"];
+export const mostRows = 10_000;
+const numeric = ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64"];
 /** Which datatypes a request column may come as; the first is the one that is declared. */
 export const datatypes: Record<ColumnType, string[]> = {
   string: ["BYTES"],
@@ -24,11 +25,10 @@ export const datatypes: Record<ColumnType, string[]> = {
 };
 
 /** The request's columns by the service's definition. Throws a 400 that names the tensor and what was expected. */
-export function requestColumns(inputs: JsonTensor[], binary: Buffer | undefined, service: FeatureServiceSpec): { columns: Columns; rows: number } {
+export function requestColumns(inputs: readonly GivenTensor[], service: FeatureServiceSpec): { columns: Columns; rows: number } {
   const declared = new Map(service.request.map(({ name, type }) => [name, type]));
   const columns: Columns = {};
   let rows: number | undefined;
-  let offset = 0;
   for (const tensor of inputs) {
     const type = declared.get(tensor.name);
     if (type === undefined) throw invalid(`There is no input "${tensor.name}". The model takes ${[...declared.keys()].join(", ")}.`);
@@ -38,25 +38,16 @@ export function requestColumns(inputs: JsonTensor[], binary: Buffer | undefined,
     const length = lengthOf(tensor);
     rows ??= length;
     if (length !== rows) throw invalid(`The input "${tensor.name}" has ${length} rows where "${inputs[0]?.name}" has ${rows}.`);
-    const size = tensor.parameters?.binary_data_size;
-    if (size === undefined) columns[tensor.name] = jsonValues(tensor, length);
-    else {
-      if (binary === undefined)
-        throw invalid(`The input "${tensor.name}" says binary_data_size, but the request has no header Inference-Header-Content-Length.`);
-      if (!Number.isInteger(size) || size < 0 || offset + size > binary.length)
-        throw invalid(`The input "${tensor.name}" has ${size} bytes of data; ${binary.length - offset} are left.`);
-      columns[tensor.name] = binaryValues(tensor, binary.subarray(offset, offset + size), length);
-      offset += size;
-    }
+    if (rows > mostRows) throw invalid(`A request has at most ${mostRows} rows, not ${rows}.`);
+    columns[tensor.name] = tensor.values(length);
   }
-  if (binary !== undefined && offset < binary.length) throw invalid(`${binary.length - offset} bytes follow the data of the last tensor.`);
   const missing = [...declared.keys()].filter((name) => columns[name] === undefined && name !== service.timestamp);
   if (missing.length > 0) throw invalid(`The inputs ${missing.map((name) => `"${name}"`).join(", ")} are missing.`);
   if (rows === undefined || rows === 0) throw invalid("The request has no rows.");
   return { columns, rows };
 }
 
-function lengthOf({ name, shape }: JsonTensor): number {
+function lengthOf({ name, shape }: GivenTensor): number {
   const [rows, width] = shape;
   if (rows === undefined || shape.length > 2 || (shape.length === 2 && width !== 1)) {
     throw invalid(`The input "${name}" has the shape [${shape.join(", ")}]; it takes [n] or [n, 1].`);
@@ -64,7 +55,8 @@ function lengthOf({ name, shape }: JsonTensor): number {
   return rows;
 }
 
-function jsonValues({ name, datatype, data }: JsonTensor, rows: number): Value[] {
+/** Values as JSON has them, flat or as rows of one. */
+export function jsonValues({ name, datatype, data }: { name: string; datatype: string; data: unknown }, rows: number): Value[] {
   if (!Array.isArray(data)) throw invalid(`The input "${name}" has no data.`);
   const flat: unknown[] = data.length > 0 && data.every(Array.isArray) ? data.flat() : data;
   if (flat.length !== rows) throw invalid(`The input "${name}" has ${flat.length} values for a shape of ${rows} rows.`);
@@ -72,22 +64,22 @@ function jsonValues({ name, datatype, data }: JsonTensor, rows: number): Value[]
   return flat.map((value) => {
     if (value === null) return null;
     if (fits === "string" && typeof value === "string") return value;
-    if (fits === "number" && typeof value === "number") return value;
+    if (fits === "number" && typeof value === "number") return whole(name, datatype, value);
     if (fits === "boolean" && typeof value === "boolean") return value;
     throw invalid(`The input "${name}" of ${datatype} holds ${JSON.stringify(value)?.slice(0, 60)}, which is no ${fits}.`);
   });
 }
 
-const widths: Record<string, number> = { BOOL: 1, INT8: 1, UINT8: 1, INT16: 2, UINT16: 2, INT32: 4, UINT32: 4, FP32: 4, INT64: 8, UINT64: 8, FP64: 8 };
+const widths: Record<string, number> = { BOOL: 1, INT8: 1, UINT8: 1, INT16: 2, UINT16: 2, FP16: 2, INT32: 4, UINT32: 4, FP32: 4, INT64: 8, UINT64: 8, FP64: 8 };
 /** Little endian, without padding; each text is preceded by its length in four bytes. */
-function binaryValues({ name, datatype }: JsonTensor, bytes: Buffer, rows: number): Value[] {
+export function binaryValues({ name, datatype }: { name: string; datatype: string }, bytes: Buffer, rows: number): Value[] {
   const values: Value[] = [];
   if (datatype === "BYTES") {
     let at = 0;
     while (values.length < rows && at + 4 <= bytes.length) {
       const length = bytes.readUInt32LE(at);
       if (at + 4 + length > bytes.length) break;
-      values.push(bytes.toString("utf8", at + 4, at + 4 + length));
+      values.push(textOf(name, bytes.subarray(at + 4, at + 4 + length)));
       at += 4 + length;
     }
     if (values.length !== rows || at !== bytes.length) throw invalid(`The binary data of the input "${name}" are not ${rows} texts, each after its length.`);
@@ -95,8 +87,36 @@ function binaryValues({ name, datatype }: JsonTensor, bytes: Buffer, rows: numbe
   }
   const width = widths[datatype];
   if (width === undefined || bytes.length !== rows * width) throw invalid(`The input "${name}" has ${bytes.length} bytes for ${rows} values of ${datatype}.`);
-  for (let at = 0; at < bytes.length; at += width) values.push(readNumber(bytes, at, datatype));
+  for (let at = 0; at < bytes.length; at += width) {
+    const value = readNumber(bytes, at, datatype);
+    values.push(typeof value === "number" ? whole(name, datatype, value) : value);
+  }
   return values;
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+export function textOf(name: string, bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw invalid(`The input "${name}" of BYTES holds what is no UTF-8.`);
+  }
+}
+
+/** A whole number beyond 2^53 would come to the model as another one. */
+export function whole(name: string, datatype: string, value: number): number {
+  if (!datatype.startsWith("FP") && !Number.isSafeInteger(value))
+    throw invalid(`The input "${name}" of ${datatype} holds ${value}: whole numbers from -(2^53 - 1) to 2^53 - 1 are taken.`);
+  return value;
+}
+
+/** IEEE 754 binary16: a sign, five bits of exponent, ten of fraction. */
+function halfFloat(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 function readNumber(bytes: Buffer, at: number, datatype: string): number | boolean {
   switch (datatype) {
@@ -118,6 +138,8 @@ function readNumber(bytes: Buffer, at: number, datatype: string): number | boole
       return Number(bytes.readBigInt64LE(at));
     case "UINT64":
       return Number(bytes.readBigUInt64LE(at));
+    case "FP16":
+      return halfFloat(bytes.readUInt16LE(at));
     case "FP32":
       return bytes.readFloatLE(at);
     default:
@@ -126,7 +148,7 @@ function readNumber(bytes: Buffer, at: number, datatype: string): number | boole
 }
 
 /** A part of an answer as bytes. */
-export function binaryOf(datatype: string, data: (string | number)[]): Buffer {
+export function binaryOf(datatype: string, data: readonly (string | number)[]): Buffer {
   if (datatype === "FP64") {
     const bytes = Buffer.alloc(data.length * 8);
     for (const [i, value] of data.entries()) bytes.writeDoubleLE(Number(value), i * 8);
