@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { durationMs } from "@millrace/sdk";
 import type { Collection } from "@millrace/sdk/api";
 import { type RawBuilder, sql } from "kysely";
@@ -13,6 +14,7 @@ const youngMs = 24 * 3_600_000;
 const noteMs = 1_000;
 /** What was not heard of for so long is not under way any more. */
 const silentMs = 60_000;
+const leavingMs = 5_000;
 
 const noneFreed: Removed & Swept = { experiments: 0, runs: 0, loggedModels: 0, points: 0, artifacts: 0, artifactBytes: 0, objects: 0, objectBytes: 0 };
 const noneKept: Kept & Young = { experiments: 0, runs: 0, loggedModels: 0, youngObjects: 0, youngObjectBytes: 0 };
@@ -113,15 +115,23 @@ export function createGc(
   return {
     async start({ olderThan = config.gc?.olderThan ?? usualAge, dryRun = false }, by) {
       const deletedBefore = new Date(clock.now().getTime() - ageMs(olderThan));
-      const id = await new Promise<string>((resolve, reject) => {
-        running = underLock(db, "millrace.gc", "one at a time", async () => {
-          const begun = await begin(deletedBefore, dryRun, by);
-          resolve(begun);
-          await collect(begun, deletedBefore, dryRun);
-        }).then((mine) => {
-          if (!mine) reject(conflict("A collection is under way already: GET /api/v1/gc says how far it is."));
-        }, reject);
-      });
+      const asked = () =>
+        new Promise<string | undefined>((resolve, reject) => {
+          running = underLock(db, "millrace.gc", "one at a time", async () => {
+            const begun = await begin(deletedBefore, dryRun, by);
+            resolve(begun);
+            await collect(begun, deletedBefore, dryRun);
+          }).then((mine) => {
+            if (!mine) resolve(undefined);
+          }, reject);
+        });
+      // One that is done holds the lock for a moment more.
+      let id = await asked();
+      for (const end = performance.now() + leavingMs; id === undefined && performance.now() < end; id = await asked()) {
+        if ((await find(sql`state = 'running'`, 1)).length > 0) break;
+        await delay(20);
+      }
+      if (id === undefined) throw conflict("A collection is under way already: GET /api/v1/gc says how far it is.");
       return get(id);
     },
     get,

@@ -81,7 +81,9 @@ test(
       return state / 2 ** 31;
     };
     const runs = [await ask()];
-    for (let killed = 0; killed < kills; killed++) {
+    const lost = async () => (await sql`select 1 from pipeline_attempt where outcome = 'lost' limit 1`.execute(platform.db)).rows.length > 0;
+    // A slow machine begins workers that are killed before they have anything: until one had.
+    for (let killed = 0; killed < kills || (killed < 5 * kills && !(await lost())); killed++) {
       await delay(100 + random() * 700);
       const newest = runs.at(-1) ?? "";
       if (isOver(await pipelines.get(newest))) runs.push(await ask());
@@ -102,8 +104,7 @@ test(
       );
       expect(told[0]?.count).toBe(nodes.length);
     }
-    const { rows: lost } = await sql`select 1 from pipeline_attempt where outcome = 'lost'`.execute(platform.db);
-    expect(lost.length).toBeGreaterThan(0);
+    expect(await lost()).toBe(true);
   },
   Math.max(120_000, kills * 20_000),
 );
