@@ -83,6 +83,8 @@ test("a run goes over a list that the command gives, and says what its steps do;
   const first = await millrace(["run", "fan", "--param", "ns=3,4,5", "--wait"]);
   expect(first.stdout).toMatch(/each\[1\]\.plus: succeeded/);
   expect(first.stdout).toMatch(/^sum \| a sum of 3$/m);
+  // Where it was seen to run, what it said comes after that.
+  expect(first.stdout).not.toMatch(/^sum \|[\s\S]*^sum: running/m);
   expect(first.stdout).toMatch(/\nsucceeded after .*\n {2}sum 15\n$/);
   const again = await millrace(["run", "fan", "--param", "ns=3,4,5", "--wait"]);
   expect(again.stdout).toMatch(/sum: cached \(from run \w+\)/);

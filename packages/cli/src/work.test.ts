@@ -85,7 +85,7 @@ test("a backfill and a sweep are followed to their ends", async () => {
     ["2024-02", "succeeded"],
     ["2024-01", "succeeded"],
   ]);
-  expect((await millrace("backfill", "past", "--param", "until", "--partitions", "payments")).stderr).toContain("payments");
+  expect((await millrace("backfill", "past", "--param", "until", "--partitions", "payments")).stderr).toContain('There is no dataset "payments"');
   expect(await millrace("backfill", "past", "--param", "until")).toMatchObject({ code: 2 });
 
   const sweep = await millrace("sweep", "tune", "--wait");
@@ -93,6 +93,15 @@ test("a backfill and a sweep are followed to their ends", async () => {
   expect(sweep.stdout).toContain('trial 0: failed  until=2024-01  (Its run says no number "auc"');
   expect(sweep.stdout).toContain("failed: 2 failed of 2. No trial has told a value.");
   expect((await millrace("sweeps")).stdout).toMatch(/^\w+ +past +grid /m);
+});
+
+test("manifests for Kubernetes may have no workers, and no nonsense", async () => {
+  const printed = await millrace("render", "kubernetes", "--image", "registry.example/millrace:1", "--workers", "0");
+  expect(printed).toMatchObject({ code: 0, stdout: expect.stringMatching(/name: millrace-worker\n[\s\S]*replicas: 0\n/) });
+  expect(await millrace("render", "kubernetes", "--image", "x", "--workers", "-1")).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("Give a number from 0 to 1000."),
+  });
 });
 
 test("values to try are read as they are written", () => {

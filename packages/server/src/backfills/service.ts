@@ -157,6 +157,7 @@ export function createBackfills(
       const { pipeline, param, params = {}, id = newId() } = request;
       const { spec } = await on.projects.require("pipeline", pipeline);
       if (params[param] !== undefined) throw invalid(`The param "${param}" is what the backfill goes through: it can't be given too.`);
+      if (request.over.kind === "partitions") await on.projects.require("dataset", request.over.dataset);
       const values = await valuesOf(request.over, on.partitions);
       const problems = paramProblems(spec, params, [param]);
       for (const value of values) {

@@ -9,7 +9,8 @@ const day = 86_400_000;
 export async function valuesOf(range: BackfillRange, partitions: (dataset: string) => Promise<string[]>): Promise<PlainValue[]> {
   const values = await listed(range, partitions);
   if (values.length > most) throw invalid(`A backfill has at most ${most.toLocaleString("en")} values, and these are more. Do it in parts.`);
-  if (values.length === 0) throw invalid(`The dataset has no partitions to go through.`);
+  if (values.length === 0 && range.kind === "partitions")
+    throw invalid(`There are no partitions of "${range.dataset}" to go through: it has no accepted version yet, or its definition names no \`partition\`.`);
   const twice = values.find((value, i) => i > 0 && values.indexOf(value) < i);
   if (twice !== undefined) throw invalid(`The value ${JSON.stringify(twice)} is there twice.`);
   return values;
