@@ -55,20 +55,21 @@ export function connect({ hostname, port }) {
   };
 }
 
-/** As many connections as are needed at once. */
-export function openConnections(address) {
-  const idle = [];
-  const all = [];
+/** So many connections; what comes while all are busy waits for one, in its turn. */
+export function openConnections(address, most) {
+  const all = Array.from({ length: most }, () => connect(address));
+  const idle = [...all];
+  const waiting = [];
   return {
     async send(bytes) {
-      let connection = idle.pop();
-      if (connection === undefined) {
-        connection = connect(address);
-        all.push(connection);
+      const connection = idle.pop() ?? (await new Promise((resolve) => waiting.push(resolve)));
+      try {
+        return await connection.send(bytes);
+      } finally {
+        const next = waiting.shift();
+        if (next === undefined) idle.push(connection);
+        else next(connection);
       }
-      const answer = await connection.send(bytes);
-      idle.push(connection);
-      return answer;
     },
     close() {
       for (const one of all) one.close();

@@ -14,6 +14,8 @@ import type { View } from "./views.js";
 import type { OnlineRow } from "./window.js";
 
 const mostRows = 2_000_000;
+/** What was used among so many reads counts as used at one time. */
+const readsOfRound = 1_000;
 const oneDay = 86_400_000_000;
 
 interface CachedView {
@@ -37,6 +39,8 @@ export interface Needed {
 export function openCache(db: Platform["db"], online: OnlineStore) {
   const views = new Map<string, CachedView>();
   let kept = 0;
+  let reads = 0;
+  let round = 0;
   const parsed = new Map<string, Value[]>();
 
   /** Most rows of a window view are one of few: they share their values. */
@@ -150,18 +154,23 @@ export function openCache(db: Platform["db"], online: OnlineStore) {
     // Renewed in time, so that nobody waits for it.
     else if (running === undefined && own.some(({ alone }) => alone !== undefined && isDue(alone))) void fresh().catch(() => {});
     for (;;) {
-      const loads = needed.map(({ view, entities }, i) =>
-        [...entities].filter(([entity, at]) => {
+      let ahead = false;
+      const loads = needed.map(({ view, entities }, i) => {
+        const load: [string, Micros][] = [];
+        for (const [entity, at] of entities) {
           const timeline = own[i]?.timelines.get(entity);
-          return timeline === undefined || !covers(view, timeline, at);
-        }),
-      );
+          if (timeline === undefined || !covers(view, timeline, at)) load.push([entity, at]);
+          else if (timeline.change > (own[i]?.seen ?? 0)) ahead = true;
+        }
+        return load;
+      });
+      if (loads.every((load) => load.length === 0)) {
+        if (!ahead) break;
+        // What was read last is newer than the rest: everything is brought to one state.
+        await fresh();
+        continue;
+      }
       await Promise.all(loads.map((load, i) => loadInto(needed[i]?.view, own[i], load)));
-      if (loads.some((load) => load.length > 0)) continue;
-      // What was read last may be newer than the rest: everything is brought to one state.
-      const ahead = needed.some(({ entities }, i) => [...entities.keys()].some((entity) => (own[i]?.timelines.get(entity)?.change ?? 0) > (own[i]?.seen ?? 0)));
-      if (!ahead) break;
-      await fresh();
     }
     const found = own.map(({ timelines: all }, i) => {
       const chosen = new Map<string, Timeline>();
@@ -169,12 +178,15 @@ export function openCache(db: Platform["db"], online: OnlineStore) {
         const timeline = all.get(entity);
         if (timeline === undefined) continue;
         chosen.set(entity, timeline);
-        // The map's order is that of the last use.
+        if (timeline.round === round) continue;
+        // The map's order is that of the round of the last use.
+        timeline.round = round;
         all.delete(entity);
         all.set(entity, timeline);
       }
       return chosen;
     });
+    if (++reads % readsOfRound === 0) round++;
     if (kept > mostRows) evict();
     return found;
   }

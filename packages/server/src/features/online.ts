@@ -36,13 +36,11 @@ export async function readOnline(cache: Cache, service: Service, request: Column
 
   const status: OnlineFeatures["status"] = {};
   service.views.forEach((view, v) => {
-    const columns: Value[][] = view.features.map(() => []);
-    status[view.name] = moments.map((moment, row) => {
-      const found = lookUp(view, timelines[v], entities[v]?.[row], moment);
-      for (const [i, column] of columns.entries()) column.push(found.values[i] ?? null);
-      return found.status;
+    const found = moments.map((moment, row) => lookUp(view, timelines[v], entities[v]?.[row], moment));
+    status[view.name] = found.map((one) => one.status);
+    view.features.forEach(({ name }, i) => {
+      all[name] = found.map((one) => one.values[i] ?? null);
     });
-    for (const [i, { name }] of view.features.entries()) all[name] = columns[i] ?? [];
   });
   for (const { name, evaluate } of computeOf(service)) all[name] = moments.map((_, row) => evaluate(all, row));
   return { features: Object.fromEntries(service.spec.features.map(({ name }) => [name, all[name] ?? []])), status };

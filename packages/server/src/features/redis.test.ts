@@ -130,7 +130,7 @@ test.runIf(hasRedis())("what is pushed is read from Redis at once, by every proc
     // A writer that is killed after its commit, before Redis was told.
     const id = Math.min(...(await store.changeNumbers(platform.db)).keys());
     const row = { entity: ['["a"]'], at: [(start + 300) * 1_000], key: ["killed"], values: ['[1,"shop 9"]'], n: [1], known: [null] };
-    await store.pushRows(platform.db, id, "window", row, "killed");
+    await store.pushRows(platform, id, "window", row, "killed");
     await vi.waitFor(async () => expect((await read(two, "a"))[0]).toBe(72), 10_000);
     expect(await read(one, "a")).toEqual(await read(two, "a"));
 

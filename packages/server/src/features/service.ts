@@ -42,7 +42,7 @@ export function createFeatures(
     for (let attempt = 1; ; attempt++) {
       const id = await cache.idOf(view);
       try {
-        return { id, change: await store.pushRows(db, id, view.kind, rows, online.writer) };
+        return { id, change: await store.pushRows(platform, id, view.kind, rows, online.writer) };
       } catch (error) {
         const code = (error as { code?: string }).code;
         if (attempt === 5 || (code !== deadlock && code !== noSuchView && !isHeld(error))) throw error;

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from "kysely";
-import { ApiError } from "../platform/index.js";
+import { ApiError, type Platform } from "../platform/index.js";
 import { takeBack } from "./sole-reader.js";
 import type { Micros } from "./times.js";
 import type { View } from "./views.js";
@@ -68,13 +68,21 @@ const keptChanges = 1_000;
  * and values there are as many as the largest push or the dataset had; of a latest view's rows of one moment the dataset's is used,
  * else the one pushed last. Rows are locked in one order, so that pushes at once wait for each other instead of failing.
  */
-export async function pushRows(db: Db, id: number, kind: View["kind"], rows: RowArrays, writer: string): Promise<Change> {
+export async function pushRows(
+  { db, prepared }: Pick<Platform, "db" | "prepared">,
+  id: number,
+  kind: View["kind"],
+  rows: RowArrays,
+  writer: string,
+): Promise<Change> {
   const update =
     kind === "window"
       ? sql`do update set pushed = excluded.pushed where feature_row.pushed < excluded.pushed`
       : sql`do update set row_values = excluded.row_values, pushed = 1
           where feature_row.stored = 0 and feature_row.row_values <> excluded.row_values`;
-  const { rows: made } = await sql<Change>`
+  const made = await prepared(
+    `push to a ${kind} view`,
+    sql<Change>`
     with put as (
       insert into feature_row (view, entity, at, key, row_values, pushed, stored, known)
       select ${id}::int, u.entity, u.at, u.key, u.row_values, u.n, 0, u.known
@@ -90,7 +98,8 @@ export async function pushRows(db: Db, id: number, kind: View["kind"], rows: Row
     )
     insert into feature_change (view, change, rows)
     select ${id}::int, change, (select coalesce(jsonb_agg(jsonb_build_array(entity, at, key, row_values, n)), '[]') from put) from bump
-    returning change::float8 as change, rows`.execute(db);
+    returning change::float8 as change, rows`,
+  );
   const change = made[0];
   if (change === undefined) throw new ApiError(503, "CHANGED", "The view was defined anew at this moment. Repeat the request.");
   if (change.change % 256 === 0) await sql`delete from feature_change where view = ${id} and change < ${change.change - keptChanges}`.execute(db);

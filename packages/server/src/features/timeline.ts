@@ -12,6 +12,8 @@ export interface Timeline {
   /** The number of the view's change as of which they were read. */
   change: number;
   rows: OnlineRow[];
+  /** When it was last used. */
+  round: number;
   /** The latest moment at which one of them became known. */
   lastKnown: Micros;
   sums: Sums | undefined;
@@ -25,7 +27,15 @@ interface Sums {
 }
 
 export function newTimeline(of: Pick<Timeline, "first" | "from" | "change">, rows: OnlineRow[]): Timeline {
-  return { ...of, rows, lastKnown: rows.reduce((last, row) => Math.max(last, row.known), Number.NEGATIVE_INFINITY), sums: undefined };
+  return {
+    first: of.first,
+    from: of.from,
+    change: of.change,
+    rows,
+    round: -1,
+    lastKnown: rows.reduce((last, row) => Math.max(last, row.known), Number.NEGATIVE_INFINITY),
+    sums: undefined,
+  };
 }
 
 /** Puts a row in its place, or takes the place of the row that it is. */

@@ -42,7 +42,7 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
     return postgres.url;
   }
   if (config.databaseUrl !== undefined) await checkDatabase(config.databaseUrl);
-  const { db, pool, close: closeDatabase } = connect(databaseUrl);
+  const { db, prepared, pool, close: closeDatabase } = connect(databaseUrl);
   closeLater("the connections to PostgreSQL", closeDatabase);
   await migrate(pool, migrations);
 
@@ -68,5 +68,19 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
   const events = openEvents({ ...parts, clock });
   closeLater("the handling of events", events.stop);
   closeLater("work that was due", clock.stop);
-  return { config, db, locks: locks.db, databaseUrl, objects, duckdb, notifications, events, clock, log, metrics: openMetrics(), address: { url: undefined } };
+  return {
+    config,
+    db,
+    prepared,
+    locks: locks.db,
+    databaseUrl,
+    objects,
+    duckdb,
+    notifications,
+    events,
+    clock,
+    log,
+    metrics: openMetrics(),
+    address: { url: undefined },
+  };
 }

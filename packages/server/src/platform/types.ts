@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.js";
 import type { ServerConfig } from "./config.js";
-import type { Database } from "./database/index.js";
+import type { Database, Prepared } from "./database/index.js";
 import type { Notifications } from "./database/listen.js";
 import type { DuckDb } from "./duckdb.js";
 import type { Events } from "./events.js";
@@ -12,6 +12,7 @@ import type { ObjectStore } from "./objects/index.js";
 export interface Platform {
   config: ServerConfig;
   db: Database;
+  prepared: Prepared;
   /** Connections that do nothing but hold locks (see `underLock`). */
   locks: Database;
   /** For what pools of other libraries need. */

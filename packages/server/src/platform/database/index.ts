@@ -1,11 +1,15 @@
-import { Kysely, PostgresDialect } from "kysely";
+import { Kysely, PostgresDialect, type RawBuilder } from "kysely";
 import pg from "pg";
 
 /** The facts. Rows are typed where they are read: sql<Row>`select …`.execute(db). */
 export type Database = Kysely<unknown>;
 
+/** Runs a statement that each connection plans once, under its name: for the few whose planning would take longer than their work. */
+export type Prepared = <R extends object>(name: string, statement: RawBuilder<R>) => Promise<R[]>;
+
 export interface OpenDatabase {
   db: Database;
+  prepared: Prepared;
   pool: pg.Pool;
   url: string;
   close(): Promise<void>;
@@ -18,7 +22,14 @@ export function connect(url: string, options: { max?: number; name?: string } = 
   pool.on("error", () => {});
   pool.on("connect", (client) => void client.on("error", () => {}));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
-  return { db, pool, url, close: () => db.destroy() };
+  return {
+    ...{ db, pool, url },
+    async prepared<R extends object>(name: string, statement: RawBuilder<R>) {
+      const { sql: text, parameters } = statement.compile(db);
+      return (await pool.query<R>({ name, text, values: [...parameters] })).rows;
+    },
+    close: () => db.destroy(),
+  };
 }
 
 const away = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "57P01", "57P02", "57P03", "53300", "40P01", "40001"]);

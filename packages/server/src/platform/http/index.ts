@@ -16,6 +16,8 @@ import type { Authorize, DeclaredRoute, Http, Principal } from "./types.js";
 
 export type { Authorize, DeclaredRoute, Http, Permission, Principal } from "./types.js";
 
+/** Clients that connect at once, more than Node's 511: who finds no place tries again only after a second, and then after two. The system may allow fewer. */
+const backlog = 4_096;
 const megabyte = 1024 * 1024;
 
 export async function openHttp(platform: Pick<Platform, "log" | "clock" | "config" | "metrics">, authorize: Authorize): Promise<Http> {
@@ -97,7 +99,7 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
 /** Answers the address at which it is reached. */
 export async function listen(app: Http, { host, port }: ServerConfig): Promise<string> {
   try {
-    return await app.listen({ host, port });
+    return await app.listen({ host, port, backlog });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "EADDRINUSE") throw new StartError(`The port ${port} of ${host} is in use. Choose another with --port, or 0 for any that is free.`);
