@@ -35,16 +35,20 @@ async function checkAll(runners: Runners, asked: RowsToCheck, limits: CheckLimit
   for (let group = groups.shift(); group !== undefined; group = groups.shift()) {
     const { files, columns, certain, examples } = asked;
     const functions = group.map((one) => ({ bundle: one.bundle, columns: one.columns }));
-    const left = { ...limits, totalMs: Math.max(0, until - performance.now()) };
-    const told = await once(runners, { kind: "check", files, columns, certain, functions, examples, limits: left });
+    const left = { ...limits, totalMs: until - performance.now() };
+    const late: Lost = { why: "late", fn: null, row: null };
+    const told = left.totalMs > 0 ? await once(runners, { kind: "check", files, columns, certain, functions, examples, limits: left }) : late;
     if (Array.isArray(told)) {
       for (const [i, { index }] of group.entries()) outcomes[index] = told[i] ?? { problem: "gave no answer", row: null };
       continue;
     }
-    const culprit = group[group.length === 1 ? 0 : (told.fn ?? -1)];
+    // The last that was heard of a process that is gone may be of one that did nothing.
+    const culprit = group[group.length === 1 ? 0 : told.near ? -1 : (told.fn ?? -1)];
     if (told.why === "late") for (const one of group) outcomes[one.index] = lostOutcome(told, limits, one === culprit);
-    else if (culprit === undefined) groups.push(...group.map((one) => [one]));
-    else {
+    else if (culprit === undefined) {
+      const half = Math.ceil(group.length / 2);
+      groups.push(group.slice(0, half), group.slice(half));
+    } else {
       outcomes[culprit.index] = lostOutcome(told, limits, true);
       const others = group.filter((one) => one !== culprit);
       if (others.length > 0) groups.push(others);

@@ -116,8 +116,10 @@ test("the form of a document is published, and what is wrong in one written by h
   expect(await schema.json()).toMatchObject({ $schema: "https://json-schema.org/draft/2020-12/schema", $defs: { Node: {}, Expr: {} } });
 
   const step = (of: object) => ({ id: "work", kind: "command", inputs: {}, outputs: [], config: { command: ["true"] }, definedAt: "hand.json:7", ...of });
-  const refused = async (nodes: unknown[]) => {
-    const spec = { ...projectSpec({ name: "by_hand" }), pipelines: [{ name: "by_hand", params: [], nodes }] };
+  const refused = async (nodes: unknown[], expectations: unknown[] = []) => {
+    const pipelines = nodes.length === 0 ? [] : [{ name: "by_hand", params: [], nodes }];
+    const files = [{ path: "checks.mjs", digest: `sha256:${"1".repeat(64)}`, size: 1 }];
+    const spec = { ...projectSpec({ name: "by_hand", files }), pipelines, schemas: [{ name: "s", columns: {}, expectations, definedAt: "hand.json:9" }] };
     const answer = await fetch(`${url}/api/v1/projects/by_hand`, {
       method: "PUT",
       headers: { "content-type": "application/json" },
@@ -143,4 +145,12 @@ test("the form of a document is published, and what is wrong in one written by h
   );
   expect(await refused([step({ config: { command: [] } })])).toMatch(/^400 .*pipelines\/0\/nodes\/0\/config\/command/);
   expect(await refused([step({ kind: "comand" })])).toMatch(/^400 .*pipelines\/0\/nodes\/0\/kind/);
+
+  const check = { name: "fast", bundle: "checks.mjs", digest: `sha256:${"1".repeat(64)}` };
+  expect(await refused([], [{ name: "fast", bundle: "checks.mjs", digest: "1" }])).toContain('/schemas/0/expectations/0/digest is "1": write a digest');
+  expect(await refused([], [{ name: "fast", sql: 1 }])).toContain("/schemas/0/expectations/0/sql is 1");
+  const of = /^400 .*hand\.json:9: the expectation "fast" of the schema "s" /;
+  expect(await refused([], [{ ...check, digest: undefined }])).toMatch(new RegExp(`${of.source}names no digest: that of "checks.mjs" is sha256:1111`));
+  expect(await refused([], [{ ...check, digest: `sha256:${"2".repeat(64)}` }])).toMatch(new RegExp(`${of.source}names the digest sha256:2222`));
+  expect(await refused([], [{ ...check, bundle: "gone.mjs" }])).toMatch(new RegExp(`${of.source}names "gone.mjs", which is no file of the project`));
 });

@@ -1,10 +1,11 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ValidationReport } from "@millrace/sdk/api";
 import type { ColumnRule, SchemaSpec } from "@millrace/sdk/spec";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { createRowChecks } from "../compute/row-checks.js";
 import { openRunners, type Runners } from "../compute/typescript-runners.js";
 import { type Platform, parquet } from "../platform/index.js";
@@ -144,6 +145,19 @@ test("a function that never ends, ends its process, or eats the memory is told, 
   );
   expect(told(slow)).toEqual([expect.stringMatching(/it was not done when all checks of the rows had taken 1 second/)]);
 }, 120_000);
+
+test("what ends with the server says nothing of a function", async () => {
+  const own = openRunners(platform);
+  const checkRows = createRowChecks(own, { heapMb: 64, processMb: 700, rowMs: 60_000, totalMs: 60_000 });
+  const stopped = createValidation(platform, { compute: { checkRows }, projects: { require: () => Promise.reject(new Error("no projects here")) } });
+  const sign = path.join(folder, "began");
+  const endless = await fn("endless", `() => { writeFileSync(${JSON.stringify(sign)}, ""); for (;;); }`, {}, 'import { writeFileSync } from "node:fs";');
+  const report = validate([endless], {}, [january], stopped);
+  const refused = expect(report).rejects.toThrow("The server stops");
+  await vi.waitFor(() => expect(existsSync(sign)).toBe(true), { timeout: 30_000 });
+  await own.stop();
+  await refused;
+}, 60_000);
 
 test("rows fit the types that the schema gives them: what does not is told by the columns' own rules", async () => {
   const odd = path.join(folder, "odd.parquet");
