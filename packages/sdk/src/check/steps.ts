@@ -23,6 +23,7 @@ const takes: { [K in NodeSpec["kind"]]?: Readonly<Record<string, Takes>> } = {
   approval: {},
   wait_event: {},
   evaluate: { model: { type: "model" }, rows: { type: "table" } },
+  predict: { model: { type: "model" }, rows: { type: "table" } },
   register: { model: { type: "model" }, report: { type: "report" } },
 };
 /** Undefined where the step may be given anything. */
@@ -39,6 +40,7 @@ const gives: { [K in NodeSpec["kind"]]?: Readonly<Record<string, ArtifactType>> 
   approval: { decision: "json" },
   wait_event: { event: "json" },
   evaluate: { report: "report" },
+  predict: { rows: "table" },
   register: { version: "model_version" },
 };
 
@@ -98,6 +100,7 @@ export function checkConfig(spec: ProjectSpec, node: NodeSpec, of: string, repor
       break;
     case "historical_features":
     case "evaluate":
+    case "predict":
       named("feature service", node.config.service, spec.featureServices);
       break;
     case "register":

@@ -89,6 +89,7 @@ export {
   latency,
   type MetricName,
   noSliceWorse,
+  predict,
   register,
   sameAsTrained,
   splitByTime,

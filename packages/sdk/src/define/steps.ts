@@ -135,6 +135,30 @@ export function evaluate(model: Model, rows: Table | FeatureTable, options: Eval
   return { ...node.output("report", "report"), service, model };
 }
 
+type Predicted<C extends Columns, N extends string> = C & { readonly [K in N]: "float64" };
+/**
+ * What a model answers to each of many rows, as a column more: batch prediction. The model is one of this run, or `championModel("delay")`; for many rows
+ * at once and a part that is done only once, `map(partitions(trips), (key) => predict(…))`.
+ */
+export function predict<C extends Columns, const N extends string = "prediction">(
+  model: Model,
+  rows: FeatureTable<C>,
+  options?: StepOptions & { column?: N },
+): Table<Predicted<C, N>>;
+/** Rows of a step of one's own: say which service's features they have. */
+export function predict<C extends Columns, F extends Columns, const N extends string = "prediction">(
+  model: Model,
+  rows: Table<C & F>,
+  options: StepOptions & { column?: N; service: FeatureService<Columns, F> },
+): Table<Predicted<C & F, N>>;
+export function predict(model: Model, rows: Table | FeatureTable, options: StepOptions & { column?: string; service?: FeatureService } = {}): Table {
+  const service = options.service ?? ("service" in rows ? rows.service : undefined);
+  if (service === undefined) throw new TypeError("predict takes rows with the features of a service: those of historicalFeatures, or say { service }.");
+  const config = { service: service.name, column: options.column ?? "prediction" };
+  const node = addNode(options.name ?? "predict", { kind: "predict", config }, { model, rows }, [["rows", "table"]], [service], options);
+  return given({ ...node.output("rows", "table"), time: rows.time });
+}
+
 /** Registers a model where every gate passes; else the run ends as `refused`, with the reasons. */
 export function register(
   model: Model,

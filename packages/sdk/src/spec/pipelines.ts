@@ -283,6 +283,11 @@ const plainNodes = [
     },
     closed,
   ),
+  /** inputs: model, rows (the features of the service, and more). outputs: rows, as they came in with one column more: the model's answer to each. */
+  Type.Object(
+    { ...node, kind: Type.Literal("predict"), config: Type.Object({ service: Name, column: Type.String({ minLength: 1, maxLength: 200 }) }, closed) },
+    closed,
+  ),
   /** inputs: model, report. outputs: version. Registers the model where every gate passes; else the run ends as `refused`. */
   Type.Object(
     {

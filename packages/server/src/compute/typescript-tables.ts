@@ -18,14 +18,11 @@ import {
 export type Cell = string | number | boolean | Date | null;
 const rowsInChunk = 2_048;
 
-let opened: Promise<DuckDBConnection> | undefined;
-const connection = (options: Record<string, string> = {}): Promise<DuckDBConnection> => {
-  opened ??= open(options);
-  return opened;
-};
-async function open(options: Record<string, string>): Promise<DuckDBConnection> {
-  const instance = await DuckDBInstance.create(":memory:", { threads: "2", ...options });
-  const db = await instance.connect();
+let opened: Promise<DuckDBInstance> | undefined;
+/** One for each reading and each writing: what is read in parts ends, without a word, at the next statement of its connection. */
+async function connect(options: Record<string, string> = {}): Promise<DuckDBConnection> {
+  opened ??= DuckDBInstance.create(":memory:", { threads: "2", ...options });
+  const db = await (await opened).connect();
   await db.run("set TimeZone = 'UTC'");
   return db;
 }
@@ -38,28 +35,32 @@ export async function* readRows(
   { columns: wanted, memoryLimit }: { columns?: readonly string[]; memoryLimit?: string } = {},
 ): AsyncGenerator<Record<string, Cell>[]> {
   if (paths.length === 0) return;
-  const db = await connection(memoryLimit === undefined ? {} : { memory_limit: memoryLimit });
-  const source = `read_parquet([${paths.map(literal).join(", ")}], union_by_name = true)`;
-  const described = await db.runAndReadAll(`describe select * from ${source}`);
-  const all = described.getRows().map(([name, type]) => ({ name: String(name), type: String(type) }));
-  const chosen = wanted === undefined ? all : all.filter(({ name }) => wanted.includes(name));
-  // There are as many rows as there are, also where nothing of them is asked for.
-  const read = chosen.length === 0 ? all.slice(0, 1) : chosen;
-  const result = await db.stream(`select ${read.map(asRead).join(", ")} from ${source}`);
-  const missing = wanted?.filter((name) => !all.some((one) => one.name === name)) ?? [];
-  const names = [...chosen.map(({ name }) => name), ...missing];
-  for (;;) {
-    const chunk = await result.fetchChunk();
-    if (chunk === null || chunk.rowCount === 0) return;
-    const values = chunk.getColumns();
-    const cells = names.map((_, i) => cellsOf(chosen[i]?.type, values[i] ?? []));
-    const rows: Record<string, Cell>[] = [];
-    for (let i = 0; i < chunk.rowCount; i++) {
-      const row: Record<string, Cell> = {};
-      for (let column = 0; column < names.length; column++) put(row, names[column] ?? "", cells[column]?.[i] ?? null);
-      rows.push(row);
+  const db = await connect(memoryLimit === undefined ? {} : { memory_limit: memoryLimit });
+  try {
+    const source = `read_parquet([${paths.map(literal).join(", ")}], union_by_name = true)`;
+    const described = await db.runAndReadAll(`describe select * from ${source}`);
+    const all = described.getRows().map(([name, type]) => ({ name: String(name), type: String(type) }));
+    const chosen = wanted === undefined ? all : all.filter(({ name }) => wanted.includes(name));
+    // There are as many rows as there are, also where nothing of them is asked for.
+    const read = chosen.length === 0 ? all.slice(0, 1) : chosen;
+    const result = await db.stream(`select ${read.map(asRead).join(", ")} from ${source}`);
+    const missing = wanted?.filter((name) => !all.some((one) => one.name === name)) ?? [];
+    const names = [...chosen.map(({ name }) => name), ...missing];
+    for (;;) {
+      const chunk = await result.fetchChunk();
+      if (chunk === null || chunk.rowCount === 0) return;
+      const values = chunk.getColumns();
+      const cells = names.map((_, i) => cellsOf(chosen[i]?.type, values[i] ?? []));
+      const rows: Record<string, Cell>[] = [];
+      for (let i = 0; i < chunk.rowCount; i++) {
+        const row: Record<string, Cell> = {};
+        for (let column = 0; column < names.length; column++) put(row, names[column] ?? "", cells[column]?.[i] ?? null);
+        rows.push(row);
+      }
+      yield rows;
     }
-    yield rows;
+  } finally {
+    db.closeSync();
   }
 }
 function put(row: Record<string, Cell>, name: string, value: Cell): void {
@@ -100,13 +101,12 @@ export async function writeRows(
   rows: Iterable<Record<string, unknown>> | AsyncIterable<Record<string, unknown>>,
   declared: Record<string, string> = {},
 ): Promise<void> {
-  const db = await connection();
+  const db = await connect();
   let columns: Map<string, Kind> | undefined;
   let waiting: Record<string, unknown>[] = [];
   let count = 0;
   // All that is in memory already decides the types; of a stream its first rows do.
   const lookAt = Array.isArray(rows) ? Number.POSITIVE_INFINITY : rowsInChunk;
-  await db.run("create or replace temp table written (nothing boolean)");
   const flush = async () => {
     columns ??= await create(db, name, waiting, declared);
     const known = columns;
@@ -126,21 +126,24 @@ export async function writeRows(
     appender.closeSync();
     waiting = [];
   };
-  for await (const row of rows) {
-    if (typeof row !== "object" || row === null) throw new Error(`Row ${count + waiting.length + 1} of "${name}" is no object of values by column.`);
-    waiting.push(row);
-    if (columns !== undefined) {
-      const stranger = Object.keys(row).find((column) => !columns?.has(column));
-      if (stranger !== undefined)
-        throw new Error(
-          `Row ${count + waiting.length} of "${name}" has a column "${stranger}", which the first ${rowsInChunk} rows had not: declare it, as table({ ${stranger}: float64() }).`,
-        );
+  try {
+    for await (const row of rows) {
+      if (typeof row !== "object" || row === null) throw new Error(`Row ${count + waiting.length + 1} of "${name}" is no object of values by column.`);
+      waiting.push(row);
+      if (columns !== undefined) {
+        const stranger = Object.keys(row).find((column) => !columns?.has(column));
+        if (stranger !== undefined)
+          throw new Error(
+            `Row ${count + waiting.length} of "${name}" has a column "${stranger}", which the first ${rowsInChunk} rows had not: declare it, as table({ ${stranger}: float64() }).`,
+          );
+      }
+      if (waiting.length >= lookAt) await flush();
     }
-    if (waiting.length >= lookAt) await flush();
+    await flush();
+    await db.run(`copy written to ${literal(place)} (format parquet, compression zstd)`);
+  } finally {
+    db.closeSync();
   }
-  await flush();
-  await db.run(`copy written to ${literal(place)} (format parquet, compression zstd)`);
-  await db.run("drop table written");
 }
 
 async function create(

@@ -68,6 +68,34 @@ async function json(file: JobFile[] | undefined): Promise<unknown> {
   return JSON.parse(Buffer.concat(await (await objects.read(first.digest)).toArray()).toString());
 }
 
+test("tables stream through a step side by side, and none is cut short by another", async () => {
+  const made = await run("() => ({ rows: Array.from({ length: 10_000 }, (_, n) => ({ n })) })", { outputs: { rows: { type: "table" } } });
+  const rows = { kind: "artifact" as const, type: "table" as const, files: made.outputs.rows ?? [] };
+  const passed = await run(
+    `async ({ inputs, outputs }) => {
+      async function* each(table, by) { for await (const batch of table.batches()) for (const { n } of batch) yield { n: n * by }; }
+      await Promise.all([outputs.once.write(each(inputs.a, 1)), outputs.twice.write(each(inputs.b, 2))]);
+    }`,
+    { inputs: { a: rows, b: rows }, outputs: { once: { type: "table" }, twice: { type: "table" } } },
+  );
+  expect(passed.message).toBe(null);
+  const looked = await run(
+    `async ({ inputs }) => {
+      const sums = {};
+      for (const name of ["once", "twice"]) { const rows = await inputs[name].rows(); sums[name] = [rows.length, rows.reduce((sum, { n }) => sum + n, 0)]; }
+      return { sums };
+    }`,
+    {
+      inputs: {
+        once: { kind: "artifact", type: "table", files: passed.outputs.once ?? [] },
+        twice: { kind: "artifact", type: "table", files: passed.outputs.twice ?? [] },
+      },
+      outputs: { sums: { type: "json" } },
+    },
+  );
+  expect(await json(looked.outputs.sums)).toEqual({ once: [10_000, 49_995_000], twice: [10_000, 99_990_000] });
+});
+
 test("a step returns its outputs; rows are read and written as Parquet, and what is said comes in order", async () => {
   const first = await run(
     `async ({ params, log, progress, outputs }) => {

@@ -27,7 +27,10 @@ export function modelInput(feature: { name: string; type: ColumnType }, prefix =
   }
 }
 
-/** Reads what a query answers in batches of about `batchRows` rows, column by column. Every column must be a double, text or boolean. */
+/**
+ * Reads what a query answers in batches of about `batchRows` rows, column by column. Every column must be a double, text or boolean. Until the last
+ * batch the connection is for this alone: with another statement the batches end.
+ */
 export async function* streamColumns(connection: DuckDBConnection, sql: string): AsyncGenerator<{ columns: Columns; rows: number }> {
   const result = await connection.stream(sql);
   const names = result.columnNames();

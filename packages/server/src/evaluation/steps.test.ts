@@ -176,3 +176,28 @@ async function readReport(output: Artifact | undefined): Promise<EvaluationRepor
   const digest = artifact(output).files[0]?.digest ?? "";
   return JSON.parse(await readFile(await objects.localPath(`sha256:${digest.slice(7)}`), "utf8"));
 }
+
+test("a model's answers to many rows are a column more, in the rows' order; a column that is there or missing is told", async () => {
+  const { predict } = createEvaluation({ objects, duckdb }, { projects: definitions, registry: fakeRegistry(), inference: fakeInference }).stepKinds;
+  const node = (config: { service: string; column: string }): StepContext<"predict">["node"] => ({
+    ...{ id: "predict", kind: "predict", inputs: {}, outputs: [{ name: "rows", type: "table" as const }], config },
+  });
+  const workDir = await mkdtemp(path.join(folder, "work-"));
+  // Several batches, and rows whose order no column tells.
+  const rows = await table("select (range * 7919 % 30011)::double / 30011 as x, 'UA' as carrier, range as n from range(30000)");
+  const made = await predict.run({ ...context, workDir, node: node({ service: "inputs", column: "odds" }), inputs: { rows, model: await model(2) } });
+  expect(made.outputs.rows?.meta).toMatchObject({ rows: 30_000, service: "inputs" });
+  const [file] = made.outputs.rows?.files ?? [];
+  const at = await objects.localPath(file?.digest as `sha256:${string}`);
+  const [found] = await duckdb.rows<{ n: number; wrong: number; ordered: boolean }>(`
+    select count(*) as n, count(*) filter (abs(odds - x * x) > 1e-12) as wrong, bool_and(n = position) as ordered
+    from (select *, row_number() over () - 1 as position from read_parquet(${literal(at)}))`);
+  expect(found).toEqual({ n: 30_000, wrong: 0, ordered: true });
+
+  const given = { rows, model: await model(2) };
+  await expect(predict.run({ ...context, workDir, node: node({ service: "inputs", column: "n" }), inputs: given })).rejects.toThrow(
+    'have a column "n" already',
+  );
+  const without = { ...given, rows: await table("select 1.0 as x") };
+  await expect(predict.run({ ...context, workDir, node: node({ service: "inputs", column: "odds" }), inputs: without })).rejects.toThrow('no column "carrier"');
+});

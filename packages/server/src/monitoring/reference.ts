@@ -37,11 +37,9 @@ export async function referenceOf(
     const inputs = scorer.features.map((feature) => `${modelInput(feature)} as ${identifier(feature.name)}`);
     const sampled = `(select * from ${parquet(paths)}) using sample reservoir(${sampledRows} rows) repeatable (1)`;
     await connection.run(`create temp table trained as select ${inputs.join(", ")} from ${sampled}`);
-    await connection.run("create temp table predicted (prediction double)");
-    for await (const batch of streamColumns(connection, "select * from trained")) {
-      const predictions = await scorer.predict(batch.columns, batch.rows);
-      await connection.run(`insert into predicted select unnest(from_json($1::json, '["DOUBLE"]'))`, [JSON.stringify([...predictions])]);
-    }
+    const predictions: number[] = [];
+    for await (const batch of streamColumns(connection, "select * from trained")) predictions.push(...(await scorer.predict(batch.columns, batch.rows)));
+    await connection.run(`create temp table predicted as select unnest(from_json($1::json, '["DOUBLE"]')) as prediction`, [JSON.stringify(predictions)]);
     const features = await distributions(
       { duckdb, connection, relation: "trained" },
       scorer.features.map(({ name, type }) => ({ type, sql: identifier(name) })),
