@@ -16,6 +16,7 @@ export interface Told {
 /** Steps of a map are told one by one up to so many items. */
 const itemsTold = 20;
 const lookMs = 1_000;
+const longestPauseMs = 5_000;
 /** What is ready is begun at once, most often: whoever waits for it longer is told why. */
 const patienceMs = 5_000;
 /** For so long a server that is away, as in a restart, is waited for. */
@@ -41,10 +42,13 @@ export async function follow(client: Client, id: string, told: Told): Promise<Ru
       await throughRestarts(told.say, () => tell(seen));
       if (over[run.state] !== undefined) return run;
       await wake.asleep(lookMs);
-      const began = performance.now();
-      run = await throughRestarts(told.say, () => client.runs.get(id));
-      // A run of very many steps is looked at less often.
-      wake.atLeast(3 * (performance.now() - began));
+      run = await throughRestarts(told.say, async () => {
+        const began = performance.now();
+        const now = await client.runs.get(id);
+        // A run of very many steps is looked at less often.
+        wake.atLeast(Math.min(3 * (performance.now() - began), longestPauseMs));
+        return now;
+      });
     }
   } finally {
     stop.abort();

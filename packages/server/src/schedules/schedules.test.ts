@@ -335,7 +335,7 @@ test("a backfill is paused, goes on, and is cancelled with its runs", async () =
 });
 
 test("what is no backfill is refused with what would be right", async () => {
-  await apply("ranges");
+  for (const name of ["ranges", "days", "hours"]) await apply(name);
   const start = (over: object, rest: object = {}) =>
     client.request<Backfill>("POST", "/api/v1/backfills", { json: { pipeline: "ranges", param: "day", over, ...rest } }).then(
       ({ progress }) => progress.total,
@@ -344,7 +344,8 @@ test("what is no backfill is refused with what would be right", async () => {
   expect(await start({ kind: "dates", from: "2024-02-27", to: "2024-03-02" })).toBe(5);
   expect(await start({ kind: "dates", from: "2024-02-27", to: "2024-03-02", every: 2 })).toBe(3);
   expect(await start({ kind: "partitions", dataset: "days" })).toBe(2);
-  expect(await start({ kind: "partitions", dataset: "nothing" })).toContain("no partitions");
+  expect(await start({ kind: "partitions", dataset: "hours" })).toContain('There are no partitions of "hours" to go through');
+  expect(await start({ kind: "partitions", dataset: "nothing" })).toBe('There is no dataset "nothing".');
   expect(await start({ kind: "dates", from: "2024-02-30", to: "2024-03-02" })).toBe('There is no day "2024-02-30".');
   expect(await start({ kind: "months", from: "2024-02", to: "2023-03" })).toContain("the first is the earlier one");
   expect(await start({ kind: "months", from: "0001-01", to: "9999-01" })).toContain("at most 10,000 values");
