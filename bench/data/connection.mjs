@@ -55,14 +55,18 @@ export function connect({ hostname, port }) {
   };
 }
 
-/** So many connections; what comes while all are busy waits for one, in its turn. */
+/** So many connections, made when they are needed; what comes while all are busy waits for one, in its turn. */
 export function openConnections(address, most) {
-  const all = Array.from({ length: most }, () => connect(address));
-  const idle = [...all];
+  const all = [];
+  const idle = [];
   const waiting = [];
+  const made = () => {
+    if (all.length < most) return all[all.push(connect(address)) - 1];
+    return new Promise((resolve) => waiting.push(resolve));
+  };
   return {
     async send(bytes) {
-      const connection = idle.pop() ?? (await new Promise((resolve) => waiting.push(resolve)));
+      const connection = idle.pop() ?? (await made());
       try {
         return await connection.send(bytes);
       } finally {
