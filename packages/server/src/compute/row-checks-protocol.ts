@@ -38,7 +38,7 @@ export interface LostCheck {
 }
 export type CheckAnswer =
   | { kind: "at"; fn: number | null; row: number | null }
-  | { kind: "checked"; outcomes: FunctionOutcome[] }
+  | { kind: "checked"; outcomes: FunctionOutcome[]; memoryBytes: number }
   | { kind: "lost"; lost: LostCheck };
 
 /** What the thread is given. `at` is shared: the number of the function, and of the row before the one that it is called for; -1 is none. */

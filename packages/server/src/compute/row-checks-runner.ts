@@ -54,7 +54,7 @@ export function checkRows({ kind: _, limits, ...given }: CheckMessage, say: (ans
       answer({ kind: "lost", lost: { ...place(), why, ...(message === undefined ? {} : { message }) } });
     worker.once("message", (said: ThreadAnswer) => {
       if ("crash" in said) lose("crash", said.crash);
-      else answer({ kind: "checked", outcomes: said.outcomes });
+      else answer({ kind: "checked", outcomes: said.outcomes, memoryBytes: process.memoryUsage.rss() });
     });
     worker.once("error", (error: Error & { code?: string }) => {
       if (error.code === "ERR_WORKER_OUT_OF_MEMORY") lose("memory");

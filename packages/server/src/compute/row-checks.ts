@@ -12,6 +12,7 @@ export type CheckRows = (rows: RowsToCheck) => Promise<FunctionOutcome[]>;
 
 const defaults: CheckLimits = { rowMs: 10_000, totalMs: 15 * 60_000, heapMb: 512, processMb: 1_536 };
 const atOnce = 2;
+const megabyte = 1024 ** 2;
 /** For what can't say any more that it is late. */
 const patienceMs = 5_000;
 
@@ -105,7 +106,12 @@ function once(runners: Runners, message: CheckMessage): Promise<FunctionOutcome[
     one.onMessage = (answer: FromRunner) => {
       if (answer.kind === "at") last = { fn: answer.fn, row: answer.row };
       else if (answer.kind === "checked") {
-        runners.giveBack(one);
+        // What it keeps must not be counted against the next one.
+        if (answer.memoryBytes < (message.limits.processMb / 2) * megabyte) runners.giveBack(one);
+        else {
+          one.onGone = undefined;
+          runners.end(one);
+        }
         done(answer.outcomes);
       } else if (answer.kind === "lost") {
         one.onGone = undefined;

@@ -69,11 +69,12 @@ function put(row: Record<string, Cell>, name: string, value: Cell): void {
 }
 
 const isWhole = (type: string) => /^U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$/.test(type);
-const isTime = (type: string) => type.startsWith("TIMESTAMP") && !type.endsWith("[]");
+const isDecimal = (type: string) => /^DECIMAL\(\d+,\d+\)$/.test(type);
+const isTime = (type: string) => /^TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?$/.test(type);
 /** Numbers and times as doubles: a value of 64 bits, or an object, for each would take longer than all the rest. */
 function asRead({ name, type }: { name: string; type: string }): string {
   const column = identifier(name);
-  if (isWhole(type) || type.startsWith("DECIMAL(")) return `${column}::double as ${column}`;
+  if (isWhole(type) || isDecimal(type)) return `${column}::double as ${column}`;
   if (!isTime(type)) return column;
   return `case when isfinite(${column}) then epoch_ms(${column})::double when ${column} is not null then 'nan'::double end as ${column}`;
 }

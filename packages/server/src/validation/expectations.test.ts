@@ -187,6 +187,18 @@ test("rows fit the types that the schema gives them: what does not is told by th
   const skipped = retyped.checks?.find(({ kind }) => kind === "expectation")?.skipped;
   expect(skipped).toBe('The column "day" is date; its functions are for string. Functions are given rows that fit the schema\'s types.');
 
+  const types = path.join(folder, "types.parquet");
+  await platform.duckdb.rows(`copy (select '2013-01-01 05:00:01'::timestamp_s as s, '2013-01-01 05:00:01.25'::timestamp_ns as ns, '2013-01-01 05:00:01'::timestamp as naive,
+    [1.5::decimal(6,2)] as decimals, [timestamp '2013-01-01 05:00:00'] as times, 170141183460469231731687303715884105727::hugeint as huge, 12.50::decimal(20,2) as price)
+    to '${types}' (format parquet)`);
+  const [told] = (await validate([await fn("types", "(row) => row.s === row")], { columns: {} }, [types])).anomalies;
+  expect(told?.examples).toEqual([
+    {
+      ...{ s: "2013-01-01T05:00:01.000Z", ns: "2013-01-01T05:00:01.250Z", naive: "2013-01-01T05:00:01.000Z" },
+      ...{ decimals: "[1.50]", times: "[2013-01-01 05:00:00]", huge: 2 ** 127, price: 12.5 },
+    },
+  ]);
+
   const empty = path.join(folder, "empty.parquet");
   await platform.duckdb.rows(`copy (select * from ${parquet([january])} limit 0) to '${empty}' (format parquet)`);
   expect((await validate([await fn("never", "() => false")], {}, [empty])).anomalies).toEqual([]);

@@ -23,7 +23,7 @@ export function columnType(sqlType: string): ColumnType | undefined {
   if (sqlType === "BOOLEAN") return "boolean";
   if (sqlType === "DATE") return "date";
   // Times without a zone are read as UTC.
-  if (sqlType.startsWith("TIMESTAMP")) return "timestamp";
+  if (/^TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?$/.test(sqlType)) return "timestamp";
   return undefined;
 }
 
