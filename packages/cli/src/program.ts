@@ -77,7 +77,7 @@ export function program(): Command {
 
   const schema = millrace.command("schema").description("what a table looks like");
   withServer(schema.command("infer"))
-    .description("make a schema of a Parquet file or a dataset as TypeScript, to be reviewed and kept in the project")
+    .description("make a schema of a file (Parquet, CSV, JSON lines) or a dataset as TypeScript, to be reviewed and kept in the project")
     .argument("<file|dataset[@version]>")
     .option("--name <name>", "the schema's name; default that of the file or the dataset")
     .option("--write <file.ts>", "write it there, where no file is yet")
@@ -85,11 +85,13 @@ export function program(): Command {
     .action(async (what: string, options: Json & { name?: string; write?: string }) => (await import("./commands/schema.js")).inferSchema(what, options));
 
   withServer(millrace.command("validate"))
-    .description("check a Parquet file or a version of a dataset against an applied schema")
-    .argument("<schema>")
+    .description("check a file (Parquet, CSV, JSON lines) or a version of a dataset against a schema: the project's in this folder, else the server's")
+    .argument("<schema>", "its name")
     .argument("<file|dataset[@version]>")
     .option("--environment <name>", "only the rules of this environment and those of all, as training")
     .option("--dataset <name>", "check a file as the next arrival of this dataset: with its volume, and drift from what came before")
+    .option("--project <folder>", "whose files define the schema, applied or not; default this folder, where it is a project's")
+    .addOption(new Option("--applied", "the schema as the server has it").conflicts("project"))
     .option("--whole", "check a dataset as of the version, not only what the version added")
     .option("--junit <file.xml>", "write the report as JUnit XML too, for CI")
     .option(...json)

@@ -59,6 +59,44 @@ test("an inferred schema is written as code that applies, and files are checked 
   expect(await millrace("quarantine", "accept", "flights", "7")).toMatchObject({ code: 2 });
 });
 
+test("CSV is checked against a schema as the project's files say it, applied or not, and gives a schema with what may be expected of the next file", async () => {
+  const project = path.join(folder, "orders");
+  await mkdir(project);
+  const definitions = `import { dataset, float64, int64, project, schema, timestamp } from "@millrace/sdk";
+const ordersSchema = schema({
+  name: "orders",
+  columns: { id: int64(), at: timestamp(), amount: float64({ min: 0 }) },
+  expectations: [{ name: "lately", sql: "at < now()" }, { name: "dearly", sql: '"at" < now()' }],
+});
+export default project({ name: "orders", definitions: [dataset({ name: "orders", schema: ordersSchema })] });
+`;
+  await writeFile(path.join(project, "package.json"), '{ "type": "module" }');
+  await writeFile(path.join(project, "millrace.ts"), definitions);
+  const file = async (name: string, text: string) => {
+    await writeFile(path.join(project, name), text);
+    return path.join(project, name);
+  };
+  const good = await file("good.csv", "id,at,amount\n1,2024-01-03 09:00:00,12.5\n2,2024-01-04 09:00:00,3\n");
+  const checked = await millrace("validate", "orders", good, "--project", project);
+  expect(checked.stdout).toContain('The expectation "lately" can\'t be evaluated: The expectation "lately" is no SELECT: syntax error');
+  expect(checked.stdout).toContain('"at" is a word of SQL: where it is a column, write it in double quotes');
+  expect(checked.stdout).toContain("2 rows, 9 checks: 1 block.");
+  await writeFile(path.join(project, "millrace.ts"), definitions.replace('sql: "at < now()"', 'sql: "id > 0"'));
+  expect(await millrace("validate", "orders", good, "--project", project)).toMatchObject({ code: 0, stdout: "2 rows, 9 checks: passed.\n" });
+  expect(await millrace("validate", "orders", good, "--applied")).toMatchObject({ code: 1, stderr: expect.stringContaining('"orders"') });
+  const dear = await millrace("validate", "orders", await file("dear.csv", "id,at,amount\n1,2024-01-03 09:00:00,-1\n"), "--project", project);
+  expect([dear.code, dear.stdout]).toEqual([3, expect.stringMatching(/"amount" is below the minimum 0[\s\S]*at millrace\.ts:\d/)]);
+  const torn = await millrace("validate", "orders", await file("torn.csv", 'id,at,amount\n1,"2024-01-03,3\n'), "--project", project);
+  expect([torn.code, torn.stderr]).toEqual([1, expect.stringContaining("torn.csv, line 2")]);
+  expect(await millrace("validate", "nothing", good, "--project", project)).toMatchObject({ code: 1, stderr: expect.stringContaining("has no schema") });
+
+  const lately = (i: number) => new Date(Date.now() - i * 3_600_000).toISOString();
+  const fresh = await file("fresh.csv", `id,at\n${Array.from({ length: 120 }, (_, i) => `${i},${lately(i + 1)}`).join("\n")}\n`);
+  const inferred = await millrace("schema", "infer", fresh);
+  expect(inferred.stdout).toContain('freshness: { column: "at", maxAge: "3h", severity: "warn" }');
+  expect(inferred.stdout).toContain("id: int64({ maxNullShare: 0, min: 0, max: 149, unique: true })");
+});
+
 test("JUnit XML is well-formed whatever the values are", () => {
   const examples = ["<a>", "\u0000\u001b[31m", "]]>", "\ud800"];
   const anomaly = { kind: "domain", severity: "block" as const, column: 'a"<b>', message: "is & was \u0007", count: 1, share: 1, examples, rule: "x.ts:1" };

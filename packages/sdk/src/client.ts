@@ -213,10 +213,13 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
         ask<DatasetVersion>("POST", `/api/v1/datasets/${part(dataset)}/versions/${version}/reject`, { json: { reason } }),
     },
     schemas: {
-      /** A Parquet file against a schema that is applied; with a `dataset`, as its next arrival. */
-      validate: (name: string, bytes: Bytes, query?: { environment?: string; dataset?: string }) =>
-        ask<ValidationReport>("POST", `/api/v1/schemas/${part(name)}/validate`, { ...(query === undefined ? {} : { query }), bytes }),
-      infer: (name: string, bytes: Bytes) => ask<SchemaSpec>("POST", "/api/v1/schemas/infer", { query: { name }, bytes }),
+      /** A file against a schema, applied or as it stands; with a `dataset`, as its next arrival. Parquet, or what the name of the `file` says. */
+      validate: (schema: string | SchemaSpec, bytes: Blob, query: { environment?: string; dataset?: string; file?: string } = {}) => {
+        if (typeof schema === "string") return ask<ValidationReport>("POST", `/api/v1/schemas/${part(schema)}/validate`, { query, bytes });
+        const text = new Blob([JSON.stringify(schema)]);
+        return ask<ValidationReport>("POST", "/api/v1/schemas/validate", { query: { ...query, schemaBytes: text.size }, bytes: new Blob([text, bytes]) });
+      },
+      infer: (name: string, bytes: Bytes, file?: string) => ask<SchemaSpec>("POST", "/api/v1/schemas/infer", { query: { name, file }, bytes }),
     },
     features: {
       views: () => get<Page<FeatureView>>("/api/v1/feature-views"),

@@ -13,7 +13,7 @@ export async function inferSchema(what: string, options: ServerOptions & { json?
   const name = options.name ?? base.replaceAll(/[^a-zA-Z0-9_-]/g, "_");
   if (!/^[a-zA-Z][a-zA-Z0-9_-]{0,99}$/.test(name)) throw new CliError(`"${name}" can't name a schema: give another with --name, as flights.`, exit.usage);
   let schema: SchemaSpec;
-  if (file) schema = await client.schemas.infer(name, await bytesOf(what));
+  if (file) schema = await client.schemas.infer(name, await bytesOf(what), path.basename(what));
   else {
     const { dataset, version } = await versionNamed(client, what);
     schema = await client.datasets.inferSchema(dataset, version, name);

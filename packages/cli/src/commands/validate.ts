@@ -1,8 +1,9 @@
-import { createReadStream } from "node:fs";
+import { existsSync, openAsBlob } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
-import { Readable } from "node:stream";
+import path from "node:path";
 import type { ValidationReport } from "@millrace/sdk/api";
 import type { Client } from "@millrace/sdk/client";
+import type { SchemaSpec } from "@millrace/sdk/spec";
 import { CliError, exit } from "../errors.js";
 import { junit } from "../junit.js";
 import { count, print, printJson, tell } from "../output.js";
@@ -14,17 +15,20 @@ export interface ValidateOptions extends ServerOptions {
   environment?: string;
   dataset?: string;
   whole?: boolean;
+  project?: string;
+  applied?: boolean;
 }
 
 /** Checks a file, or a version of a dataset, and ends with 3 where something blocks. */
-export async function validate(schema: string, what: string, options: ValidateOptions): Promise<void> {
+export async function validate(name: string, what: string, options: ValidateOptions): Promise<void> {
   const client = connect(options);
+  const schema = (await schemaHere(name, options)) ?? name;
   const environment = options.environment === undefined ? {} : { environment: options.environment };
   const file = await fileAt(what);
   let report: ValidationReport;
   if (file) {
     const dataset = options.dataset === undefined ? {} : { dataset: options.dataset };
-    report = await client.schemas.validate(schema, await bytesOf(what), { ...environment, ...dataset });
+    report = await client.schemas.validate(schema, await bytesOf(what), { ...environment, ...dataset, file: path.basename(what) });
   } else {
     const { dataset, version } = await versionNamed(client, what);
     report = await client.datasets.validate(dataset, version, { schema, ...environment }, options.whole ? "whole" : "added");
@@ -32,7 +36,18 @@ export async function validate(schema: string, what: string, options: ValidateOp
   if (options.junit !== undefined) await writeFile(options.junit, junit(report, what));
   if (options.json) printJson(report);
   else tellReport(report);
-  if (!report.passed) throw new CliError(`${what} does not fit the schema "${schema}".`, exit.refused);
+  if (!report.passed) throw new CliError(`${what} does not fit the schema "${name}".`, exit.refused);
+}
+
+/** The schema as the project's files say it, applied or not. Undefined where there are none, or they say nothing of it: then the server's counts. */
+async function schemaHere(name: string, { project, applied }: ValidateOptions): Promise<SchemaSpec | undefined> {
+  const folder = path.resolve(project ?? ".");
+  if (applied || (project === undefined && !["ts", "mts", "js", "mjs"].some((end) => existsSync(path.join(folder, `millrace.${end}`))))) return undefined;
+  const { definitionsOf } = await import("../project/compile.js");
+  const found = (await definitionsOf(folder)).schemas.find((schema) => schema.name === name);
+  if (found === undefined && project !== undefined) throw new CliError(`The project in ${project} has no schema "${name}".`);
+  if (found !== undefined) tell(`The schema "${name}" is as the project's files say; with --applied, as the server has it.`);
+  return found;
 }
 
 /** A file on this machine. */
@@ -42,7 +57,8 @@ export async function fileAt(what: string): Promise<boolean> {
     () => false,
   );
 }
-export const bytesOf = async (file: string): Promise<Blob> => new Blob(await Readable.from(createReadStream(file)).toArray());
+/** Read when it is sent. */
+export const bytesOf = (file: string): Promise<Blob> => openAsBlob(file);
 
 /** `flights` is the newest version, `flights@3` that one. */
 export async function versionNamed(client: Client, text: string): Promise<{ dataset: string; version: number }> {

@@ -44,6 +44,12 @@ export async function compileProject(folder: string): Promise<Compiled> {
   };
 }
 
+/** What the files define, without the code of steps: quick, and enough for who looks at definitions alone. */
+export async function definitionsOf(folder: string): Promise<ProjectSpec> {
+  const project = await loadProject(folder);
+  return compileOrTell(() => compile(project, { folder }));
+}
+
 function compileOrTell<T>(run: () => T): T {
   try {
     return run();

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { Digest, Name, PartitionSpec, WatchSpec } from "../spec.js";
+import { Digest, Name, PartitionSpec, SchemaSpec, WatchSpec } from "../spec.js";
 import { Json, Nullable, Time } from "./common.js";
 import { DatasetOrigin, TableColumn } from "./tables.js";
 
@@ -90,8 +90,8 @@ export const ValidationReport = Type.Object({
 export type ValidationReport = Static<typeof ValidationReport>;
 export const TableStatistics = Type.Object({ rows: Type.Integer(), columns: Type.Array(ColumnStatistics) });
 export type TableStatistics = Static<typeof TableStatistics>;
-/** `schema` is one that is applied. */
-export const ValidationStart = Type.Object({ schema: Name, environment: Type.Optional(Name) }, { additionalProperties: false });
+/** `schema` is one that is applied, by its name, or one that need not be, as it stands. */
+export const ValidationStart = Type.Object({ schema: Type.Union([Name, SchemaSpec]), environment: Type.Optional(Name) }, { additionalProperties: false });
 export type ValidationStart = Static<typeof ValidationStart>;
 
 /** What a person decided about a version in quarantine. */

@@ -5,7 +5,8 @@ import type { Transaction } from "kysely";
 import { type Digest, identifier, type Platform, parquet } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { columnType, type Validation, withoutPlaces } from "../validation/index.js";
-import { describe, readAs, sqlTypes, toParquet } from "./formats/convert.js";
+import { columnsOf, knownTypes } from "./columns.js";
+import { describe, toParquet } from "./formats/convert.js";
 import { ContentError } from "./formats/types.js";
 import { misfits, type Prepared } from "./misfits.js";
 import { divide } from "./partitions.js";
@@ -145,17 +146,12 @@ const emptyPart = ({ name, digest, size }: Arrival["files"][number]): NewPart =>
 });
 /** Files as Parquet, divided by partitions, in the store; or why they can't be. */
 async function prepare(platform: Parts, arrival: Known, schema: SchemaSpec | undefined, folder: string): Promise<Prepared | { problem: string }> {
-  const { duckdb, objects, db } = platform;
+  const { duckdb, objects } = platform;
   const { dataset } = arrival;
   try {
     const files = await Promise.all(arrival.files.map(async ({ name, digest, size }) => ({ name, size, path: await objects.localPath(digest) })));
     const pinned = new Map((arrival.types ?? []).map(({ name, type }) => [name.toLowerCase(), type]));
-    const latest = await store.findVersion(db, dataset.name, "latest");
-    for (const { name, type } of latest === undefined || arrival.mode === "snapshot" ? [] : await columnsOf(platform, latest)) {
-      const read = readAs(type);
-      if (read !== undefined) pinned.set(name.toLowerCase(), read);
-    }
-    for (const [name, { type }] of Object.entries(schema?.columns ?? {})) pinned.set(name.toLowerCase(), sqlTypes[type]);
+    for (const [name, type] of await knownTypes(platform, { dataset, schema, mode: arrival.mode })) pinned.set(name, type);
     const tables = await toParquet(duckdb, files, { format: arrival.format ?? dataset.format, zone: dataset.zone, pinned, folder });
     const parts: NewPart[] = [];
     for (const table of tables) {
@@ -204,15 +200,6 @@ export async function detailOf(platform: Pick<Platform, "db" | "objects" | "duck
 
 /** A version without what only its own page shows. */
 export const withoutDetail = ({ parts: _parts, report: _report, columns: _columns, ...version }: DatasetVersionDetail): DatasetVersion => version;
-
-/** The columns of a version; read from its parts where it was made before they were kept. */
-async function columnsOf({ db, objects, duckdb }: Pick<Platform, "db" | "objects" | "duckdb">, row: store.VersionRow): Promise<TableColumn[]> {
-  if (row.columns !== null) return row.columns;
-  if (row.status === "quarantined") return [];
-  const parts = await store.partsOf(db, row);
-  const paths = await Promise.all(parts.map((part) => objects.localPath(part.digest as Digest)));
-  return duckdb.use((connection) => describe({ duckdb, connection }, ...paths));
-}
 
 const refusal = (kind: string, message: string, schema: SchemaSpec | undefined, more: Partial<Anomaly> = {}): Anomaly => ({
   ...{ kind, severity: "block" as const, column: more.column ?? null, message, count: more.count ?? null, share: null },

@@ -4,7 +4,7 @@ import { Name, SchemaSpec } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import type { Http, Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
-import type { Validation } from "../validation/index.js";
+import { givenSchema, type Validation } from "../validation/index.js";
 import type { Quarantine } from "./quarantine.js";
 import { tableDigest } from "./table.js";
 import { createTables } from "./tables.js";
@@ -17,7 +17,11 @@ interface On {
   projects: Pick<Projects, "require">;
 }
 
-export function datasetQualityRoutes(app: Http, platform: Pick<Platform, "db" | "objects">, { datasets, quarantine, validation, projects }: On): void {
+export function datasetQualityRoutes(
+  app: Http,
+  platform: Pick<Platform, "db" | "objects" | "duckdb">,
+  { datasets, quarantine, validation, projects }: On,
+): void {
   const tags = ["datasets"];
   const read = { permission: "datasets:read" as const };
   const write = { permission: "datasets:write" as const };
@@ -66,7 +70,7 @@ export function datasetQualityRoutes(app: Http, platform: Pick<Platform, "db" | 
     "/api/v1/datasets/:name/versions/:version/validate",
     { config: read, schema: { tags, params: ByVersion, querystring: Of, body: ValidationStart, response: { 200: ValidationReport } } },
     async ({ params, query, body }) => {
-      const schema = (await projects.require("schema", body.schema)).spec;
+      const schema = typeof body.schema === "string" ? (await projects.require("schema", body.schema)).spec : givenSchema(body.schema);
       const of = query.of ?? "added";
       const around = createTables(platform).around({ dataset: params.name, before: params.version, whole: of === "whole" });
       const { files, digest } = await filesOf(params.name, params.version, of);

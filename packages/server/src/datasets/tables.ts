@@ -1,9 +1,13 @@
-import type { Digest, Platform } from "../platform/index.js";
+import { ApiError, type Digest, type Platform } from "../platform/index.js";
 import type { OtherTable, Tables } from "../validation/index.js";
+import { knownTypes } from "./columns.js";
+import { toParquet } from "./formats/convert.js";
+import { ContentError, guessFormat } from "./formats/types.js";
 import * as store from "./store.js";
 
-/** Versions of datasets, for checks that compare a table with them. */
-export function createTables({ db, objects }: Pick<Platform, "db" | "objects">): Tables {
+/** Versions of datasets, for checks that compare a table with them; and files read as datasets read them. */
+export function createTables(platform: Pick<Platform, "db" | "objects" | "duckdb">): Tables {
+  const { db, objects } = platform;
   const placesOf = (parts: store.PartRow[]) => Promise.all(parts.map((part) => objects.localPath(part.digest as Digest)));
 
   async function whole(row: store.VersionRow): Promise<OtherTable> {
@@ -13,6 +17,16 @@ export function createTables({ db, objects }: Pick<Platform, "db" | "objects">):
     return { name: `${row.dataset} version ${row.version}, ${row.file}`, files: await placesOf(await store.addedParts(db, row)), rows: row.added_rows };
   }
   return {
+    async asParquet(file, { dataset, schema, folder }) {
+      const format = dataset?.format ?? guessFormat(file.name);
+      if ((format === undefined || format.kind === "parquet") && dataset?.zone === undefined) return file.path;
+      const pinned = await knownTypes(platform, { dataset, schema });
+      const reading = { format: format ?? { kind: "parquet" as const }, zone: dataset?.zone, pinned, folder };
+      const [table] = await toParquet(platform.duckdb, [file], reading).catch((error: unknown) => {
+        throw error instanceof ContentError ? new ApiError(422, "UNREADABLE", error.message) : error;
+      });
+      return table?.path ?? file.path;
+    },
     around: ({ dataset, before, whole: asWhole = false }) => ({
       ...(dataset === undefined ? {} : { dataset }),
       async version(name, version) {

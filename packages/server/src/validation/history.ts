@@ -1,3 +1,5 @@
+import type { DatasetSpec, SchemaSpec } from "@millrace/sdk/spec";
+
 /** A table that a checked one is compared with. Its files are on this machine. */
 export interface OtherTable {
   /** For people, as `flights version 3`. */
@@ -18,6 +20,14 @@ export interface Surroundings {
 
 /** Tables of datasets, which are built on validation. */
 export interface Tables {
+  /**
+   * A file as Parquet, read as an arrival of the dataset, else as its name says: CSV, JSON lines, or Parquet as it is. What is made lies in the folder.
+   * What can't be read is an ApiError that names the line.
+   */
+  asParquet(
+    file: { name: string; path: string; size: number },
+    as: { dataset: DatasetSpec | undefined; schema: SchemaSpec | undefined; folder: string },
+  ): Promise<string>;
   /**
    * What is around a table of a dataset: arrivals before a version, or all there are, each as what it brought, or with `whole` as the dataset was
    * then. A table of no dataset has only versions to look at.

@@ -1,4 +1,5 @@
 /** Validation: statistics of tables, and checks of them against a schema. */
+export { givenSchema } from "./given.js";
 export type { OtherTable, Tables } from "./history.js";
 export { withoutPlaces } from "./places.js";
 export { validationRoutes } from "./routes.js";

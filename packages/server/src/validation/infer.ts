@@ -10,7 +10,7 @@ const largestDomain = 50;
 const seenEach = 20;
 
 /** Rules that the table passes, with room for another one like it. Meant to be read and edited by a person. */
-export async function inferSchema(duckdb: DuckDb, connection: DuckDBConnection, name: string, files: string[]): Promise<SchemaSpec> {
+export async function inferSchema(duckdb: DuckDb, connection: DuckDBConnection, of: { name: string; now: Date }, files: string[]): Promise<SchemaSpec> {
   const source = parquet(files);
   const { rows, statistics, columns } = await statisticsOf({ duckdb, connection }, files, (column) => column.type !== undefined);
   const rules: Record<string, ColumnRule> = {};
@@ -29,8 +29,8 @@ export async function inferSchema(duckdb: DuckDb, connection: DuckDBConnection, 
     }
     rules[column.name] = rule;
   }
-  const schema: SchemaSpec = { name, columns: rules, minRows: Math.floor(rows / 10) };
-  await suggest({ duckdb, connection, files, source, rows, statistics, columns }, schema);
+  const schema: SchemaSpec = { name: of.name, columns: rules, minRows: Math.floor(rows / 10) };
+  await suggest({ duckdb, connection, files, source, rows, statistics, columns }, schema, of.now);
   return schema;
 }
 

@@ -17,8 +17,11 @@ export async function assertSelect(duckdb: DuckDb, connection: DuckDBConnection,
 
 async function parse(duckdb: DuckDb, connection: DuckDBConnection, sql: string, tables: string[], what: string): Promise<Json> {
   const rows = await duckdb.rows<{ tree: string }>(`select json_serialize_sql(${literal(sql)})::varchar as tree`, connection);
-  const tree = JSON.parse(rows[0]?.tree ?? "{}") as { error?: boolean; error_message?: string; statements?: Json[] };
-  if (tree.error !== false || tree.statements === undefined) throw invalid(`${what} is no SELECT: ${tree.error_message ?? "it can't be parsed"}`);
+  const tree = JSON.parse(rows[0]?.tree ?? "{}") as { error?: boolean; error_message?: string; position?: string; statements?: Json[] };
+  if (tree.error !== false || tree.statements === undefined) {
+    const hint = await quoting(duckdb, connection, sql, Number(tree.position ?? -1));
+    throw invalid(`${what} is no SELECT: ${tree.error_message ?? "it can't be parsed"}${hint}`);
+  }
   if (tree.statements.length !== 1) throw invalid(`${what} holds ${tree.statements.length} statements: write one SELECT.`);
   const statement = tree.statements[0] ?? null;
   const known = new Set(tables.map((table) => table.toLowerCase()));
@@ -49,6 +52,21 @@ async function parse(duckdb: DuckDb, connection: DuckDBConnection, sql: string, 
   });
   return statement;
 }
+
+/** A column may be called as a word of SQL is. The parser then stumbles over the word, or over what comes after it. */
+async function quoting(duckdb: DuckDb, connection: DuckDBConnection, sql: string, position: number): Promise<string> {
+  // As bytes, which is what a place in a query is counted in.
+  const [before, after] = [Buffer.from(sql).subarray(0, Math.max(0, position)).toString(), Buffer.from(sql).subarray(Math.max(0, position)).toString()];
+  const words = [/([A-Za-z_]+)\s*$/.exec(before)?.[1], /^([A-Za-z_]+)/.exec(after)?.[1]].filter((word) => word !== undefined);
+  const known = await duckdb.rows<{ word: string }>(
+    `select keyword_name as word from duckdb_keywords() where keyword_category in ('reserved', 'type_function')`,
+    connection,
+  );
+  const word = words.find((one) => !structure.has(one.toLowerCase()) && known.some((keyword) => keyword.word === one.toLowerCase()));
+  return word === undefined ? "" : `. "${word}" is a word of SQL: where it is a column, write it in double quotes, as "${word}"`;
+}
+/** Words that are seldom a column's name. */
+const structure = new Set("select from where having on as and or not is null in then when case distinct union with using".split(" "));
 
 /** Whether the SELECT treats each row of its table by itself, so that the result of more rows is the result of some and that of the others. */
 export async function isRowWise(duckdb: DuckDb, connection: DuckDBConnection, sql: string, table: string): Promise<boolean> {

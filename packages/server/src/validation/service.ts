@@ -124,7 +124,7 @@ export function createValidation(platform: Parts, { projects, compute, tables }:
     stepKinds: { validate: validateStep(platform, projects, validate, tables) },
     validate,
     check,
-    infer: (name, files) => duckdb.use((connection) => inferSchema(duckdb, connection, name, files)),
+    infer: (name, files) => duckdb.use((connection) => inferSchema(duckdb, connection, { name, now: clock.now() }, files)),
     async statistics(digest, files) {
       const { rows, statistics } = await factsOf(digest, files);
       return { rows, columns: statistics };

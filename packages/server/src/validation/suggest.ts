@@ -2,7 +2,7 @@ import type { ColumnStatistics } from "@millrace/sdk/api";
 import type { RelationSpec, SchemaSpec } from "@millrace/sdk/spec";
 import { identifier, literal } from "../platform/index.js";
 import type { CheckedTable } from "./check.js";
-import { isNumber, isTime } from "./statistics/axis.js";
+import { isNumber, isTime, place } from "./statistics/axis.js";
 import type { TableColumn } from "./types.js";
 
 /** Below this a rule is chance. */
@@ -11,7 +11,7 @@ const fewestRows = 100;
 const mostPairs = 400;
 
 /** Adds to a schema what the table happens to keep and a person may want to keep: uniqueness, patterns, relations, how the volume may move. */
-export async function suggest(table: CheckedTable, schema: SchemaSpec): Promise<void> {
+export async function suggest(table: CheckedTable, schema: SchemaSpec, now: Date): Promise<void> {
   if (table.rows < fewestRows) return;
   for (const [i, column] of table.columns.entries()) {
     const found = table.statistics[i];
@@ -28,9 +28,29 @@ export async function suggest(table: CheckedTable, schema: SchemaSpec): Promise<
   const relations = await relationsOf(table);
   if (relations.length > 0) schema.relations = relations;
   schema.volume = { within: 0.5 };
+  const freshness = await freshnessOf(table, now);
+  if (freshness !== undefined) schema.freshness = freshness;
   // Where distributions are known they are watched, by the bound that is taken as a shift.
   for (const rule of Object.values(schema.columns)) if (rule.domain !== undefined) rule.drift = { lInfinity: 0.1 };
 }
+
+/** By the column of times that has the newest one. A table of long ago is history, of which nobody expects that it is fresh. */
+async function freshnessOf({ duckdb, connection, source, columns, statistics }: CheckedTable, now: Date): Promise<SchemaSpec["freshness"]> {
+  const times = columns.filter((column, i) => column.type === "timestamp" && statistics[i]?.nulls === 0);
+  if (times.length === 0) return undefined;
+  const newest = times.map((column, i) => `max(${place(column)}) as t${i}`);
+  const [row] = await duckdb.rows<Record<string, number | null>>(`select ${newest.join(", ")} from ${source}`, connection);
+  const ages = times.flatMap(({ name }, i) => {
+    const age = now.getTime() - (row?.[`t${i}`] ?? Number.NaN);
+    // What is to come, as the time for which something is planned, tells nothing of how old a table is.
+    return age >= 0 && age <= oldestMs ? [{ name, age }] : [];
+  });
+  const [youngest] = ages.sort((a, b) => a.age - b.age);
+  if (youngest === undefined) return undefined;
+  const hours = Math.max(1, Math.ceil((2 * youngest.age) / 3_600_000));
+  return { column: youngest.name, maxAge: hours <= 48 ? `${hours}h` : `${Math.ceil(hours / 24)}d`, severity: "warn" };
+}
+const oldestMs = 180 * 86_400_000;
 
 /** A pattern by the kinds of characters that texts are made of, where at most a few shapes make up all of them. */
 async function patternOf({ duckdb, connection, source }: CheckedTable, column: TableColumn, { lengths }: ColumnStatistics): Promise<string | undefined> {
