@@ -6,23 +6,29 @@
  *     sh run exit=1       the last one ends with this code
  *     sh run retry        again until it ends well: what it needs is still to come
  *     sh run until=TEXT   it goes on until it is ended; it is, when it has said TEXT
+ *     python run          is run by a Python that has the `millrace` helper, pandas and pyarrow
  *     ts file=PATH        is written there, relative to where commands run
  *
- * In a command, <run> is the newest run. Both `millrace` and `bin/millrace` are found.
+ * In a command, <run>, <backfill> and <sweep> are the newest one, and http://127.0.0.1:4600 is the server of the page. Both `millrace` and
+ * `bin/millrace` are found, and `examples` beside the folder that a page makes, as in a checkout.
  */
 import { spawn } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { startServer } from "@millrace/server";
 import { describe, expect, test } from "vitest";
+import { clientPython } from "../packages/server/src/tracking/testing.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+/** Of the project that `millrace init` makes: whose environment the pages' pipelines need anyway. */
+const lock = path.join(root, "packages/cli/template/requirements.lock");
 const pages = ["README.md", ...(await readdir(path.join(root, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
 
 interface Block {
   line: number;
+  language: string;
   words: string[];
   text: string;
 }
@@ -30,6 +36,7 @@ async function blocksOf(page: string): Promise<Block[]> {
   const source = await readFile(path.join(root, page), "utf8");
   const blocks = [...source.matchAll(/^```(\w+) ([^\n]+)\n(.*?)^```$/gms)].map((found) => ({
     line: source.slice(0, found.index).split("\n").length,
+    language: found[1] ?? "",
     words: (found[2] ?? "").trim().split(/\s+/),
     text: found[3] ?? "",
   }));
@@ -40,14 +47,17 @@ const marked = (await Promise.all(pages.map(async (page) => ({ page, blocks: awa
 
 describe.each(marked)("$page", ({ page, blocks }) => {
   test("does what it says", { timeout: 600_000 }, async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), "millrace-docs-"));
+    // Within the checkout, so that what a page runs with Node finds its packages.
+    await mkdir(path.join(root, ".millrace"), { recursive: true });
+    const folder = await mkdtemp(path.join(root, ".millrace", "docs-"));
+    const dataDir = await mkdtemp(path.join(tmpdir(), "millrace-docs-"));
     process.env.MILLRACE_ENVIRONMENTS = path.join(root, ".millrace", "environments");
-    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, ".data"), clock: { kind: "system" }, logLevel: "error" });
+    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "error" });
     try {
       await play(page, blocks, folder, server.url);
     } finally {
       await server.stop();
-      await rm(folder, { recursive: true, force: true });
+      for (const one of [folder, dataDir]) await rm(one, { recursive: true, force: true });
     }
   });
 });
@@ -58,15 +68,17 @@ async function play(page: string, blocks: readonly Block[], folder: string, url:
   const main = path.join(root, "packages/cli/src/main.ts");
   const loader = import.meta.resolve("tsx");
   await writeFile(path.join(bin, "millrace"), `#!/bin/sh\nexec "${process.execPath}" --conditions=millrace-source --import "${loader}" "${main}" "$@"\n`);
-  const newest = `fetch("${url}/api/v1/runs?limit=1").then((answer) => answer.json()).then(({ items }) => console.log(items[0].id))`;
-  await writeFile(path.join(bin, "newest-run"), `#!/bin/sh\nexec "${process.execPath}" -e '${newest}'\n`);
-  for (const name of ["millrace", "newest-run"]) await chmod(path.join(bin, name), 0o755);
+  const newest = `fetch("${url}/api/v1/" + process.argv[1] + "?limit=1").then((answer) => answer.json()).then(({ items }) => console.log(items[0].id))`;
+  await writeFile(path.join(bin, "newest"), `#!/bin/sh\nexec "${process.execPath}" -e '${newest}' "$@"\n`);
+  for (const name of ["millrace", "newest"]) await chmod(path.join(bin, name), 0o755);
+  await symlink(path.join(root, "examples"), path.join(folder, "examples"));
   const env = {
     ...process.env,
-    ...{ PATH: `${bin}:${process.env.PATH}`, MILLRACE_URL: url },
+    ...{ PATH: `${bin}:${process.env.PATH}`, MILLRACE_URL: url, PYTHONPATH: path.join(root, "python"), MILLRACE_CACHE: path.join(folder, ".cache") },
   };
   let cwd = folder;
-  for (const { line, words, text } of blocks) {
+  for (const { line, language, words, text: written } of blocks) {
+    const text = written.replaceAll("http://127.0.0.1:4600", url);
     const place = `${page}:${line}`;
     const [first = "", ...rest] = words;
     if (first.startsWith("file=")) {
@@ -75,9 +87,13 @@ async function play(page: string, blocks: readonly Block[], folder: string, url:
       await writeFile(file, text);
       continue;
     }
+    const commands =
+      language === "python"
+        ? `"${await clientPython(lock, path.join(folder, ".python"))}" - <<'END'\n${text}\nEND`
+        : text.replaceAll(/<(run|backfill|sweep)>/g, "$(newest $1s)");
     const option = (name: string) => rest.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
     for (let tries = 1; ; tries++) {
-      const done = await shell(text.replaceAll("<run>", "$(newest-run)"), { cwd, env, until: option("until") });
+      const done = await shell(commands, { cwd, env, until: option("until") });
       const wanted = Number(option("exit") ?? 0);
       if (done.code !== wanted && rest.includes("retry") && tries < 20) continue;
       expect(done.code, `${place} ended with ${done.code}:\n${done.said}`).toBe(wanted);
