@@ -177,15 +177,18 @@ test("pushed rows are durable when answered for, once by their key, and together
   expect(await push('[{"id":1},{"id":2}]', "k1")).toEqual({ rows: 2, pendingRows: 2, repeated: true });
   expect((await push('{"id":3}', "k1")).error?.message).toContain("used before, with other rows");
   expect((await push("not json")).error?.message).toContain("Line 1 is no JSON");
-  expect(await push('{"rows":[{"id":3}]}')).toMatchObject({ rows: 1, pendingRows: 3 });
+  expect((await push('{"id":4}\n{"id":\n5}')).error?.message).toContain("Line 2 is no JSON");
+  // One object may be written on several lines.
+  expect(await push('{\n  "id": 2\n}', "k2")).toMatchObject({ rows: 1, pendingRows: 3 });
+  expect(await push('{"rows":[{"id":3}]}')).toMatchObject({ rows: 1, pendingRows: 4 });
   await platform.clock.advance(new Date("2013-03-01T00:00:30Z"));
-  expect(await rowsOf("pushed", 1)).toEqual([{ id: 1 }, { id: 2 }, { id: 3 }]);
+  expect(await rowsOf("pushed", 1)).toEqual([{ id: 1 }, { id: 2 }, { id: 2 }, { id: 3 }]);
   // One that does not fit spoils no other.
   await push('{"id":"x"}');
   await push('{"id":4}');
   await Promise.all([ask("POST", "/pushed/flush"), ask("POST", "/pushed/flush")]);
   const versions = await ask<{ items: DatasetVersion[] }>("GET", "/pushed/versions?status=accepted");
-  expect(versions.items[0]?.rows).toBe(4);
+  expect(versions.items[0]?.rows).toBe(5);
   // And nothing that was accepted is in quarantine as well, where accepting it would double it.
   const refused = await ask<{ items: DatasetVersion[] }>("GET", "/pushed/versions?status=quarantined");
   expect(refused.items.map(({ added }) => added.file)).toEqual([expect.stringMatching(/^push \d+$/)]);

@@ -134,18 +134,28 @@ export function createPushes(parts: IngestParts & { platform: Pick<Platform, "lo
 
 class TakenMeanwhile extends Error {}
 
-/** JSON lines, or one JSON array of objects, or `{"rows": […]}`. */
+/** JSON lines, or one JSON array of objects, or `{"rows": […]}`; or one object, on as many lines as somebody likes. */
 function rowsOf(body: Buffer): PushedRow[] {
   const text = new TextDecoder("utf-8", { fatal: false }).decode(body).trim();
   if (text === "") throw invalid("No rows were sent: send a JSON object a line, or an array of objects.");
-  const whole = text.startsWith("[") || /^\{\s*"rows"\s*:\s*\[/.test(text) ? parsed(text, "The body") : undefined;
-  const list = Array.isArray(whole) ? whole : isObject(whole) && Array.isArray(whole.rows) ? whole.rows : undefined;
+  const whole = text.startsWith("[") || /^\{\s*"rows"\s*:\s*\[/.test(text) ? parsed(text, "The body") : oneObject(text);
+  const list = Array.isArray(whole) ? whole : isObject(whole) ? (Array.isArray(whole.rows) ? whole.rows : [whole]) : undefined;
   const rows = list ?? text.split("\n").flatMap((line, i): unknown[] => (line.trim() === "" ? [] : [parsed(line, `Line ${i + 1}`)]));
   return rows.map((row, i) => {
     if (!isObject(row)) throw invalid(`Row ${i + 1} is no JSON object.`);
     if (Object.keys(row).length === 0) throw invalid(`Row ${i + 1} has no values.`);
     return row;
   });
+}
+
+/** What is many lines and one object. Where there are several, as in JSON lines, the second ends the attempt. */
+function oneObject(text: string): unknown {
+  if (!text.includes("\n")) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function parsed(text: string, what: string): unknown {
