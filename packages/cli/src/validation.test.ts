@@ -90,6 +90,18 @@ export default project({ name: "orders", definitions: [dataset({ name: "orders",
   expect([torn.code, torn.stderr]).toEqual([1, expect.stringContaining("torn.csv, line 2")]);
   expect(await millrace("validate", "nothing", good, "--project", project)).toMatchObject({ code: 1, stderr: expect.stringContaining("has no schema") });
 
+  // Code runs when it was applied, and only then.
+  const withFunction = definitions.replace('{ name: "lately", sql: "at < now()" }', '{ name: "whole", check: (row) => row.id > 1 }');
+  await writeFile(path.join(project, "millrace.ts"), withFunction);
+  const without = await millrace("validate", "orders", good, "--project", project);
+  expect([without.code, without.stderr]).toEqual([0, expect.stringContaining("Left out, as functions run when they are applied: whole.")]);
+  expect(await millrace("apply", project)).toMatchObject({ code: 0 });
+  expect(await millrace("validate", "orders", good, "--project", project)).toMatchObject({ code: 3, stdout: expect.stringContaining('"whole"') });
+  const given = { name: "x", columns: {}, expectations: [{ name: "theirs", bundle: "x.mjs", digest: `sha256:${"0".repeat(64)}` }] };
+  const text = JSON.stringify(given);
+  const refused = await fetch(`${server.url}/api/v1/schemas/validate?schemaBytes=${text.length}&file=a.csv`, { method: "POST", body: `${text}id\n1\n` });
+  expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining("it runs in a schema that is applied")]);
+
   const lately = (i: number) => new Date(Date.now() - i * 3_600_000).toISOString();
   const fresh = await file("fresh.csv", `id,at\n${Array.from({ length: 120 }, (_, i) => `${i},${lately(i + 1)}`).join("\n")}\n`);
   const inferred = await millrace("schema", "infer", fresh);

@@ -2,7 +2,7 @@ import { existsSync, openAsBlob } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ValidationReport } from "@millrace/sdk/api";
-import type { Client } from "@millrace/sdk/client";
+import { ApiError, type Client } from "@millrace/sdk/client";
 import type { SchemaSpec } from "@millrace/sdk/spec";
 import { CliError, exit } from "../errors.js";
 import { junit } from "../junit.js";
@@ -22,7 +22,7 @@ export interface ValidateOptions extends ServerOptions {
 /** Checks a file, or a version of a dataset, and ends with 3 where something blocks. */
 export async function validate(name: string, what: string, options: ValidateOptions): Promise<void> {
   const client = connect(options);
-  const schema = (await schemaHere(name, options)) ?? name;
+  const schema = (await schemaHere(client, name, options)) ?? name;
   const environment = options.environment === undefined ? {} : { environment: options.environment };
   const file = await fileAt(what);
   let report: ValidationReport;
@@ -39,15 +39,26 @@ export async function validate(name: string, what: string, options: ValidateOpti
   if (!report.passed) throw new CliError(`${what} does not fit the schema "${name}".`, exit.refused);
 }
 
-/** The schema as the project's files say it, applied or not. Undefined where there are none, or they say nothing of it: then the server's counts. */
-async function schemaHere(name: string, { project, applied }: ValidateOptions): Promise<SchemaSpec | undefined> {
+/** The schema as the project's files say it, applied or not. Undefined where they say nothing of it, or what the server has: then the server's counts. */
+async function schemaHere(client: Client, name: string, { project, applied }: ValidateOptions): Promise<SchemaSpec | undefined> {
   const folder = path.resolve(project ?? ".");
   if (applied || (project === undefined && !["ts", "mts", "js", "mjs"].some((end) => existsSync(path.join(folder, `millrace.${end}`))))) return undefined;
-  const { definitionsOf } = await import("../project/compile.js");
+  const { compileProject, definitionsOf } = await import("../project/compile.js");
   const found = (await definitionsOf(folder)).schemas.find((schema) => schema.name === name);
   if (found === undefined && project !== undefined) throw new CliError(`The project in ${project} has no schema "${name}".`);
-  if (found !== undefined) tell(`The schema "${name}" is as the project's files say; with --applied, as the server has it.`);
-  return found;
+  if (found === undefined) return undefined;
+  const functions = (found.expectations ?? []).filter((one) => "bundle" in one);
+  if (functions.length > 0) {
+    // The server runs the code of projects that were applied, and of nobody else.
+    const plan = await client.projects.plan((await compileProject(folder)).spec).catch((error: unknown) => {
+      if (error instanceof ApiError && error.status === 403) return undefined;
+      throw error;
+    });
+    if (plan?.changes.some((change) => change.kind === "schema" && change.name === name && change.action === "unchanged")) return undefined;
+    tell(`Left out, as functions run when they are applied: ${functions.map((one) => one.name).join(", ")}.`);
+  }
+  tell(`The schema "${name}" is as the project's files say; with --applied, as the server has it.`);
+  return { ...found, ...(found.expectations === undefined ? {} : { expectations: found.expectations.filter((one) => !("bundle" in one)) }) };
 }
 
 /** A file on this machine. */

@@ -12,6 +12,10 @@ const projectOf = (schemas: unknown[], datasets: ProjectSpec["datasets"]) => ({
 export function givenSchema(value: unknown): SchemaSpec {
   const problem = formProblem(projectOf([value], []));
   if (problem !== undefined || !Value.Check(SchemaSpec, value)) throw invalid(`The schema is none: ${(problem ?? "").replace(/^\/schemas\/0/, "")}`);
+  // The code of an expectation is looked up by its digest: a request that may read could have any object run.
+  const code = value.expectations?.find((one) => "bundle" in one);
+  if (code !== undefined)
+    throw invalid(`The expectation "${code.name}" is a function: it runs in a schema that is applied. Apply the project, or leave it out.`);
   // Whether the datasets that it looks into are there is seen when it does.
   const others = new Set(Object.values(value.columns).flatMap(({ foundIn }) => (foundIn === undefined ? [] : [foundIn.dataset])));
   const datasets = [...others].map((name) => ({ name, mode: "append" as const }));
