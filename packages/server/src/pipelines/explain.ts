@@ -2,7 +2,7 @@
 import type { Explanation } from "@millrace/sdk/api";
 import type { Platform } from "../platform/index.js";
 import { type DecisionParts, decide } from "./decide.js";
-import { type Model, type ModelStep, plannedModel } from "./model.js";
+import { type MapItems, type Model, type ModelStep, plannedModel } from "./model.js";
 import type { RunRow } from "./rows.js";
 import { settle } from "./settle.js";
 
@@ -50,16 +50,18 @@ function told(model: Model, step: ModelStep, ofItems: OfItems): Told {
       };
     }
     default:
-      return step.items === undefined ? { does: "reuse", reason: "what it takes from is there" } : toldOfMap(model, step, step.items.list.length, ofItems);
+      return step.items === undefined ? { does: "reuse", reason: "what it takes from is there" } : toldOfMap(model, step, step.items, ofItems);
   }
 }
 
 /** A map does nothing itself: it does what the steps of its items do. */
-function toldOfMap(model: Model, map: ModelStep, items: number, ofItems: OfItems): Told {
+function toldOfMap(model: Model, map: ModelStep, { list, begun }: MapItems, ofItems: OfItems): Told {
   const steps = (ofItems.get(map) ?? []).map((step) => ({ index: step.index, does: told(model, step, ofItems).does }));
   const running = new Set(steps.filter(({ does }) => does === "run").map(({ index }) => index)).size;
   const does = (["run", "ask", "unknown"] as const).find((one) => steps.some((step) => step.does === one)) ?? "reuse";
-  return { does, reason: `for ${items} ${items === 1 ? "item" : "items"}${running === 0 || running === items ? "" : `, of which ${running} would run`}` };
+  // Of a long list, what comes later has no steps yet.
+  const many = begun < list.length || running === 0 || running === list.length ? "" : `, of which ${running} would run`;
+  return { does, reason: `for ${list.length} ${list.length === 1 ? "item" : "items"}${many}` };
 }
 
 /** The first step that it waits for and that would run. */
