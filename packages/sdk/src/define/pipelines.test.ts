@@ -243,6 +243,7 @@ test("wiring of pipelines that can't work does not compile", () => {
     // @ts-expect-error: no such output
     prepared({ until: "2013-03" }).rowz;
   });
+  step({ name: "says", run: ({ log }) => log("done") });
   step({
     name: "wrong",
     in: { rows: table({ km: float64() }), n: int() },

@@ -71,6 +71,10 @@ type Returned<O> = {
   readonly [K in keyof O as O[K] extends ArtifactKind<Model> ? never : K]?: O[K] extends ArtifactKind<infer A extends Output> ? Written<A> : never;
 };
 
+/** Of a step without outputs: `({ log }) => log("done")`. */
+// biome-ignore lint/suspicious/noConfusingVoidType: what such a function gives is void, and not undefined.
+type Nothing = undefined | void;
+
 /** What a step's function is given. */
 export interface StepContext<I extends Inputs = Inputs, O extends Outputs = Outputs> {
   /** Readers of its artifacts, by name. An optional one that is not there is undefined at run time. */
@@ -102,7 +106,7 @@ export function step<const I extends Inputs = None, const O extends Outputs = No
     name: string;
     in?: I;
     out?: O;
-    run: (context: StepContext<I, O>) => Promise<Returned<O> | undefined> | Returned<O> | undefined;
+    run: (context: StepContext<I, O>) => Promise<Returned<O> | Nothing> | Returned<O> | Nothing;
   },
 ): TypeScriptStep<I, O> {
   const { name, run } = options;
