@@ -3,7 +3,7 @@
  *
  *   --only join,online,checks,push   some of it
  *   --quick                          a short look: the smaller tables, shorter rounds
- *   --large                          also 30 million rows, of Millrace alone: does memory stay within its limit?
+ *   --large                          also 30 million rows, of Millrace alone: does memory stay within its limit? Of these alone with --only ''
  *
  * Each tool runs alone, one after the other. Where there are two processors, servers run on one and what loads them on the other.
  */
@@ -25,7 +25,7 @@ import { load, memory, ms, table, times } from "./table.mjs";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 const { values: options } = parseArgs({ options: { only: { type: "string" }, quick: { type: "boolean" }, large: { type: "boolean" } } });
-const only = options.only?.split(",") ?? ["join", "online", "checks", "push"];
+const only = options.only?.split(",").filter(Boolean) ?? ["join", "online", "checks", "push"];
 setup();
 register();
 const { openDuckDb } = await import("../../packages/server/src/platform/duckdb.ts");

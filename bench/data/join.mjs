@@ -1,5 +1,6 @@
 // Point-in-time joins: entity rows against twelve weather and carrier features of the flights, written to Parquet. One line of JSON for each size:
 // node --conditions=millrace-source --import tsx bench/data/join.mjs [--folder folder] [--as-of event_time] [rows ...]
+// With --make what is asked is made and no more, so that another process shows the memory of the join alone.
 // With a folder, what was asked (`asked-<rows>.parquet`), what it was joined with, and the results (`out-<rows>.parquet`) stay in it.
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
@@ -14,7 +15,7 @@ import { openDuckDb } from "../../packages/server/src/platform/duckdb.ts";
 const data = (name) => fileURLToPath(new URL(`../../examples/flights/data/${name}`, import.meta.url));
 const months = Array.from({ length: 12 }, (_, m) => String(m + 1).padStart(2, "0"));
 const { values: options, positionals } = parseArgs({
-  options: { folder: { type: "string" }, "as-of": { type: "string", default: "known" } },
+  options: { folder: { type: "string" }, "as-of": { type: "string", default: "known" }, make: { type: "boolean" } },
   allowPositionals: true,
 });
 const sizes = positionals.length > 0 ? positionals.map(Number) : [100_000, 1_000_000];
@@ -69,6 +70,7 @@ try {
       await duckdb.rows(`copy (select row_number() over () as id, * from (select time_hour + to_minutes(minute) + to_seconds(n) as at, origin, carrier
         from read_parquet([${flights}]), range(${repeats}) r (n) order by hash(flight, time_hour, n), flight, time_hour, n limit ${rows})) to '${asked}' (format parquet)`);
     }
+    if (options.make) continue;
     const out = path.join(folder, `out-${rows}.parquet`);
     const began = performance.now();
     await duckdb.sandbox({ reads: [asked, hourly, observed], writes: [out] }, async (connection) => {

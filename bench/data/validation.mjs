@@ -1,5 +1,6 @@
 // Statistics and checks of the 336,776 flights, times 1, 9 and 90. A JSON line for each measurement.
 // node --conditions=millrace-source bench/data/validation.mjs [--times 1,9] [--folder folder]: tables are made in the folder and stay there; without one they are removed.
+// With --make they are made and no more, so that another process shows the memory of the work alone.
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,7 +12,7 @@ import { register } from "tsx/esm/api";
 import { schema, verdicts } from "./checks.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const { values: options } = parseArgs({ options: { times: { type: "string", default: "1,9" }, folder: { type: "string" } } });
+const { values: options } = parseArgs({ options: { times: { type: "string", default: "1,9" }, folder: { type: "string" }, make: { type: "boolean" } } });
 register();
 const source = (file) => import(pathToFileURL(path.join(root, "packages/server/src", file)).href);
 const { openPlatform } = await source("platform/open.ts");
@@ -44,6 +45,7 @@ try {
   for (const times of options.times.split(",").map(Number)) {
     const file = path.join(folder, `flights-${times}.parquet`);
     if (!existsSync(file)) await duckdb.rows(`copy (select f.* from read_parquet('${flights}') f, range(${times})) to '${file}' (format parquet)`);
+    if (options.make) continue;
     const [{ n: rows }] = await duckdb.rows(`select count(*)::double as n from read_parquet('${file}')`);
     const repeat = times > 20 ? 1 : 3;
     const facts = { rows, bytes: (await stat(file)).size, threads: 2, memory_limit_mb: memoryMb, file };
