@@ -142,7 +142,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   servingRoutes(app, serving);
   const exchange = openExchange({ serving, projects, features });
   openInferenceProtocolRoutes(app, platform, exchange);
-  openInvocationRoutes(app, serving, exchange);
+  openInvocationRoutes(app, exchange);
 
   const pipelines = createPipelines(platform, {
     projects,

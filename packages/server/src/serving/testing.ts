@@ -28,7 +28,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   servingRoutes(app, serving);
   const exchange = openExchange({ serving, projects, features });
   openInferenceProtocolRoutes(app, platform, exchange);
-  openInvocationRoutes(app, serving, exchange);
+  openInvocationRoutes(app, exchange);
   const grpc = await openGrpc(platform, async () => ({ name: "anna" }), exchange, 0);
   await platform.events.start();
   const url = await app.listen({ host: "127.0.0.1", port: 0 });

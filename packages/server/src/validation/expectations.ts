@@ -55,13 +55,9 @@ async function evaluate(table: CheckedTable, expectation: SqlExpectation): Promi
     const failing = counted[0]?.n ?? 0;
     const allowed = expectation.maxFailing ?? 0;
     if (rows === 0 || failing / rows <= allowed) return undefined;
-    const columns = named(table, expectation.sql).map((column) => `${identifier(column)}: left(${identifier(column)}::varchar, 200)`);
-    const examples = await duckdb.rows<{ v: string }>(
-      `with checked as (select * from ${source}) select to_json({${columns.join(", ")}})::varchar as v ${condition} limit ${mostExamples}`,
-      connection,
-    );
+    const examples = await shownRows(table, expectation.sql, `${condition} limit ${mostExamples}`);
     const message = `The ${name} (${expectation.sql.slice(0, 200)}) fails in ${ofRows(failing, rows)}; at most ${percent(allowed)} is expected.`;
-    return { message, count: failing, share: failing / rows, examples: examples.map(({ v }) => JSON.parse(v) as unknown) };
+    return { message, count: failing, share: failing / rows, examples };
   } catch (error) {
     const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
     return { message: `The ${name} can't be evaluated: ${reason}` };
@@ -69,7 +65,7 @@ async function evaluate(table: CheckedTable, expectation: SqlExpectation): Promi
 }
 
 /** The columns that an expression speaks of, so that an example shows what matters. */
-function named({ columns }: CheckedTable, expression: string): string[] {
+function named({ columns }: Pick<CheckedTable, "columns">, expression: string): string[] {
   const words = new Set(expression.match(/[\p{L}\p{N}_]+/gu) ?? []);
   const spoken = columns.filter((column) => words.has(column.name)).slice(0, 20);
   return (spoken.length === 0 ? columns.slice(0, 8) : spoken).map(({ name }) => name);
@@ -117,9 +113,15 @@ async function wrongOf(
 }
 
 /** A row by its number, counted from 1, as the examples of a condition in SQL show one. */
-async function rowAt(table: CheckedTable, row: number, columns: string[] | undefined): Promise<unknown[]> {
-  const { duckdb, connection, source } = table;
-  const shown = named(table, (columns ?? []).join(" ")).map((name) => `${identifier(name)}: left(${identifier(name)}::varchar, 200)`);
-  const rows = await duckdb.rows<{ v: string }>(`select to_json({${shown.join(", ")}})::varchar as v from ${source} limit 1 offset ${row - 1}`, connection);
+const rowAt = (table: CheckedTable, row: number, columns: string[] | undefined): Promise<unknown[]> =>
+  shownRows(table, (columns ?? []).join(" "), `from checked limit 1 offset ${row - 1}`);
+
+/** Rows of `checked`, as people are shown them: the columns that an expression speaks of, as text that is cut. */
+async function shownRows({ duckdb, connection, source, ...table }: CheckedTable, expression: string, which: string): Promise<unknown[]> {
+  const shown = named(table, expression).map((column) => `${identifier(column)}: left(${identifier(column)}::varchar, 200)`);
+  const rows = await duckdb.rows<{ v: string }>(
+    `with checked as (select * from ${source}) select to_json({${shown.join(", ")}})::varchar as v ${which}`,
+    connection,
+  );
   return rows.map(({ v }) => JSON.parse(v) as unknown);
 }

@@ -56,7 +56,9 @@ async function parse(duckdb: DuckDb, connection: DuckDBConnection, sql: string, 
 /** A column may be called as a word of SQL is. The parser then stumbles over the word, or over what comes after it. */
 async function quoting(duckdb: DuckDb, connection: DuckDBConnection, sql: string, position: number): Promise<string> {
   // As bytes, which is what a place in a query is counted in.
-  const [before, after] = [Buffer.from(sql).subarray(0, Math.max(0, position)).toString(), Buffer.from(sql).subarray(Math.max(0, position)).toString()];
+  const bytes = Buffer.from(sql);
+  const at = Math.max(0, position);
+  const [before, after] = [bytes.subarray(0, at).toString(), bytes.subarray(at).toString()];
   const words = [/([A-Za-z_]+)\s*$/.exec(before)?.[1], /^([A-Za-z_]+)/.exec(after)?.[1]].filter((word) => word !== undefined);
   const known = await duckdb.rows<{ word: string }>(
     `select keyword_name as word from duckdb_keywords() where keyword_category in ('reserved', 'type_function')`,

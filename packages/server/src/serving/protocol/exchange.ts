@@ -33,7 +33,8 @@ export interface Exchange {
     name: string,
     request: { id: string | undefined; version: string | undefined; inputs: readonly GivenTensor[]; outputs: readonly string[]; moment: Date },
   ): Promise<{ version: number; outputs: OutputTensor[] }>;
-  index(): Promise<{ name: string; version: string; state: "READY" | "UNAVAILABLE"; reason: string }[]>;
+  /** With `ready`, of what is ready alone. */
+  index(ready: boolean): Promise<{ name: string; version: string; state: "READY" | "UNAVAILABLE"; reason: string }[]>;
   /** Brings what answers at the endpoint into memory. */
   load(name: string): Promise<void>;
   /** Frees the memory; the next request brings it back. */
@@ -89,11 +90,13 @@ export function openExchange({ serving, projects, features }: { serving: Serving
       });
       return { version: answer.version, outputs: chosen.length === 0 ? all : chosen };
     },
-    index: async () =>
-      (await serving.endpoints()).map(({ name, stable }) => ({
-        ...{ name, version: stable === null ? "" : String(stable), state: stable === null ? "UNAVAILABLE" : "READY" },
-        reason: stable === null ? "no version is its champion yet" : "",
-      })),
+    index: async (ready) =>
+      (await serving.endpoints())
+        .filter(({ stable }) => !ready || stable !== null)
+        .map(({ name, stable }) => ({
+          ...{ name, version: stable === null ? "" : String(stable), state: stable === null ? "UNAVAILABLE" : "READY" },
+          reason: stable === null ? "no version is its champion yet" : "",
+        })),
     async load(name) {
       const { stable, candidate } = await serving.endpoint(name);
       if (stable === null) throw new ApiError(400, "NOT_DEPLOYED", `The endpoint "${name}" has no version to load yet: register one by running its pipeline.`);

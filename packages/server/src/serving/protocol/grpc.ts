@@ -84,7 +84,6 @@ export async function openGrpc(
   }
 
   const model = ({ name, version }: Named) => [name, version === "" ? undefined : version] as const;
-  const repository = (request: { model_name: string }) => request.model_name;
   const handlers = {
     ServerLive: call("public", () => ({ live: true })),
     ServerReady: call("public", () => ({ ready: true })),
@@ -97,15 +96,13 @@ export async function openGrpc(
       }),
     })),
     ModelMetadata: call("endpoints:read", async (request: Named) => exchange.model(...model(request))),
-    RepositoryIndex: call("endpoints:read", async (request: { ready: boolean }) => ({
-      models: (await exchange.index()).filter(({ state }) => !request.ready || state === "READY"),
-    })),
+    RepositoryIndex: call("endpoints:read", async (request: { ready: boolean }) => ({ models: await exchange.index(request.ready) })),
     RepositoryModelLoad: call("endpoints:write", async (request: { model_name: string }) => {
-      await exchange.load(repository(request));
+      await exchange.load(request.model_name);
       return {};
     }),
     RepositoryModelUnload: call("endpoints:write", async (request: { model_name: string }) => {
-      await exchange.unload(repository(request));
+      await exchange.unload(request.model_name);
       return {};
     }),
     ModelInfer: call("predictions:write", async (request: InferRequest) => {

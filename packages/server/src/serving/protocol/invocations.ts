@@ -1,13 +1,11 @@
 /** What clients of MLflow's scoring servers send: `POST /endpoints/<name>/invocations`, in each of their forms. */
-import type { Columns } from "@millrace/sdk/api";
 import type { ColumnType, FeatureServiceSpec } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { type Http, invalid } from "../../platform/index.js";
-import type { Serving } from "../types.js";
 import type { Exchange } from "./exchange.js";
 import { largestBody } from "./routes.js";
-import { mostRows, type Value } from "./tensors.js";
+import { type GivenTensor, jsonValues, mostRows, type Value } from "./tensors.js";
 
 const Cell = Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Null()]);
 const Row = Type.Record(Type.String(), Cell);
@@ -25,7 +23,7 @@ const forms = {
 type Form = keyof typeof forms;
 const names = Object.keys(forms) as Form[];
 
-export function openInvocationRoutes(app: Http, serving: Serving, exchange: Exchange): void {
+export function openInvocationRoutes(app: Http, exchange: Exchange): void {
   void app.register(async (plain) => {
     const scope = plain as Http;
     scope.addContentTypeParser("text/csv", { parseAs: "string", bodyLimit: largestBody }, (_asked, body, done) => done(null, { csv: String(body) }));
@@ -36,19 +34,26 @@ export function openInvocationRoutes(app: Http, serving: Serving, exchange: Exch
     };
     for (const path of ["/endpoints/:name/invocations", "/serving-endpoints/:name/invocations"]) {
       scope.post(path, predict, async (asked) => {
-        const service = await exchange.service(asked.params.name);
-        const { id, columns, rows } = await given(asked.body, service);
-        const answer = await serving.infer(asked.params.name, { id, columns, rows, moment: asked.moment });
-        return { predictions: Array.from(answer.probability), prediction_ids: answer.ids, model_version: String(answer.version) };
+        const { name } = asked.params;
+        const { id, inputs } = await given(asked.body, await exchange.service(name));
+        const { version, outputs } = await exchange.infer(name, {
+          id,
+          version: undefined,
+          inputs,
+          outputs: ["probability", "prediction_id"],
+          moment: asked.moment,
+        });
+        const [predictions, ids] = outputs.map((one) => one.data);
+        return { predictions, prediction_ids: ids, model_version: String(version) };
       });
     }
   });
 }
 
-async function given(body: unknown, service: FeatureServiceSpec): Promise<{ id: string | undefined; columns: Columns; rows: number }> {
+async function given(body: unknown, service: FeatureServiceSpec): Promise<{ id: string | undefined; inputs: GivenTensor[] }> {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw invalid(`The body is an object with one of ${names.join(", ")}, or CSV with the content type text/csv.`);
-  if ("csv" in body) return { id: undefined, ...fitting(await csvColumns(String(body.csv), service), service) };
+  if ("csv" in body) return { id: undefined, inputs: tensors(await csvColumns(String(body.csv), service), service) };
   const present = names.filter((name) => name in body);
   const [form] = present;
   if (form === undefined || present.length > 1)
@@ -56,7 +61,16 @@ async function given(body: unknown, service: FeatureServiceSpec): Promise<{ id: 
   const id = "client_request_id" in body ? body.client_request_id : undefined;
   if (id !== undefined && (typeof id !== "string" || id.length === 0 || id.length > 190))
     throw invalid("`client_request_id` is a text of 1 to 190 characters.");
-  return { id, ...fitting(columnsOf(form, Reflect.get(body, form)), service) };
+  return { id, inputs: tensors(columnsOf(form, Reflect.get(body, form)), service) };
+}
+
+/** Each column as the tensor that a client of the protocol would send, so that what does not fit is told by the same checks. */
+function tensors(columns: Map<string, Value[]>, service: FeatureServiceSpec): GivenTensor[] {
+  return [...columns].map(([name, data]) => {
+    const type = service.request.find((one) => one.name === name)?.type;
+    const datatype = type === "int64" || type === "float64" ? "FP64" : type === "boolean" ? "BOOL" : "BYTES";
+    return { name, shape: [data.length], datatype, values: (count) => jsonValues({ name, datatype, data }, count) };
+  });
 }
 
 function columnsOf(form: Form, value: unknown): Map<string, Value[]> {
@@ -115,28 +129,4 @@ function cellOf(text: string, type: ColumnType, where: string, name: string): Va
   if (type === "boolean" || ((type === "int64" || type === "float64") && Number.isNaN(Number(text))))
     throw invalid(`${where} has "${text.slice(0, 60)}" in "${name}", which is no ${type}.`);
   return type === "int64" || type === "float64" ? Number(text) : text;
-}
-
-const kinds: Record<ColumnType, "string" | "number" | "boolean"> = {
-  ...{ string: "string", timestamp: "string", date: "string" },
-  ...{ int64: "number", float64: "number", boolean: "boolean" },
-};
-/** What the service takes, each column of its type. A column that it does not take is an error, as with tensors. */
-function fitting(given: Map<string, Value[]>, service: FeatureServiceSpec): { columns: Columns; rows: number } {
-  const columns: Columns = {};
-  const taken = service.request.map(({ name }) => name);
-  const [rows] = [...given.values()].map((values) => values.length);
-  if (rows === undefined || rows === 0) throw invalid("The request has no rows.");
-  if (rows > mostRows) throw invalid(`A request has at most ${mostRows} rows.`);
-  for (const [name, values] of given) {
-    const declared = service.request.find((one) => one.name === name);
-    if (declared === undefined) throw invalid(`There is no input "${name}". The model takes ${taken.join(", ")}.`);
-    if (values.length !== rows) throw invalid(`The input "${name}" has ${values.length} rows where another one has ${rows}.`);
-    const wrong = values.findIndex((value) => value !== null && typeof value !== kinds[declared.type]);
-    if (wrong >= 0) throw invalid(`Row ${wrong + 1} has ${JSON.stringify(values[wrong])?.slice(0, 60)} in "${name}", which is no ${declared.type}.`);
-    columns[name] = values;
-  }
-  const missing = taken.filter((name) => columns[name] === undefined && name !== service.timestamp);
-  if (missing.length > 0) throw invalid(`The inputs ${missing.map((name) => `"${name}"`).join(", ")} are missing.`);
-  return { columns, rows };
 }

@@ -121,7 +121,7 @@ function routes(app: Http, exchange: Exchange): void {
   app.post("/v2/repository/index", read, async ({ body }) => {
     const json = body instanceof Buffer && body.length > 0 ? splitBody(body, undefined).json : {};
     if (!IndexQuery.Check(json)) throw invalid('The request is malformed: it is { "ready": true } for what is ready alone, or nothing.');
-    return (await exchange.index()).filter(({ state }) => json.ready !== true || state === "READY");
+    return exchange.index(json.ready === true);
   });
   app.post("/v2/repository/models/:name/load", write, async ({ params }, reply) => {
     await exchange.load((params as Named).name);
