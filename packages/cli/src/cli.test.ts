@@ -8,10 +8,9 @@ import { fileURLToPath } from "node:url";
 import { startServer } from "@millrace/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connect } from "./server.js";
+import { runCommand, source } from "./testing.js";
 
-const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const source = ["--conditions=millrace-source", "--import", "tsx", main];
 
 let folder: string;
 let server: Awaited<ReturnType<typeof startServer>>;
@@ -25,15 +24,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function millrace(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, MILLRACE_URL: server.url };
-  return new Promise((resolve) => {
-    execFile(process.execPath, [...source, ...args], { cwd: root, env, timeout: 60_000 }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
-      resolve({ code, stdout, stderr });
-    });
-  });
-}
+const millrace = (...args: string[]) => runCommand(args, { url: server.url });
 /** A port that nothing listens on any more. */
 function freePort(): Promise<number> {
   const holder = createServer();

@@ -1,15 +1,12 @@
-import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import type { ProjectSpec } from "@millrace/sdk/spec";
 import { startServer } from "@millrace/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connect } from "./server.js";
+import { runCommand } from "./testing.js";
 
-const root = fileURLToPath(new URL("../../../", import.meta.url));
-const main = fileURLToPath(new URL("main.ts", import.meta.url));
 let folder: string;
 let server: Awaited<ReturnType<typeof startServer>>;
 const none = { schemas: [], entities: [], featureViews: [], featureServices: [], pipelines: [], endpoints: [], monitors: [], triggers: [], files: [] };
@@ -29,17 +26,7 @@ afterAll(async () => {
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 });
-function millrace(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, MILLRACE_URL: server.url };
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ["--conditions=millrace-source", "--import", "tsx", main, "dataset", ...args],
-      { cwd: root, env, timeout: 60_000 },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr }),
-    );
-  });
-}
+const millrace = (...args: string[]) => runCommand(["dataset", ...args], { url: server.url });
 
 test("files and folders are added, and a version goes out whole, by partition, divided and compared", { timeout: 120_000 }, async () => {
   const arrivals = path.join(folder, "arrivals");

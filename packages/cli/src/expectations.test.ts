@@ -1,12 +1,11 @@
-import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { startServer } from "@millrace/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { runCommand } from "./testing.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const january = path.join(root, "examples/flights/data/flights-2013-01.parquet");
 let folder: string;
 let server: Awaited<ReturnType<typeof startServer>>;
@@ -18,17 +17,7 @@ afterAll(async () => {
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 });
-function millrace(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, MILLRACE_URL: server.url };
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ["--conditions=millrace-source", "--import", "tsx", main, ...args],
-      { cwd: root, env, timeout: 120_000 },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr }),
-    );
-  });
-}
+const millrace = (...args: string[]) => runCommand(args, { url: server.url, timeoutMs: 120_000 });
 
 const project = `import { dataset, int64, pipeline, project, schema, string, timestamp, validate } from "@millrace/sdk";
 import { slowest } from "./speeds.js";

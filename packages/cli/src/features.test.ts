@@ -1,13 +1,12 @@
-import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { createClient } from "@millrace/sdk/client";
 import { startServer } from "@millrace/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { runCommand } from "./testing.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const main = fileURLToPath(new URL("main.ts", import.meta.url));
 let folder: string;
 let server: Awaited<ReturnType<typeof startServer>>;
 beforeAll(async () => {
@@ -19,16 +18,7 @@ afterAll(async () => {
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 });
-function millrace(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ["--conditions=millrace-source", "--import", "tsx", main, ...args],
-      { cwd: root, env: { ...process.env, MILLRACE_URL: server.url }, timeout: 60_000 },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr }),
-    );
-  });
-}
+const millrace = (...args: string[]) => runCommand(args, { url: server.url });
 
 const definitions = `import { dataset, entity, featureService, featureView, float64, project, schema, string, timestamp } from "@millrace/sdk";
 const sky = schema({

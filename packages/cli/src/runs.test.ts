@@ -1,17 +1,13 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { startServer } from "@millrace/server";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { parseValues } from "./commands/run.js";
 import { connect } from "./server.js";
-
-const main = fileURLToPath(new URL("main.ts", import.meta.url));
-const root = fileURLToPath(new URL("../../../", import.meta.url));
-const source = ["--conditions=millrace-source", "--import", path.join(root, "node_modules/tsx/dist/esm/index.mjs"), main];
+import { runCommand, source } from "./testing.js";
 
 // Each command is a process that loads the sources: on a busy machine that takes seconds.
 vi.setConfig({ testTimeout: 180_000 });
@@ -20,22 +16,8 @@ let project: string;
 let server: Awaited<ReturnType<typeof startServer>>;
 const client = () => connect({ url: server.url });
 
-interface Ended {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-function millrace(args: string[], { input = "", env = {} }: { input?: string; env?: Record<string, string> } = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      [...source, ...args],
-      { cwd: folder, env: { ...process.env, MILLRACE_URL: server.url, ...env }, timeout: 60_000 },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr }),
-    );
-    child.stdin?.end(input);
-  });
-}
+const millrace = (args: string[], { input = "", env = {} }: { input?: string; env?: Record<string, string> } = {}) =>
+  runCommand(args, { url: server.url, cwd: folder, input, env });
 
 const definitions = `import { approval, command, File, int, Json, json, list, many, map, Metrics, pipeline, project, python, step, when } from "@millrace/sdk";
 const plus = step({ name: "plus", in: { n: int() }, out: { v: json<number>() }, run: ({ params }) => ({ v: params.n + 1 }) });

@@ -1,13 +1,12 @@
-import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { startServer } from "@millrace/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { junit } from "./junit.js";
+import { runCommand } from "./testing.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const data = (name: string) => path.join(root, "examples/flights/data", name);
 let folder: string;
 let server: Awaited<ReturnType<typeof startServer>>;
@@ -19,17 +18,7 @@ afterAll(async () => {
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 });
-function millrace(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, MILLRACE_URL: server.url };
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ["--conditions=millrace-source", "--import", "tsx", main, ...args],
-      { cwd: root, env, timeout: 60_000 },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr }),
-    );
-  });
-}
+const millrace = (...args: string[]) => runCommand(args, { url: server.url });
 
 test("an inferred schema is written as code that applies, and files are checked against it, for people and for CI", { timeout: 120_000 }, async () => {
   const schemas = path.join(folder, "schemas/flights.ts");

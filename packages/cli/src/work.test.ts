@@ -7,26 +7,14 @@ import { startServer } from "@millrace/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseRange } from "./commands/sweep.js";
 import { connect } from "./server.js";
+import { runCommand } from "./testing.js";
 
-const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 let folder: string;
 let server: Awaited<ReturnType<typeof startServer>>;
 
-function millrace(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, MILLRACE_URL: server.url };
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ["--conditions=millrace-source", "--import", "tsx", main, ...args],
-      { cwd: root, env, timeout: 60_000 },
-      (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr });
-      },
-    );
-  });
-}
+const millrace = (...args: string[]) => runCommand(args, { url: server.url });
 
 const definitions = `import { asha, byTime, dataset, month, pipeline, project, schedule, scheduled, schema, splitByTime, sweep, timestamp } from "@millrace/sdk";
 const good = schema({ name: "good", columns: { ordered_at: timestamp() }, unexpectedColumns: "allow" });
