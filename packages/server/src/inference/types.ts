@@ -1,11 +1,71 @@
 import type { Columns } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
 
+/** Datatypes of the Open Inference Protocol, version 2. */
+export type Datatype = "BOOL" | "INT8" | "INT16" | "INT32" | "INT64" | "UINT8" | "UINT16" | "UINT32" | "UINT64" | "FP16" | "FP32" | "FP64" | "BYTES";
+
+/**
+ * The values of a tensor, row by row. BOOL is a byte each, 0 or 1; FP16 its 16 bits; BYTES a text, or bytes that are no text. A text that is missing is
+ * null; a float that is missing is NaN.
+ */
+export type TensorData =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | BigUint64Array
+  | BigInt64Array
+  | Float32Array
+  | Float64Array
+  | readonly (string | Uint8Array | null)[];
+
+export interface Tensor {
+  name: string;
+  datatype: Datatype;
+  shape: readonly number[];
+  data: TensorData;
+}
+export interface TensorSpec {
+  name: string;
+  datatype: Datatype;
+  /** -1 is any number. */
+  shape: readonly number[];
+  /** It may be left out. */
+  optional?: boolean;
+}
+
+/** What a caller waits for at most. */
+export interface RunOptions {
+  /** By `performance.now()`: whoever is not answered by then no longer waits. */
+  deadline?: number | undefined;
+  /** The caller went away. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A model that is ready to answer, whatever runs it. */
+export interface ServedModel {
+  platform: "onnxruntime_onnx" | "mlflow_pyfunc";
+  /** Null where the model does not say what it takes: then any tensors are given to it. */
+  inputs: readonly TensorSpec[] | null;
+  /** Null where it does not say what it gives. */
+  outputs: readonly TensorSpec[] | null;
+  /** The first dimension of every input and output counts rows, so that several requests may share a run. */
+  batches: boolean;
+  /** About how much memory it takes while it is open. */
+  bytes: number;
+  /** Tensors that fit `inputs`, by name in any order. Throws an Error that says why the model failed; an ApiError where it is the request's fault. */
+  run(inputs: readonly Tensor[], options?: RunOptions): Promise<Tensor[]>;
+  /** Waits for what is under way. */
+  close(): Promise<void>;
+}
+
 export interface Feature {
   name: string;
   type: ColumnType;
 }
-/** A model that is ready to predict. */
+/** A model that predicts from features. */
 export interface LoadedModel {
   /** One probability a row. A null is NaN for numbers, the empty text for texts. Throws what the runtime says where the model can't. */
   predict(columns: Columns, rows: number): Promise<Float64Array>;
