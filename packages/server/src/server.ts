@@ -136,7 +136,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   featuresRoutes(app, features);
   feastRoutes(app, features);
 
-  const inference = createInference(platform);
+  const inference = createInference();
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference });
   servingRoutes(app, serving);

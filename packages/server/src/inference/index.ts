@@ -1,3 +1,19 @@
-/** Inference: ONNX Runtime in this process. Rows in, predictions out. */
+/** Inference: models that are ready to answer. ONNX runs in this process. */
+export {
+  accepted,
+  bytesOf,
+  type FixedData,
+  type FixedDatatype,
+  fromHalf,
+  isDatatype,
+  isFloat,
+  toHalf,
+  valueAt,
+  valuesOf,
+  widened,
+  widths,
+  zeros,
+} from "./datatypes.js";
+export { fit } from "./fit.js";
 export { createInference } from "./service.js";
-export type { Feature, Inference, LoadedModel } from "./types.js";
+export type { Datatype, Feature, Inference, LoadedModel, ModelSource, RunOptions, ServedModel, Tensor, TensorData, TensorSpec } from "./types.js";

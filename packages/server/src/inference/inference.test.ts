@@ -3,11 +3,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { openLog } from "../platform/index.js";
 import { createInference } from "./index.js";
 
 const fixture = (name: string) => fileURLToPath(new URL(`fixtures/${name}.onnx`, import.meta.url));
-const { openModel } = createInference({ log: openLog("silent") });
+const { openModel } = createInference();
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 describe("inference", () => {

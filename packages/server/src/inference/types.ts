@@ -36,8 +36,9 @@ export interface TensorSpec {
   optional?: boolean;
 }
 
-/** What a caller waits for at most. */
 export interface RunOptions {
+  /** Names of the outputs that are wanted; all where it is left out. */
+  outputs?: readonly string[] | undefined;
   /** By `performance.now()`: whoever is not answered by then no longer waits. */
   deadline?: number | undefined;
   /** The caller went away. */
@@ -72,11 +73,13 @@ export interface LoadedModel {
   /** Waits for what is under way. */
   close(): Promise<void>;
 }
+/** Where a model's file lies on this machine. */
+export interface ModelSource {
+  onnx: string;
+}
 export interface Inference {
-  /**
-   * Opens an ONNX file for these features. The model takes one tensor of [n, 1] or [n] for each feature, by name, or a single float
-   * matrix of [n, features] in their order; its last output is the probability: [n], [n, 1], or [n, 2] with the second class' last.
-   * Throws a 422 that says what does not fit.
-   */
-  openModel(model: { onnx: string }, features: Feature[]): Promise<LoadedModel>;
+  /** Throws a 422 that says what is wrong with the model. */
+  open(source: ModelSource): Promise<ServedModel>;
+  /** Opens a model for these features, as `fit` does. Throws a 422 that says what does not fit. */
+  openModel(source: ModelSource, features: readonly Feature[]): Promise<LoadedModel>;
 }

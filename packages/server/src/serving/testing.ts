@@ -23,7 +23,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   const registry = createRegistry(platform);
   const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
   const features = createFeatures(platform, { projects, datasets });
-  const parts = { projects, registry, features, inference: createInference(platform) };
+  const parts = { projects, registry, features, inference: createInference() };
   const serving = await createServing(platform, parts);
   servingRoutes(app, serving);
   const exchange = openExchange({ serving, projects, features });
