@@ -41,8 +41,8 @@ export interface RunOptions {
   outputs?: readonly string[] | undefined;
   /** By `performance.now()`: whoever is not answered by then no longer waits. */
   deadline?: number | undefined;
-  /** The caller went away. */
-  signal?: AbortSignal | undefined;
+  /** Whether the caller went away: an AbortSignal, or what is cheaper to make for each request. */
+  signal?: { readonly aborted: boolean } | undefined;
 }
 
 /** A model that is ready to answer, whatever runs it. */
@@ -54,8 +54,10 @@ export interface ServedModel {
   outputs: readonly TensorSpec[] | null;
   /** The first dimension of every input and output counts rows, so that several requests may share a run. */
   batches: boolean;
+  /** How many runs may be under way at once; 1 where it is left out. What comes meanwhile waits and shares the next one. */
+  runsAtOnce?: number;
   /** About how much memory it takes while it is open. */
-  bytes: number;
+  readonly bytes: number;
   /** Tensors that fit `inputs`, by name in any order. Throws an Error that says why the model failed; an ApiError where it is the request's fault. */
   run(inputs: readonly Tensor[], options?: RunOptions): Promise<Tensor[]>;
   /** Waits for what is under way. */

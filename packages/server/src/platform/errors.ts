@@ -2,7 +2,7 @@
 export class ApiError extends Error {
   override readonly name = "ApiError";
   constructor(
-    readonly status: 400 | 401 | 403 | 404 | 409 | 411 | 412 | 413 | 415 | 416 | 422 | 429 | 501 | 503 | 507,
+    readonly status: 400 | 401 | 403 | 404 | 409 | 411 | 412 | 413 | 415 | 416 | 422 | 429 | 499 | 501 | 503 | 504 | 507,
     /** Stable, upper case: clients decide by it. */
     readonly code: string,
     message: string,

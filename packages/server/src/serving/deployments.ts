@@ -1,6 +1,6 @@
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { onnxFile } from "../evaluation/index.js";
-import type { Inference, LoadedModel } from "../inference/index.js";
+import { fit, type Inference, type LoadedModel } from "../inference/index.js";
 import { ApiError, type ObjectStore } from "../platform/index.js";
 import type { Registry } from "../registry/index.js";
 import { batched } from "./batching.js";
@@ -52,7 +52,13 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
         `${model}/${version} was trained on the features of "${registered.service}"; the endpoint gives those of "${service.name}".`,
       );
     }
-    return batched(await on.inference.openModel({ onnx: await on.objects.localPath(onnxFile(registered.files)) }, service.features));
+    const opened = batched(await on.inference.open({ onnx: await on.objects.localPath(onnxFile(registered.files)) }));
+    try {
+      return fit(opened, service.features);
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
   }
   return {
     open(model, version, service) {

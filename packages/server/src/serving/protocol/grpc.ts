@@ -160,7 +160,9 @@ const codes: Record<number, status> = {
   413: status.RESOURCE_EXHAUSTED,
   422: status.INVALID_ARGUMENT,
   429: status.RESOURCE_EXHAUSTED,
+  499: status.CANCELLED,
   503: status.UNAVAILABLE,
+  504: status.DEADLINE_EXCEEDED,
 };
 
 function serviceOf(definition: ReturnType<typeof loadPackageDefinition>): ServiceDefinition {
