@@ -1,5 +1,5 @@
-/** Where the model answers, what watches it, and what has it trained again. */
-import { below, canary, cron, endpoint, errorRate, metric, monitor, newData, trigger } from "@millrace/sdk";
+/** Where the model answers, what watches it, what has it trained again, and what it is for. */
+import { below, canary, cron, endpoint, errorRate, metric, modelCard, monitor, newData, trigger } from "@millrace/sdk";
 import { flights } from "./datasets.js";
 import { delayFeatures } from "./features.js";
 import { delay } from "./pipelines/delay.js";
@@ -31,4 +31,14 @@ export const retrain = trigger({
   run: delay,
   when: [newData(flights), cron("0 6 1 * *", { zone: "America/New_York" }), below(delayMonitor, "auc", 0.68)],
   coolDown: "3d",
+});
+
+export const delayCard = modelCard({
+  model: "delay",
+  summary: "How likely a flight from New York is to arrive more than a quarter of an hour late.",
+  owner: "Millrace's examples",
+  license: "apache-2.0",
+  intendedUse: "Showing the whole loop on a year of real flights, with data that comes month by month.",
+  outOfScopeUse: "Planning of travel or of operations: it has seen one year, 2013, and three airports.",
+  limitations: ["Carriers and destinations with few flights have few rows: their slices say little.", "Weather is that of the airport of origin alone."],
 });

@@ -189,6 +189,16 @@ export function program(): Command {
       (await import("./commands/features.js")).checkFeatures(service, options),
     );
 
+  const model = millrace.command("model").description("registered models");
+  withServer(model.command("card"))
+    .description("all that is known of a version, in one page: data, metrics, slices, gates, approvals, and what its project declares")
+    .argument("<model>", "as delay, which is its champion, delay/3 or delay@challenger")
+    .addOption(new Option("--format <format>", "Markdown in Hugging Face's form, HTML, or JSON").choices(["markdown", "html", "json"]).default("markdown"))
+    .option("-o, --out <file>", "write it there")
+    .action(async (which: string, options: ServerOptions & { format: "markdown" | "html" | "json"; out?: string }) =>
+      (await import("./commands/model.js")).modelCard(which, options),
+    );
+
   const render = millrace.command("render").description("what a cluster needs to run the platform");
   render
     .command("kubernetes")
@@ -220,7 +230,7 @@ export function program(): Command {
   }
   addWorkCommands(millrace);
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
-  const groups = [millrace, from, dataset, schema, quarantine, user, features, render];
+  const groups = [millrace, from, dataset, schema, quarantine, user, features, model, render];
   for (const command of groups.flatMap((group) => group.commands)) command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return millrace;
 }

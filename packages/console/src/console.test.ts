@@ -55,6 +55,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     [`/runs/${failed}`, /y contains 1 class/],
     ["/models", "challenger 3"],
     ["/models/delay?version=3", /Calibration/],
+    ["/models/delay?version=3", "model card"],
     ["/models/delay?version=3&slice=carrier", "B6"],
     ["/endpoints", "delay_features"],
     ["/endpoints/delay", /no error in 4,120 requests/],

@@ -3,6 +3,7 @@
  * client. Times are ISO 8601 in UTC, by the platform's clock. The routes are listed in ARCHITECTURE.md.
  */
 
+export * from "./api/cards.js";
 export * from "./api/common.js";
 export * from "./api/data.js";
 export * from "./api/datasets.js";

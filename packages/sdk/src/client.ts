@@ -29,6 +29,7 @@ import type {
   LineageDirection,
   LogPage,
   Model,
+  ModelCardFormat,
   ModelVersion,
   ModelVersionDetail,
   Monitor,
@@ -268,6 +269,9 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       get: (name: string) => get<Model>(`/api/v1/models/${part(name)}`),
       versions: (name: string, query?: Paging) => get<Page<ModelVersion>>(`/api/v1/models/${part(name)}/versions`, query),
       version: (name: string, version: number) => get<ModelVersionDetail>(`/api/v1/models/${part(name)}/versions/${version}`),
+      /** All that is known of a version, in one page. */
+      card: async (name: string, version: number, format: ModelCardFormat = "markdown") =>
+        (await send("GET", `/api/v1/models/${part(name)}/versions/${version}/card`, { query: { format } })).text(),
       setAlias: (name: string, alias: string, version: number) =>
         ask<Model>("PUT", `/api/v1/models/${part(name)}/aliases/${part(alias)}`, { json: { version } }),
     },

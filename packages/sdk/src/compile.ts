@@ -36,6 +36,7 @@ export function compile(project: Project, { folder, files = [], source }: Compil
     triggers: of(project, "triggers"),
     schedules: of(project, "schedules"),
     sweeps: of(project, "sweeps"),
+    modelCards: of(project, "modelCards"),
     files: [...files],
     ...(source === undefined ? {} : { source }),
     folder,

@@ -2,6 +2,7 @@
  * The JSON form of a project's definitions: what `millrace apply` sends, what the server checks, stores, shows and runs.
  * Definitions in TypeScript compile to it; another language may write it by hand.
  */
+export * from "./spec/cards.js";
 export * from "./spec/common.js";
 export * from "./spec/data.js";
 export * from "./spec/datasets.js";

@@ -1,6 +1,7 @@
 /** The composition: the one file that knows every capability. */
 import { createAccess, type Role } from "./access/index.js";
 import { backfillsRoutes, createBackfills } from "./backfills/index.js";
+import { cardRoutes, createCards } from "./cards/index.js";
 import { computeRoutes, createCompute } from "./compute/index.js";
 import { createDatasets, createQuarantine, createTables, datasetQualityRoutes, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createEvaluation } from "./evaluation/index.js";
@@ -106,7 +107,8 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   trackingRoutes(app, tracking, platform);
   const registry = createRegistry(platform);
   registryRoutes(app, registry, platform.objects);
-  mlflowRegistryRoutes(app, createMlflowRegistry(platform, { registry, tracking }), platform);
+  const mlflow = createMlflowRegistry(platform, { registry, tracking });
+  mlflowRegistryRoutes(app, mlflow, platform);
   const secrets = createSecrets(platform);
   secretsRoutes(app, secrets);
   const webhooks = await createWebhooks(platform, { secrets });
@@ -172,13 +174,12 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   backfillsRoutes(app, backfills);
   const sweeps = createSweeps(platform, { projects, pipelines, tracking, compute });
   sweepsRoutes(app, sweeps);
-  lineageRoutes(
-    app,
-    createLineage({
-      ...{ projects, datasets, pipelines, registry, serving },
-      ...{ tracked: createTrackingLineage(platform), versions: createRegistryLineage(platform), pipelineRuns: createPipelineLineage(platform) },
-    }),
-  );
+  const lineage = createLineage({
+    ...{ projects, datasets, pipelines, registry, serving },
+    ...{ tracked: createTrackingLineage(platform), versions: createRegistryLineage(platform), pipelineRuns: createPipelineLineage(platform) },
+  });
+  lineageRoutes(app, lineage);
+  cardRoutes(app, createCards(platform, { registry, mlflow, projects, pipelines, tracking, serving, lineage }));
 
   // Whoever keeps digests of objects in its tables is named here: what nobody refers to is freed.
   const gc = createGc(platform, {

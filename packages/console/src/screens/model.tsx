@@ -92,7 +92,19 @@ function Version({ of }: { of: ModelVersionDetail }) {
             ))}
           </span>
         }
-        actions={<Time at={of.createdAt} />}
+        actions={
+          <span className="flex items-center gap-3">
+            <a
+              className="link"
+              href={`/api/v1/models/${encodeURIComponent(of.model)}/versions/${of.version}/card?format=html`}
+              target="_blank"
+              rel="noreferrer"
+            >
+              model card
+            </a>
+            <Time at={of.createdAt} />
+          </span>
+        }
       >
         <div className="grid grid-cols-[minmax(0,2fr)_minmax(0,3fr)] gap-4">
           <Facts

@@ -46,6 +46,7 @@ function checkNames(spec: ProjectSpec, report: Report): void {
     ["trigger", spec.triggers],
     ["schedule", spec.schedules ?? []],
     ["sweep", spec.sweeps ?? []],
+    ["model card", spec.modelCards ?? []],
   ];
   checkName("project", { name: spec.name }, report);
   for (const [kind, definitions] of lists) {

@@ -13,7 +13,8 @@ export type SpecList =
   | "monitors"
   | "triggers"
   | "schedules"
-  | "sweeps";
+  | "sweeps"
+  | "modelCards";
 /** One of a list's definitions. */
 export type SpecOf<L extends SpecList> = NonNullable<ProjectSpec[L]>[number];
 

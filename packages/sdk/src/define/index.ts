@@ -1,4 +1,5 @@
 export { File, Json, json, type List, Metrics, Model, type ModelVersion, many, type Output, Table, table } from "./artifacts.js";
+export { type ModelCard, modelCard } from "./card.js";
 export { boolean, type Column, type Columns, date, float64, int64, type Row, string, timestamp } from "./columns.js";
 export type { ItemRef } from "./context.js";
 export {

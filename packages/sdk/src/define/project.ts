@@ -64,5 +64,6 @@ const words = {
   triggers: "the trigger",
   schedules: "the schedule",
   sweeps: "the sweep",
+  modelCards: "the model card",
 } as const;
 const wordsOf = (definition: Definition): string => words[listOf(definition)];

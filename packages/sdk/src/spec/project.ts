@@ -1,4 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
+import { ModelCardSpec } from "./cards.js";
 import { closed, Digest, Name } from "./common.js";
 import { DatasetSpec, SchemaSpec } from "./data.js";
 import { EntitySpec, FeatureServiceSpec, FeatureViewSpec } from "./features.js";
@@ -22,6 +23,7 @@ export const ProjectSpec = Type.Object(
     triggers: Type.Array(TriggerSpec),
     schedules: Type.Optional(Type.Array(ScheduleSpec)),
     sweeps: Type.Optional(Type.Array(SweepSpec)),
+    modelCards: Type.Optional(Type.Array(ModelCardSpec)),
     /** The project's code: what a Python step finds in its working folder. Paths are relative, with `/`. */
     files: Type.Array(Type.Object({ path: Type.String({ maxLength: 1_000 }), digest: Digest, size: Type.Integer() }, closed), { maxItems: 10_000 }),
     source: Type.Optional(

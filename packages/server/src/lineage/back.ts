@@ -1,8 +1,9 @@
 /** From anything back to what it was made from. */
 import type { Artifact, RunDetail } from "@millrace/sdk/api";
+import { orNone } from "../platform/index.js";
 import type { VersionPlace } from "../registry/index.js";
 import type { Graph } from "./graph.js";
-import { type Nodes, type On, orNone } from "./nodes.js";
+import type { Nodes, On } from "./nodes.js";
 
 export type Back = ReturnType<typeof createBack>;
 

@@ -1,7 +1,8 @@
 /** From anything on to what was made of it. Predictions are not told one by one: each leads back by itself. */
+import { orNone } from "../platform/index.js";
 import type { VersionPlace } from "../registry/index.js";
 import { type Graph, mostAround } from "./graph.js";
-import { type Nodes, type On, orNone } from "./nodes.js";
+import type { Nodes, On } from "./nodes.js";
 
 export type Forward = ReturnType<typeof createForward>;
 const asked = mostAround + 1;

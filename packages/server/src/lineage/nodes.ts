@@ -2,7 +2,7 @@
 import type { RunDetail } from "@millrace/sdk/api";
 import type { Datasets } from "../datasets/index.js";
 import type { PipelineLineage, Pipelines } from "../pipelines/index.js";
-import { ApiError, notFound } from "../platform/index.js";
+import { notFound } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import type { Registry, RegistryLineage, VersionPlace } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
@@ -68,14 +68,4 @@ export function createNodes(on: On) {
       return { node: graph.add("dataset_version", `${dataset}/${version}`, `${dataset} v${version}`, facts), found };
     },
   };
-}
-
-/** What is named may be gone, as a deleted run: then it is left out. */
-export async function orNone<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return undefined;
-    throw error;
-  }
 }

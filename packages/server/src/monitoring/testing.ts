@@ -18,7 +18,7 @@ folder = millrace.output("model")
 folder.mkdir()
 shutil.copy(millrace.params()["model"] + ".onnx", folder / "model.onnx")
 `;
-const pipeline: PipelineSpec = {
+export const shadePipeline: PipelineSpec = {
   name: "shade",
   params: [{ name: "model", type: "enum", values: ["columns", "reversed"], default: "columns" }],
   nodes: [
@@ -68,7 +68,7 @@ export async function openShadeLoop(folder: string, from: string) {
   return {
     ...{ url: server.url, get, send, advance, stop: server.stop },
     /** Applies the project with its code. */
-    async apply(part: Pick<ProjectSpec, "monitors" | "triggers">): Promise<void> {
+    async apply(part: Partial<ProjectSpec>): Promise<void> {
       const fixture = (name: string) => readFile(fileURLToPath(new URL(`../inference/fixtures/${name}.onnx`, import.meta.url)));
       const files = { "train.py": Buffer.from(train), "columns.onnx": await fixture("columns"), "reversed.onnx": await fixture("reversed") };
       const listed: ProjectSpec["files"] = [];
@@ -77,7 +77,7 @@ export async function openShadeLoop(folder: string, from: string) {
         await send("PUT", `/api/v1/objects/${digest}`, bytes);
         listed.push({ path: name, digest, size: bytes.length });
       }
-      const definitions = { ...shadeProject(), datasets: [{ name: "shades", mode: "append" as const }], pipelines: [pipeline], ...part };
+      const definitions = { ...shadeProject(), datasets: [{ name: "shades", mode: "append" as const }], pipelines: [shadePipeline], ...part };
       await send("PUT", "/api/v1/projects/test", projectSpec({ ...definitions, files: listed, source: { commit: "c0ffee", dirty: false } }));
     },
     /** Adds what a query gives to the dataset `shades`: columns color, x and dark. */

@@ -16,6 +16,16 @@ export const invalid = (message: string, details?: unknown): ApiError => new Api
 export const notFound = (what: string, name: string): ApiError => new ApiError(404, "NOT_FOUND", `There is no ${what} "${name}".`);
 export const conflict = (message: string, details?: unknown): ApiError => new ApiError(409, "CONFLICT", message, details);
 
+/** For what names something that may be gone by now: undefined in place of a 404. */
+export async function orNone<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
 /** Why the server can't start, for whoever starts it: the message says what to do. */
 export class StartError extends Error {
   override readonly name = "StartError";

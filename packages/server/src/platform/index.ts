@@ -4,7 +4,7 @@ export { float8s, int8s, texts } from "./database/arrays.js";
 export type { Database } from "./database/index.js";
 export { underLock } from "./database/lock.js";
 export { type DuckDb, identifier, literal, openDuckDb, parquet } from "./duckdb.js";
-export { ApiError, conflict, invalid, notFound, StartError } from "./errors.js";
+export { ApiError, conflict, invalid, notFound, orNone, StartError } from "./errors.js";
 export type { PlatformEvent } from "./events.js";
 export { guardGroup, marker as processMarker, owner as processOwner, releaseGroup } from "./guard.js";
 export { type Authorize, type DeclaredRoute, errorAnswer, type Http, listen, openHttp, type Permission, type Principal } from "./http/index.js";

@@ -23,6 +23,7 @@ export function definitionsOf(spec: ProjectSpec): NamedSpec[] {
     ...of("trigger", spec.triggers),
     ...of("schedule", spec.schedules ?? []),
     ...of("sweep", spec.sweeps ?? []),
+    ...of("model_card", spec.modelCards ?? []),
   ];
 }
 

@@ -5,6 +5,7 @@ import type {
   EntitySpec,
   FeatureServiceSpec,
   FeatureViewSpec,
+  ModelCardSpec,
   MonitorSpec,
   PipelineSpec,
   ProjectSpec,
@@ -26,6 +27,7 @@ export interface DefinitionKinds {
   trigger: TriggerSpec;
   schedule: ScheduleSpec;
   sweep: SweepSpec;
+  model_card: ModelCardSpec;
 }
 export type DefinitionKind = keyof DefinitionKinds;
 export interface Definition<K extends DefinitionKind> {

@@ -2,6 +2,7 @@
 export { createRegistryLineage, type RegistryLineage, type VersionPlace } from "./lineage.js";
 export { createMlflowRegistry } from "./mlflow.js";
 export { mlflowRegistryRoutes } from "./mlflow-routes.js";
+export type { MlflowRegistry } from "./mlflow-types.js";
 export { createReadModelStep } from "./read-model-step.js";
 export { registryReferences } from "./references.js";
 export { registryRoutes } from "./routes.js";
