@@ -142,7 +142,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference });
   servingRoutes(app, serving);
-  const exchange = openExchange({ serving, projects, features });
+  const exchange = openExchange(serving);
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
 

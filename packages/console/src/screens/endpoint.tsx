@@ -55,7 +55,11 @@ export function Endpoint() {
 
 const Figures = ({ of }: { of: EndpointBody }) => (
   <div className="grid grid-cols-5 gap-3">
-    <Figure name="Answers" value={of.stable === null ? "nothing yet" : `${of.model} ${of.stable}`} note={`features of ${of.service}`} />
+    <Figure
+      name="Answers"
+      value={of.stable === null ? "nothing yet" : `${of.model} ${of.stable}`}
+      note={of.service === null ? "takes what its model takes" : `features of ${of.service}`}
+    />
     <Figure
       name="Tried"
       value={of.candidate === null ? "–" : `version ${of.candidate}`}
@@ -197,14 +201,14 @@ function Predictions({ endpoint, scores }: { endpoint: string; scores: boolean }
                     </>
                   ),
                 },
-                { head: "Score", right: true, cell: (one) => <b className="font-medium">{one.prediction.toFixed(3)}</b> },
+                { head: "Score", right: true, cell: (one) => <b className="font-medium">{one.prediction === null ? "–" : one.prediction.toFixed(3)}</b> },
                 { head: "Label", right: true, cell: (one) => (one.label === null ? <span className="text-muted">–</span> : one.label) },
                 {
                   head: "Request",
                   wide: true,
                   cell: (one) => (
                     <span className="line-clamp-1 text-muted">
-                      {Object.values(one.request)
+                      {Object.values({ ...one.request, ...one.inputs })
                         .filter((part) => !isMoment(part))
                         .map(value)
                         .join(" · ")}
@@ -256,7 +260,7 @@ const isMoment = (part: unknown): boolean => typeof part === "string" && /^\d{4}
 function Scores({ of }: { of: Prediction[] }) {
   const bins = Array.from({ length: 20 }, (_, i) => ({ at: (i + 0.5) / 20, rows: 0, labelled: 0, positive: 0 }));
   for (const one of of) {
-    const bin = bins[Math.min(19, Math.floor(one.prediction * 20))];
+    const bin = one.prediction === null ? undefined : bins[Math.min(19, Math.floor(one.prediction * 20))];
     if (bin === undefined) continue;
     bin.rows++;
     if (one.label !== null) {

@@ -34,7 +34,7 @@ export function Endpoints() {
                     </Link>
                   ),
                 },
-                { head: "Features", wide: true, cell: (one) => <span className="text-muted">{one.service}</span> },
+                { head: "Features", wide: true, cell: (one) => <span className="text-muted">{one.service ?? "–"}</span> },
                 { head: "Answers", cell: (one) => (one.stable === null ? <span className="text-muted">nothing yet</span> : `version ${one.stable}`) },
                 {
                   head: "Rollout",

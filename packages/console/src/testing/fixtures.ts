@@ -462,6 +462,7 @@ export const predictions: Prediction[] = range(200).map((i) => ({
   route: i % 10 === 0 ? "candidate" : "stable",
   request: { sched_dep: ago(i / 20), carrier: "UA", origin: "EWR", dest: "ORD", tailnum: "N14228", distance: 719 },
   features: { carrier: "UA", origin: "EWR", month: 8, plane_age: 14, temp: 71.2, origin_late_3h: null, origin_late_7d: 0.2713 },
+  ...{ inputs: {}, outputs: {} },
   prediction: noise(i) * 0.8,
   label: i < 60 ? null : noise(i + 1) > 0.77 ? 1 : 0,
   labelledAt: i < 60 ? null : ago(0),

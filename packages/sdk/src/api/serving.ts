@@ -23,7 +23,8 @@ export const Endpoint = Type.Object({
   name: Type.String(),
   project: Type.String(),
   model: Type.String(),
-  service: Type.String(),
+  /** Null: it takes what its model takes. */
+  service: Nullable(Type.String()),
   /** The version that answers, and the one that is tried. */
   stable: Nullable(Type.Integer()),
   candidate: Nullable(Type.Integer()),
@@ -51,7 +52,11 @@ export const Prediction = Type.Object({
   route: Type.String(),
   request: Type.Record(Type.String(), Json),
   features: Type.Record(Type.String(), Json),
-  prediction: Type.Number(),
+  /** Of an endpoint without a feature service: what its model was given and gave. */
+  inputs: Type.Record(Type.String(), Json),
+  outputs: Type.Record(Type.String(), Json),
+  /** The probability, or the one number that the last output has for the row: of two the second. */
+  prediction: Nullable(Type.Number()),
   label: Nullable(Type.Number()),
   labelledAt: Nullable(Time),
 });

@@ -7,7 +7,8 @@ export function checkEndpoints(spec: ProjectSpec, report: Report): void {
   const services = spec.featureServices.map((one) => one.name);
   for (const endpoint of spec.endpoints) {
     const of = `the endpoint "${endpoint.name}"`;
-    if (!services.includes(endpoint.service)) report(endpoint, `${of}: ${unknown("feature service", endpoint.service, services)}`);
+    if (endpoint.service !== undefined && !services.includes(endpoint.service))
+      report(endpoint, `${of}: ${unknown("feature service", endpoint.service, services)}`);
     const { steps, each } = endpoint.rollout;
     if (steps.some((step, index) => !(step > (steps[index - 1] ?? 0) && step <= 1))) {
       report(
@@ -20,7 +21,8 @@ export function checkEndpoints(spec: ProjectSpec, report: Report): void {
     for (const pipeline of spec.pipelines) {
       for (const node of everyNode(pipeline.nodes)) {
         if (node.kind === "register" && node.config.model === endpoint.model && node.config.service !== endpoint.service) {
-          report(endpoint, `${of} has the features of "${endpoint.service}"; its model "${endpoint.model}" is trained on those of "${node.config.service}"`);
+          const has = endpoint.service === undefined ? "no features" : `the features of "${endpoint.service}"`;
+          report(endpoint, `${of} has ${has}; its model "${endpoint.model}" is trained on those of "${node.config.service}"`);
         }
       }
     }
@@ -31,7 +33,10 @@ export function checkMonitors(spec: ProjectSpec, report: Report): void {
   const endpoints = spec.endpoints.map((one) => one.name);
   for (const monitor of spec.monitors) {
     const of = `the monitor "${monitor.name}"`;
-    if (!endpoints.includes(monitor.endpoint)) report(monitor, `${of}: ${unknown("endpoint", monitor.endpoint, endpoints)}`);
+    const endpoint = spec.endpoints.find((one) => one.name === monitor.endpoint);
+    if (endpoint === undefined) report(monitor, `${of}: ${unknown("endpoint", monitor.endpoint, endpoints)}`);
+    else if (endpoint.service === undefined)
+      report(monitor, `${of} compares features, and the endpoint "${endpoint.name}" has none: give it a feature service`);
     checkDuration(`"every" of ${of}`, monitor.every, monitor, report);
     checkDuration(`"window" of ${of}`, monitor.window, monitor, report);
   }

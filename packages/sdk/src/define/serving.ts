@@ -33,7 +33,8 @@ export function endpoint(options: {
   name: string;
   /** The registered model. */
   model: string;
-  features: FeatureService;
+  /** Requests are rows of its request columns, and the model's one probability is the answer. Without it, the endpoint takes and gives what its model does. */
+  features?: FeatureService;
   rollout: Rollout;
   /** The prediction log. */
   log?: { retain?: DurationText };
@@ -41,12 +42,12 @@ export function endpoint(options: {
   const spec: EndpointSpec = given({
     name: options.name,
     model: options.model,
-    service: options.features.name,
+    service: options.features?.name,
     rollout: options.rollout.spec,
     log: given({ retain: options.log?.retain }),
     definedAt: here(),
   });
-  return define("endpoints", spec, [options.features]);
+  return define("endpoints", spec, options.features === undefined ? [] : [options.features]);
 }
 
 export interface Monitor<out M extends MetricName = MetricName> extends Definition<"monitors"> {

@@ -15,7 +15,8 @@ export const EndpointSpec = Type.Object(
   {
     name: Name,
     model: Name,
-    service: Name,
+    /** What its requests are rows of. Without it, the endpoint takes the tensors that its model takes. */
+    service: Type.Optional(Name),
     rollout: Type.Object(
       {
         kind: Type.Literal("canary"),

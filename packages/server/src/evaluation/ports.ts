@@ -29,7 +29,7 @@ export interface VersionRegistry {
     model: string;
     digest: string;
     files: { path: string; digest: string; size: number }[];
-    service: string;
+    service: string | null;
     runId: string;
     trackingRunId: string | null;
     metrics: Record<string, number>;

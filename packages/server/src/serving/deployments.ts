@@ -1,6 +1,6 @@
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { onnxFile } from "../evaluation/index.js";
-import { fit, type Inference, type LoadedModel } from "../inference/index.js";
+import { fit, type Inference, type LoadedModel, type ServedModel } from "../inference/index.js";
 import { ApiError, type ObjectStore } from "../platform/index.js";
 import type { Registry } from "../registry/index.js";
 import { batched } from "./batching.js";
@@ -12,11 +12,20 @@ const mostOpen = 32;
 const inUseMs = 60_000;
 
 export interface Deployments {
-  /** The version, opened for the service. Opened once, however many ask. */
-  open(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel>;
+  /** Opened once, however many ask. */
+  open(model: string, version: number): Promise<ServedModel>;
+  /** The version, as one that predicts from the service's features. Throws a 409 where it was trained on others, a 422 where it takes others. */
+  fitted(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel>;
   /** Frees the memory of a model's versions, once whoever runs them has done so. */
   unload(model: string): void;
   close(): Promise<void>;
+}
+interface Opened {
+  served: ServedModel;
+  /** The feature service that it was trained on, where that is known. */
+  trainedOn: string | null;
+  /** By the features' text. */
+  fitted: Map<string, LoadedModel>;
 }
 
 /** A definition is one object until it changes: its inputs as text are made once, not at every request. */
@@ -29,58 +38,61 @@ function inputsOf(service: FeatureServiceSpec): string {
 
 /** Models that are open in this process. */
 export function openDeployments(on: { registry: Registry; inference: Inference; objects: ObjectStore }): Deployments {
-  const models = new Map<string, { loading: Promise<LoadedModel>; used: number }>();
+  const models = new Map<string, { loading: Promise<Opened>; used: number }>();
   // The map's order is that of the last use.
   const closing = setInterval(() => {
     for (const [key, { loading, used }] of models) {
       const idle = performance.now() - used;
       if (idle < (models.size > mostOpen ? inUseMs : keepMs)) return;
       models.delete(key);
-      void loading.then((model) => model.close()).catch(() => {});
+      void close(loading);
     }
   }, inUseMs / 4);
   closing.unref();
   /** What is no longer given to anybody. */
-  const leaving = new Set<{ loading: Promise<LoadedModel>; timer: NodeJS.Timeout }>();
+  const leaving = new Set<{ loading: Promise<Opened>; timer: NodeJS.Timeout }>();
+  const close = (loading: Promise<Opened>): Promise<void> => loading.then(({ served }) => served.close()).catch(() => {});
 
-  async function load(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel> {
-    const registered = await on.registry.registered(model, version);
-    if (registered.service !== null && registered.service !== service.name) {
-      throw new ApiError(
-        409,
-        "CONFLICT",
-        `${model}/${version} was trained on the features of "${registered.service}"; the endpoint gives those of "${service.name}".`,
-      );
+  async function load(model: string, version: number): Promise<Opened> {
+    const { files, service } = await on.registry.registered(model, version);
+    const served = batched(await on.inference.open({ onnx: await on.objects.localPath(onnxFile(files)) }));
+    return { served, trainedOn: service, fitted: new Map() };
+  }
+  function opened(model: string, version: number): Promise<Opened> {
+    const key = `${model}/${version}`;
+    const known = models.get(key);
+    if (known !== undefined) {
+      known.used = performance.now();
+      models.delete(key);
+      models.set(key, known);
+      return known.loading;
     }
-    const opened = batched(await on.inference.open({ onnx: await on.objects.localPath(onnxFile(registered.files)) }));
-    try {
-      return fit(opened, service.features);
-    } catch (error) {
-      await opened.close();
-      throw error;
-    }
+    const loading = load(model, version);
+    models.set(key, { loading, used: performance.now() });
+    // What could not be opened is tried again by whoever asks next.
+    loading.catch(() => models.delete(key));
+    return loading;
   }
   return {
-    open(model, version, service) {
-      const key = `${model}/${version} ${inputsOf(service)}`;
-      const known = models.get(key);
-      if (known !== undefined) {
-        known.used = performance.now();
-        models.delete(key);
-        models.set(key, known);
-        return known.loading;
-      }
-      const loading = load(model, version, service);
-      models.set(key, { loading, used: performance.now() });
-      // What could not be opened is tried again by whoever asks next.
-      loading.catch(() => models.delete(key));
-      return loading;
+    open: async (model, version) => (await opened(model, version)).served,
+    async fitted(model, version, service) {
+      const { served, trainedOn, fitted } = await opened(model, version);
+      if (trainedOn !== null && trainedOn !== service.name)
+        throw new ApiError(
+          409,
+          "CONFLICT",
+          `${model}/${version} was trained on the features of "${trainedOn}"; the endpoint gives those of "${service.name}".`,
+        );
+      const key = inputsOf(service);
+      const known = fitted.get(key) ?? fit(served, service.features);
+      fitted.set(key, known);
+      return known;
     },
     unload(model) {
       for (const [key, { loading }] of models) {
         if (!key.startsWith(`${model}/`)) continue;
         models.delete(key);
-        const one = { loading, timer: setTimeout(() => leaving.delete(one) && void loading.then((opened) => opened.close()).catch(() => {}), inUseMs).unref() };
+        const one = { loading, timer: setTimeout(() => leaving.delete(one) && void close(loading), inUseMs).unref() };
         leaving.add(one);
       }
     },
@@ -88,9 +100,9 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
       clearInterval(closing);
       for (const { loading, timer } of leaving) {
         clearTimeout(timer);
-        await loading.then((model) => model.close()).catch(() => {});
+        await close(loading);
       }
-      for (const { loading } of models.values()) await loading.then((model) => model.close()).catch(() => {});
+      for (const { loading } of models.values()) await close(loading);
       models.clear();
     },
   };

@@ -38,8 +38,8 @@ export function createRollouts(
     projects: Projects;
     registry: Registry;
     serving: Pick<Serving, "usePredictions" | "scorer">;
-    /** Opens the version for the endpoint: what can't be opened gets no traffic. */
-    ready(endpoint: Endpoint, version: number): Promise<void>;
+    /** Opens the version for the endpoint: what can't be opened, or takes other requests than the stable version, gets no traffic. */
+    ready(endpoint: Endpoint, version: number, stable: number | null): Promise<void>;
     /** Makes what was counted in this process a part of the rollout's numbers. */
     settleCounts(): Promise<void>;
     /** Has this process answer by what is committed now. */
@@ -94,7 +94,7 @@ export function createRollouts(
 
   /** All traffic at once, because somebody said so. */
   async function deploy(endpoint: Endpoint, version: number, id: string): Promise<void> {
-    const failure = await failureOf(endpoint, version);
+    const failure = await failureOf(endpoint, version, null);
     await db.transaction().execute(async (transaction) => {
       const { stable } = await lockState(transaction, endpoint.name);
       if (stable === version || (await rolloutExists(transaction, id))) return;
@@ -111,20 +111,21 @@ export function createRollouts(
     });
   }
 
-  const failureOf = (endpoint: Endpoint, version: number): Promise<string | undefined> =>
-    on.ready(endpoint, version).then(
+  /** Where somebody says that it is to answer, it may take other requests than what answers now. */
+  const failureOf = (endpoint: Endpoint, version: number, stable: number | null): Promise<string | undefined> =>
+    on.ready(endpoint, version, stable).then(
       () => undefined,
       (error: Error) => error.message,
     );
   /** What can't be loaded gets no traffic, whoever wants it. */
   async function refuse(transaction: Transaction<unknown>, row: Omit<RolloutRow, "state" | "finished_at" | "reason" | "requests" | "errors">, failure: string) {
-    const reason = `It can't be loaded: ${failure}`;
+    const reason = `It can't answer: ${failure}`;
     await insertRollout(transaction, { ...row, weight: 0, state: "rolled_back", finished_at: row.started_at, reason });
     await tell(transaction, "rollout.rolled_back", { ...row, weight: 0 }, reason);
   }
 
   async function begin(endpoint: Endpoint, version: number, id: string): Promise<void> {
-    const failure = await failureOf(endpoint, version);
+    const failure = await failureOf(endpoint, version, (await states(db)).get(endpoint.name)?.stable ?? null);
     await db.transaction().execute(async (transaction) => {
       const { stable } = await lockState(transaction, endpoint.name);
       if (stable === version || (await rolloutExists(transaction, id))) return;

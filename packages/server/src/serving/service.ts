@@ -3,21 +3,26 @@ import type { Columns, Endpoint, Prediction } from "@millrace/sdk/api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { Counter } from "prom-client";
 import type { Features } from "../features/index.js";
-import type { Inference, LoadedModel } from "../inference/index.js";
-import { ApiError, identifier, invalid, literal, newId, notFound, type Platform } from "../platform/index.js";
+import type { Inference } from "../inference/index.js";
+import { ApiError, conflict, identifier, invalid, literal, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
+import { askFeatures, askTensors, type Ran } from "./asked.js";
 import { openDeployments } from "./deployments.js";
-import { type LoggedRow, openPredictionLog } from "./log/index.js";
+import { interfaceProblem } from "./given.js";
+import { openPredictionLog } from "./log/index.js";
+import { featureLog, type LogSchema, tensorLog } from "./log/schema.js";
 import type { Sought } from "./log/segments.js";
 import { createRollouts } from "./rollouts.js";
 import { addCounts, addRolloutCounts, type EndpointState, listRollouts, runningRollouts, states, toRollout, writeLabels } from "./store.js";
 import { shareOf, type Traffic, watchTraffic } from "./traffic.js";
-import type { InferAnswer, InferRequest, Serving } from "./types.js";
+import type { InferAnswer, InferRequest, Serving, Takes } from "./types.js";
 
 /** How old the state of the endpoints may be before it is asked for beside the requests, and before they wait for it. */
 const trustMs = 200;
 const staleMs = 1_000;
+/** The columns of an endpoint whose model has no version yet. */
+const nothingYet = tensorLog({ inputs: [], outputs: [], batches: true });
 /** How often what was counted becomes a part of what all processes know. */
 const settleMs = 1_000;
 
@@ -130,92 +135,113 @@ export async function createServing(
 
   // ---------------------------------------------------------------------------------------- the answer
 
+  const serviceOf = async ({ spec }: Definition<"endpoint">): Promise<FeatureServiceSpec | undefined> =>
+    spec.service === undefined ? undefined : on.features.service(spec.service);
+  const open = async ({ spec }: Definition<"endpoint">, service: FeatureServiceSpec | undefined, version: number): Promise<unknown> =>
+    service === undefined ? deployments.open(spec.model, version) : deployments.fitted(spec.model, version, service);
+  const notDeployed = ({ name, spec }: Definition<"endpoint">) =>
+    new ApiError(503, "NOT_DEPLOYED", `The endpoint "${name}" has no version to answer with yet: register one of "${spec.model}" by running its pipeline.`);
+
+  async function takes(name: string, version?: number): Promise<Takes> {
+    const endpoint = await definition(name);
+    const service = await serviceOf(endpoint);
+    if (service !== undefined) return { kind: "features", service };
+    const of = version ?? (await stateOf(name))?.stable ?? undefined;
+    if (of === undefined) throw notDeployed(endpoint);
+    return { kind: "tensors", model: await deployments.open(endpoint.spec.model, of) };
+  }
+
   async function infer(name: string, request: InferRequest): Promise<InferAnswer> {
     const began = performance.now();
     const endpoint = await definition(name);
     const { spec } = endpoint;
-    const service = await on.features.service(spec.service);
+    const service = await serviceOf(endpoint);
     const state = await stateOf(name);
     const counts = countOf(name);
-    const { columns, asOf } = momentsOf(service, request);
-    const { features } = await on.features.readOnline(spec.service, columns, asOf);
+    const asked =
+      service === undefined
+        ? askTensors({ deployments }, spec.model, request)
+        : await askFeatures({ deployments, features: on.features }, spec.model, service, request);
     const id = request.id ?? newId();
 
-    let answered: { version: number; route: string; probability: Float64Array };
+    let answered: { version: number; route: string; ran: Ran };
     try {
       answered = await choose();
     } catch (error) {
+      if (error instanceof ApiError) {
+        // What is wrong with the request is no error of the endpoint.
+        if (error.status >= 500) counts.errors++;
+        throw error;
+      }
       counts.errors++;
-      if (error instanceof ApiError) throw error;
       log.error({ error, endpoint: name }, "a request could not be predicted");
       throw new ApiError(503, "MODEL_FAILED", `The endpoint "${name}" could not answer: ${(error as Error).message}`);
     }
-    const { version, route, probability } = answered;
-    const ids = request.rows === 1 ? [id] : Array.from({ length: request.rows }, (_, row) => `${id}:${row}`);
+    const { version, route, ran } = answered;
+    const { rows } = ran;
+    const ids = rows === 1 ? [id] : Array.from({ length: rows }, (_, row) => `${id}:${row}`);
     const at = request.moment;
     await predictionLog.append(
       name,
-      service,
-      ids.map((rowId, row) => {
-        const logged: LoggedRow & Record<string, unknown> = { id: rowId, at, as_of: asOf[row] ?? at, version, route, prediction: probability[row] ?? 0 };
-        for (const { name: column } of service.request) logged[`r_${column}`] = columns[column]?.[row] ?? null;
-        for (const { name: column } of service.features) logged[`f_${column}`] = features[column]?.[row] ?? null;
-        return logged;
-      }),
+      ran.schema,
+      ids.map((rowId, row) => ({ id: rowId, at, as_of: ran.asOf(row), version, route, prediction: ran.prediction(row), ...ran.logged(row) })),
     );
-    counts.predictions += request.rows;
-    predictions.inc({ endpoint: name, version: String(version), route }, request.rows);
+    counts.predictions += rows;
+    predictions.inc({ endpoint: name, version: String(version), route }, rows);
     counts.traffic.observe(performance.now() - began);
-    return { version, probability, ids };
+    return { id, version, outputs: ran.outputs, ids };
 
     async function choose(): Promise<typeof answered> {
-      const run = async (of: number) => checked(await (await deployments.open(spec.model, of, service)).predict(features, request.rows));
-      if (request.version !== undefined) return { version: request.version, route: "pinned", probability: await run(request.version) };
+      if (request.version !== undefined) return { version: request.version, route: "pinned", ran: await asked.run(request.version) };
       const stable = state?.stable ?? null;
-      if (stable === null) {
-        throw new ApiError(
-          503,
-          "NOT_DEPLOYED",
-          `The endpoint "${name}" has no version to answer with yet: register one of "${spec.model}" by running its pipeline.`,
-        );
-      }
+      if (stable === null) throw notDeployed(endpoint);
       const rollout = state?.rollout;
       if (rollout !== undefined && shareOf(id) < rollout.weight) {
         counts.tried(rollout.id).requests++;
         try {
-          return { version: rollout.candidate, route: "candidate", probability: await run(rollout.candidate) };
+          return { version: rollout.candidate, route: "candidate", ran: await asked.run(rollout.candidate) };
         } catch (error) {
           // Nobody who asks pays for a trial. What the stable version can't answer either is the request's fault.
-          const probability = await run(stable);
+          const ran = await asked.run(stable);
           counts.tried(rollout.id).errors++;
           log.warn(
             { endpoint: name, version: rollout.candidate, reason: (error as Error).message },
             "the candidate failed a request; the stable version answers it",
           );
-          return { version: stable, route: "fallback", probability };
+          return { version: stable, route: "fallback", ran };
         }
       }
-      return { version: stable, route: "stable", probability: await run(stable) };
+      return { version: stable, route: "stable", ran: await asked.run(stable) };
     }
   }
 
   // ------------------------------------------------------------------------------------------- the log
 
   const usePredictions: Serving["usePredictions"] = async (name, span, work) => {
-    const { spec } = await definition(name);
-    return predictionLog.use(name, await on.features.service(spec.service), span, work);
+    return predictionLog.use(name, await schemaOf(name), span, work);
   };
-  const scorer: Serving["scorer"] = async (name, version) => {
+  /** The columns of the log as the endpoint is now. */
+  async function schemaOf(name: string): Promise<LogSchema> {
     const { spec } = await definition(name);
-    const service = await on.features.service(spec.service);
-    const model: LoadedModel = await deployments.open(spec.model, version, service);
+    if (spec.service === undefined && (await stateOf(name))?.stable == null) return nothingYet;
+    const taken = await takes(name);
+    return taken.kind === "features" ? featureLog(taken.service) : tensorLog(taken.model);
+  }
+  async function featuresOf(endpoint: Definition<"endpoint">): Promise<FeatureServiceSpec> {
+    const service = await serviceOf(endpoint);
+    if (service === undefined) throw conflict(`The endpoint "${endpoint.name}" takes what its model takes, and has no features.`);
+    return service;
+  }
+  const scorer: Serving["scorer"] = async (name, version) => {
+    const endpoint = await definition(name);
+    const service = await featuresOf(endpoint);
+    const model = await deployments.fitted(endpoint.spec.model, version, service);
     return { features: service.features, predict: (columns, rows) => model.predict(columns, rows) };
   };
   async function readPredictions(name: string, sought: Sought, limit: number): Promise<Prediction[]> {
     const { spec } = await definition(name);
-    const service = await on.features.service(spec.service);
     const where = sought.id === undefined ? "" : `where id = ${literal(sought.id)}`;
-    return predictionLog.use(name, service, sought, async (connection, relation) => {
+    return predictionLog.use(name, await schemaOf(name), sought, async (connection, relation) => {
       const rows = await platform.duckdb.rows<Record<string, unknown>>(`select * from ${relation} ${where} order by "at" desc, id limit ${limit}`, connection);
       return rows.map((row) => toPrediction(row, name, spec.model));
     });
@@ -224,7 +250,14 @@ export async function createServing(
   const rollouts = createRollouts(platform, {
     ...on,
     serving: { usePredictions, scorer },
-    ready: async ({ spec }, version) => void (await deployments.open(spec.model, version, await on.features.service(spec.service))),
+    ready: async (endpoint, version, stable) => {
+      const service = await serviceOf(endpoint);
+      await open(endpoint, service, version);
+      if (service !== undefined || stable === null) return;
+      const { model } = endpoint.spec;
+      const problem = interfaceProblem(await deployments.open(model, stable), await deployments.open(model, version));
+      if (problem !== undefined) throw new Error(`requests for v${stable} are none for it: ${problem}`);
+    },
     settleCounts,
     changed: load,
   });
@@ -249,7 +282,7 @@ export async function createServing(
       name,
       project,
       model: spec.model,
-      service: spec.service,
+      service: spec.service ?? null,
       stable: state?.stable ?? null,
       candidate: state?.rollout?.candidate ?? null,
       weight: state?.rollout?.weight ?? 0,
@@ -262,6 +295,7 @@ export async function createServing(
 
   return {
     infer,
+    takes,
     async endpoints() {
       await load();
       return Promise.all((await on.projects.list("endpoint")).map(toEndpoint));
@@ -281,10 +315,11 @@ export async function createServing(
       return toRollout(await rollouts.rollback(name, reason));
     },
     async label(name, labels, at) {
-      await definition(name);
+      const { spec } = await definition(name);
       const numbers = labels.map(({ id, label }) => {
         const number = Number(label);
-        if (number !== 0 && number !== 1) throw invalid(`The label of "${id}" is ${number}. An endpoint of probabilities takes true and false, or 1 and 0.`);
+        if (spec.service !== undefined && number !== 0 && number !== 1)
+          throw invalid(`The label of "${id}" is ${number}. An endpoint of probabilities takes true and false, or 1 and 0.`);
         return { id, label: number };
       });
       await writeLabels(db, name, numbers, at);
@@ -300,8 +335,7 @@ export async function createServing(
     predictions: (name, { limit, ...span }) => readPredictions(name, { ...span, newest: span.to === undefined ? limit : undefined }, limit),
     usePredictions,
     async loggedPredictions({ endpoint, sample, from, to }) {
-      const { spec } = await definition(endpoint);
-      const service = await on.features.service(spec.service);
+      const service = await featuresOf(await definition(endpoint));
       // A date has no time of day.
       const dates = [
         ...service.request.map((column) => ({ ...column, name: `r_${column.name}` })),
@@ -325,6 +359,10 @@ export async function createServing(
       });
     },
     scorer,
+    async load(name, version) {
+      const endpoint = await definition(name);
+      await open(endpoint, await serviceOf(endpoint), version);
+    },
     unload: async (name) => deployments.unload((await definition(name)).spec.model),
     async stop() {
       clearInterval(settling);
@@ -335,36 +373,17 @@ export async function createServing(
   };
 }
 
-/** The moment of each row: of the service's timestamp, or that of the request where it brings none. */
-function momentsOf(service: FeatureServiceSpec, { columns, rows, moment }: InferRequest): { columns: Columns; asOf: Date[] } {
-  const told = columns[service.timestamp];
-  if (told === undefined) {
-    const asOf = Array.from({ length: rows }, () => moment);
-    return { columns: { ...columns, [service.timestamp]: asOf.map((at) => at.toISOString()) }, asOf };
-  }
-  let last: { text: unknown; at: Date } | undefined;
-  const asOf = told.map((value) => {
-    if (last?.text === value) return last.at;
-    const at = new Date(typeof value === "string" ? value : Number.NaN);
-    if (Number.isNaN(at.getTime())) throw invalid(`"${service.timestamp}" holds ${JSON.stringify(value)}, which is no time. Write it as 2013-03-01T12:00:00Z.`);
-    last = { text: value, at };
-    return at;
-  });
-  return { columns, asOf };
-}
-
-/** What is no probability is no answer. */
-function checked(probability: Float64Array): Float64Array {
-  for (const value of probability) if (!(value >= 0 && value <= 1)) throw new Error(`the model gave ${value}, which is no probability`);
-  return probability;
-}
-
 const plain = (value: unknown): string | number | boolean | null =>
   value instanceof Date ? value.toISOString() : typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : null;
+/** JSON has no NaN. */
+const finite = (value: unknown): unknown =>
+  Array.isArray(value) ? value.map(finite) : typeof value === "number" && !Number.isFinite(value) ? null : plain(value);
 
 function toPrediction(row: Record<string, unknown>, endpoint: string, model: string): Prediction {
   const part = (prefix: string) =>
-    Object.fromEntries(Object.entries(row).flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), plain(value)]] : [])));
+    Object.fromEntries(Object.entries(row).flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), finite(value)]] : [])));
+  /** In a column each, or all of them in one, as JSON. */
+  const side = (all: string, prefix: string): Record<string, unknown> => (typeof row[all] === "string" ? JSON.parse(row[all]) : part(prefix));
   const time = (value: unknown) => (value instanceof Date ? value.toISOString() : null);
   return {
     id: String(row.id),
@@ -375,7 +394,9 @@ function toPrediction(row: Record<string, unknown>, endpoint: string, model: str
     route: String(row.route),
     request: part("r_"),
     features: part("f_"),
-    prediction: Number(row.prediction),
+    inputs: side("inputs", "i_"),
+    outputs: side("outputs", "o_"),
+    prediction: typeof row.prediction === "number" ? row.prediction : null,
     label: typeof row.label === "number" ? row.label : null,
     labelledAt: time(row.labelled_at),
   };

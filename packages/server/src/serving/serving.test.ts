@@ -6,6 +6,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import type { Endpoint, Prediction } from "@millrace/sdk/api";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { jsonTensor } from "./protocol/tensors.js";
 import { openServingServer, type ServingServer, shadeRequest } from "./testing.js";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
@@ -98,6 +99,7 @@ test("rows are answered in order, with ids under which the log has what went in"
     ...{ id: "three:1", endpoint: "shade", model: "shade", version: 1, at: "2024-01-01T06:00:00.000Z", route: "stable" },
     request: { asked: "2024-01-01T06:00:00.000Z", color: "blue", x: 0.5 },
     features: { color: "blue", x: 0.5 },
+    ...{ inputs: {}, outputs: {} },
     prediction: output(asked.body, "probability")[1],
     ...{ label: null, labelledAt: null },
   });
@@ -136,12 +138,12 @@ test("a malformed request is told which tensor is wrong and what it should be", 
   const wrong: [unknown, string][] = [
     ["{", "The request is no JSON"],
     [{}, "The request is malformed at /inputs"],
-    [{ inputs: [color] }, 'The inputs "x" are missing.'],
+    [{ inputs: [color] }, 'The input "x" is missing.'],
     [{ inputs: [color, { ...x, name: "y" }] }, 'There is no input "y". The model takes asked, color, x.'],
     [{ inputs: [color, x, x] }, 'The input "x" comes twice.'],
     [{ inputs: [color, { ...x, datatype: "BYTES" }] }, 'The input "x" has the datatype BYTES; it takes FP64, '],
     [{ inputs: [color, { ...x, data: ["one"] }] }, 'The input "x" of FP64 holds "one", which is no number.'],
-    [{ inputs: [color, { ...x, data: [1, 2] }] }, 'The input "x" has 2 values for a shape of 1 rows.'],
+    [{ inputs: [color, { ...x, data: [1, 2] }] }, 'The input "x" has 2 values for a shape of 1.'],
     [{ inputs: [color, { ...x, shape: [2], data: [1, 2] }] }, 'The input "x" has 2 rows where "color" has 1.'],
     [{ inputs: [color, { ...x, shape: [1, 2] }] }, 'The input "x" has the shape [1, 2]; it takes [n] or [n, 1].'],
     [{ inputs: [color, { ...x, data: undefined, parameters: { binary_data_size: 8 } }] }, "no header Inference-Header-Content-Length"],
@@ -202,7 +204,12 @@ test("a request that is sent again gets the same ids and is logged once", async 
 
 test("another process answers by what was decided elsewhere, and its predictions come into the same log", async () => {
   const beside = await server.beside();
-  const ask = (id: string) => beside.infer("shade", { id, columns: { color: ["red"], x: [0] }, rows: 1, moment: server.platform.clock.now() });
+  const ask = (id: string) =>
+    beside.infer("shade", {
+      id,
+      inputs: shadeRequest([{ color: "red", x: 0 }]).inputs.map((one) => jsonTensor(one, one.data)),
+      moment: server.platform.clock.now(),
+    });
   try {
     expect((await ask("beside-0")).version).toBe(1);
     const version = await server.register("columns");

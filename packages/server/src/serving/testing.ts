@@ -26,15 +26,18 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   const parts = { projects, registry, features, inference: createInference() };
   const serving = await createServing(platform, parts);
   servingRoutes(app, serving);
-  const exchange = openExchange({ serving, projects, features });
+  const exchange = openExchange(serving);
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
   const grpc = await openGrpc(platform, async () => ({ name: "anna" }), exchange, 0);
   await platform.events.start();
   const url = await app.listen({ host: "127.0.0.1", port: 0 });
 
-  /** A version of the model `shade`, of one of inference's fixtures. */
-  async function register(fixture: "columns" | "reversed" | "faulty" | "matrix"): Promise<number> {
+  /** A version of the model `shade` or of another, of one of inference's fixtures. */
+  async function register(
+    fixture: "columns" | "reversed" | "faulty" | "matrix" | "datatypes",
+    { model, service }: { model: string; service: string | null } = { model: "shade", service: "shade_features" },
+  ): Promise<number> {
     const bytes = await readFile(fileURLToPath(new URL(`../inference/fixtures/${fixture}.onnx`, import.meta.url)));
     const { digest, size } = await platform.objects.put(bytes);
     const files = [{ path: "model.onnx", digest, size }];
@@ -43,13 +46,14 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
       latency: { p50Ms: 1, p99Ms: 1 },
     };
     const { version } = await registry.register({
-      ...{ model: "shade", digest, files, service: "shade_features", runId: newId(), trackingRunId: null, metrics: {}, gates: [] },
+      ...{ model, digest, files, service, runId: newId(), trackingRunId: null, metrics: {}, gates: [] },
       report,
     });
     return version;
   }
   return {
     ...{ url, grpc: grpc.address, platform, projects, registry, serving, register },
+    applySpec: (spec: Partial<ProjectSpec>) => applyProject(projects, spec),
     apply: (endpoint: Partial<EndpointSpec> = {}) => applyProject(projects, shadeProject(endpoint)),
     /** Another process beside this one: it shares what both keep, and is told nothing. */
     beside: () =>

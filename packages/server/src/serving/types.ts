@@ -1,24 +1,28 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
 import type { Columns, Endpoint, Prediction, Rollout } from "@millrace/sdk/api";
+import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import type { LoggedPredictions } from "../features/index.js";
-import type { Feature } from "../inference/index.js";
+import type { Feature, RunOptions, ServedModel, Tensor } from "../inference/index.js";
+import type { GivenTensor } from "./given.js";
 
-export interface InferRequest {
+export interface InferRequest extends RunOptions {
   /** What the caller calls it: makes the predictions' ids. A repeated one is answered again and logged once. */
   id: string | undefined;
-  /** The service's request columns. */
-  columns: Columns;
-  rows: number;
+  inputs: readonly GivenTensor[];
   moment: Date;
   /** Answer with this version, whatever the endpoint's state. */
   version?: number;
 }
 export interface InferAnswer {
+  id: string;
   version: number;
-  probability: Float64Array;
+  /** Of an endpoint with features `probability` alone, else what the model gives. */
+  outputs: Tensor[];
   /** `<request id>`, or `<request id>:<row>` where there are several rows. */
   ids: string[];
 }
+/** What requests to an endpoint bring: the request columns of its feature service, or the tensors of its model. */
+export type Takes = { kind: "features"; service: FeatureServiceSpec } | { kind: "tensors"; model: Omit<ServedModel, "run" | "close"> };
 /** The span of time of predictions, from inclusive, to exclusive. */
 export interface Span {
   from?: Date | undefined;
@@ -27,6 +31,8 @@ export interface Span {
 
 export interface Serving {
   infer(endpoint: string, request: InferRequest): Promise<InferAnswer>;
+  /** Of its stable version, or of the one that is named. Throws a 503 where the endpoint takes what its model takes, and has none yet. */
+  takes(endpoint: string, version?: number): Promise<Takes>;
   endpoints(): Promise<Endpoint[]>;
   /** Throws a 404 where there is none. */
   endpoint(name: string): Promise<Endpoint>;
@@ -42,13 +48,15 @@ export interface Serving {
   predictions(endpoint: string, query: Span & { limit: number }): Promise<Prediction[]>;
   /**
    * The prediction log as a relation for DuckDB, for the time of `work`: id, at (timestamptz, when it was asked), as_of (timestamptz, as
-   * of when the features are), version, route, prediction, label and labelled_at (null where none came), `r_<request column>` and
-   * `f_<feature>`.
+   * of when the features are), version, route, prediction, label and labelled_at (null where none came); with features
+   * `r_<request column>` and `f_<feature>`, without them `i_<input>` and `o_<output>` of the stable version.
    */
   usePredictions<T>(endpoint: string, span: Span, work: (connection: DuckDBConnection, relation: string) => Promise<T>): Promise<T>;
   loggedPredictions: LoggedPredictions;
-  /** Runs a version on features that were logged. Throws where it can't be loaded or fails. */
+  /** Runs a version on features that were logged. Throws where it can't be loaded or fails, a 409 where the endpoint has no features. */
   scorer(endpoint: string, version: number): Promise<{ features: Feature[]; predict(columns: Columns, rows: number): Promise<Float64Array> }>;
+  /** Has a version ready to answer. Throws where it can't be. */
+  load(endpoint: string, version: number): Promise<void>;
   /** Frees the memory of its model's versions. Whoever asks next brings them back. */
   unload(endpoint: string): Promise<void>;
   stop(): Promise<void>;

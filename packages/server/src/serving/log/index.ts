@@ -1,9 +1,8 @@
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
-import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { sql } from "kysely";
 import { ApiError, identifier, type Platform, parquet } from "../../platform/index.js";
-import { columnList, logSchema } from "./schema.js";
+import { columnList, type LogSchema } from "./schema.js";
 import { forget, localPaths, merge, type Segment, type Sought, seal, segments } from "./segments.js";
 import { abandoned, openSpool, openSpoolFolder, type Spool, type SpoolFile } from "./spool.js";
 
@@ -17,13 +16,13 @@ export interface LoggedRow {
   as_of: Date;
   version: number;
   route: string;
-  prediction: number;
+  prediction: number | null;
 }
 export interface PredictionLog {
   /** Durable when it resolves. A row whose id is in the log already is found once, as it was first. */
-  append(endpoint: string, service: FeatureServiceSpec, rows: (LoggedRow & Record<string, unknown>)[]): Promise<void>;
-  /** What is sought as a relation; it holds no rows outside of the span, and may hold other ids. */
-  use<T>(endpoint: string, service: FeatureServiceSpec, sought: Sought, work: (connection: DuckDBConnection, relation: string) => Promise<T>): Promise<T>;
+  append(endpoint: string, schema: LogSchema, rows: (LoggedRow & Record<string, unknown>)[]): Promise<void>;
+  /** What is sought as a relation with the schema's columns; it holds no rows outside of the span, and may hold other ids. */
+  use<T>(endpoint: string, schema: LogSchema, sought: Sought, work: (connection: DuckDBConnection, relation: string) => Promise<T>): Promise<T>;
   /** What is due by time: merges, and forgets what is older than `before`. */
   tidy(endpoint: string, before: Date | undefined): Promise<void>;
   close(): Promise<void>;
@@ -32,7 +31,7 @@ export interface PredictionLog {
 export async function openPredictionLog(platform: Platform): Promise<PredictionLog> {
   const folder = path.join(platform.config.dataDir, "spool");
   const { path: own, close: closeFolder } = await openSpoolFolder(folder);
-  const spools = new Map<string, { spool: Spool; service: FeatureServiceSpec; schema: string }>();
+  const spools = new Map<string, { spool: Spool; schema: LogSchema; text: string }>();
   const sealing = new Map<string, Promise<void>>();
   /** Finished files that are not in a segment yet. */
   const unsealed: SpoolFile[] = [];
@@ -48,15 +47,14 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   // Their folders are empty now.
   await abandoned(folder);
 
-  function spoolOf(endpoint: string, service: FeatureServiceSpec): Spool {
+  function spoolOf(endpoint: string, schema: LogSchema): Spool {
     const known = spools.get(endpoint);
-    if (known?.service === service) return known.spool;
-    const schema = logSchema(service);
+    if (known?.schema === schema) return known.spool;
     const text = JSON.stringify(schema);
-    const spool = known?.schema === text ? known.spool : openSpool(own, endpoint, schema);
-    spools.set(endpoint, { spool, service, schema: text });
+    const spool = known?.text === text ? known.spool : openSpool(own, endpoint, schema);
+    spools.set(endpoint, { spool, schema, text });
     if (known?.spool === spool) return spool;
-    // Rows of the service as it was before are sealed as they are.
+    // Rows of what the endpoint took before are sealed as they are.
     if (known !== undefined) {
       void sealOne(endpoint, known.spool)
         .catch(() => {})
@@ -95,8 +93,8 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   }
 
   return {
-    async append(endpoint, service, rows) {
-      const spool = spoolOf(endpoint, service);
+    async append(endpoint, schema, rows) {
+      const spool = spoolOf(endpoint, schema);
       try {
         await spool.append(rows.map((row) => `${JSON.stringify(row)}\n`).join(""), rows.length);
       } catch (error) {
@@ -105,7 +103,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       }
       if (spool.rows() >= sealRows) void sealOne(endpoint, spool).catch(() => {});
     },
-    async use(endpoint, service, sought, work) {
+    async use(endpoint, schema, sought, work) {
       const spool = spools.get(endpoint)?.spool;
       await (spool === undefined ? sealing.get(endpoint) : sealOne(endpoint, spool));
       const found = await segments(platform, endpoint, sought);
@@ -116,8 +114,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
              make_timestamptz(unnest(from_json($3::json, '["BIGINT"]'))) as labelled_at`,
           known,
         );
-        // The columns are those of the service now, whatever it was when the rows were logged.
-        const schema = logSchema(service);
+        // The columns are those that are asked for, whatever they were when the rows were logged.
         await connection.run(`create temp table nothing (${columnList(schema)})`);
         const columns = schema.map(([name, type]) => `try_cast(${identifier(name)} as ${type}) as ${identifier(name)}`).join(", ");
         const logged =

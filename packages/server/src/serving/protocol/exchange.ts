@@ -1,21 +1,16 @@
 /** What a client and an endpoint say to each other by the Open Inference Protocol, version 2, whatever carries it. */
-import type { FeatureServiceSpec } from "@millrace/sdk/spec";
-import type { Features } from "../../features/index.js";
-import { ApiError, invalid, notFound, version } from "../../platform/index.js";
-import type { Projects } from "../../projects/index.js";
-import type { Serving } from "../types.js";
-import { datatypes, type GivenTensor, requestColumns } from "./tensors.js";
+import type { RunOptions, Tensor, TensorSpec } from "../../inference/index.js";
+import { ApiError, invalid, version } from "../../platform/index.js";
+import { datatypes, type GivenTensor } from "../given.js";
+import type { Serving, Takes } from "../types.js";
 
-export interface TensorMetadata {
+interface TensorMetadata {
   name: string;
   datatype: string;
   /** -1 is any number. */
   shape: number[];
 }
-export interface OutputTensor extends TensorMetadata {
-  data: (string | number)[];
-}
-export interface ModelMetadata {
+interface ModelMetadata {
   name: string;
   versions: string[];
   platform: string;
@@ -27,12 +22,13 @@ export interface Exchange {
   /** Throws a 404 where there is no such endpoint, or no such version of its model. */
   model(name: string, version?: string): Promise<ModelMetadata>;
   ready(name: string, version?: string): Promise<boolean>;
-  service(name: string): Promise<FeatureServiceSpec>;
+  /** What its requests bring. */
+  takes(name: string): Promise<Takes>;
   /** Throws a 400 that says what is wrong with the request. */
   infer(
     name: string,
-    request: { id: string | undefined; version: string | undefined; inputs: readonly GivenTensor[]; outputs: readonly string[]; moment: Date },
-  ): Promise<{ version: number; outputs: OutputTensor[] }>;
+    request: RunOptions & { id: string | undefined; version: string | undefined; inputs: readonly GivenTensor[]; outputs: readonly string[]; moment: Date },
+  ): Promise<{ id: string; ids: string[]; version: number; outputs: Tensor[] }>;
   /** With `ready`, of what is ready alone. */
   index(ready: boolean): Promise<{ name: string; version: string; state: "READY" | "UNAVAILABLE"; reason: string }[]>;
   /** Brings what answers at the endpoint into memory. */
@@ -41,23 +37,23 @@ export interface Exchange {
   unload(name: string): Promise<void>;
 }
 
-export function openExchange({ serving, projects, features }: { serving: Serving; projects: Projects; features: Pick<Features, "service"> }): Exchange {
-  async function service(name: string): Promise<FeatureServiceSpec> {
-    const endpoint = await projects.get("endpoint", name);
-    if (endpoint === undefined) throw notFound("endpoint", name);
-    return features.service(endpoint.spec.service);
-  }
+export function openExchange(serving: Serving): Exchange {
   return {
-    service,
+    takes: (name) => serving.takes(name),
     server: () => ({ name: "millrace", version, extensions: ["binary_tensor_data", "model_repository"] }),
     async model(name, asked) {
-      const { request } = await service(name);
       const { stable, candidate } = await serving.endpoint(name);
       const versions = [stable, candidate].filter((one) => one !== null).map(String);
-      if (asked !== undefined && !versions.includes(asked)) await serving.scorer(name, versionNumber(asked));
+      const pinned = asked === undefined ? undefined : versionNumber(asked);
+      if (pinned !== undefined) await serving.load(name, pinned);
+      const taken = await serving.takes(name, pinned);
+      if (taken.kind === "tensors") {
+        const { platform, inputs, outputs } = taken.model;
+        return { name, versions, platform, inputs: (inputs ?? []).map(declared), outputs: (outputs ?? []).map(declared) };
+      }
       return {
         ...{ name, versions, platform: "onnxruntime_onnx" },
-        inputs: request.map(({ name: input, type }) => ({ name: input, datatype: datatypes[type][0] ?? "", shape: [-1] })),
+        inputs: taken.service.request.map(({ name: input, type }) => ({ name: input, datatype: datatypes[type][0] ?? "", shape: [-1] })),
         outputs: [
           { name: "probability", datatype: "FP64", shape: [-1] },
           { name: "prediction_id", datatype: "BYTES", shape: [-1] },
@@ -68,7 +64,7 @@ export function openExchange({ serving, projects, features }: { serving: Serving
       const { stable } = await serving.endpoint(name);
       const of = asked === undefined ? stable : versionNumber(asked);
       if (of === null) return false;
-      return serving.scorer(name, of).then(
+      return serving.load(name, of).then(
         () => true,
         (error: unknown) => {
           if (error instanceof ApiError && error.status === 404) throw error;
@@ -76,19 +72,24 @@ export function openExchange({ serving, projects, features }: { serving: Serving
         },
       );
     },
-    async infer(name, { id, version: pinned, inputs, outputs, moment }) {
-      const { columns, rows } = requestColumns(inputs, await service(name));
-      const answer = await serving.infer(name, { id, columns, rows, moment, ...(pinned === undefined ? {} : { version: versionNumber(pinned) }) });
-      const all: OutputTensor[] = [
-        { name: "probability", datatype: "FP64", shape: [rows], data: Array.from(answer.probability) },
-        { name: "prediction_id", datatype: "BYTES", shape: [rows], data: answer.ids },
-      ];
-      const chosen = outputs.map((wanted) => {
-        const output = all.find((one) => one.name === wanted);
-        if (output === undefined) throw invalid(`There is no output "${wanted}". The model gives ${all.map((one) => one.name).join(", ")}.`);
+    async infer(name, { version: pinned, outputs: wanted, ...request }) {
+      const of = pinned === undefined ? {} : { version: versionNumber(pinned) };
+      const taken = await serving.takes(name, of.version);
+      const known = taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
+      for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
+      const answer = await serving.infer(name, { ...request, ...of });
+      const ids: Tensor = { name: "prediction_id", datatype: "BYTES", shape: [answer.ids.length], data: answer.ids };
+      const all = taken.kind === "features" ? [...answer.outputs, ids] : answer.outputs;
+      const chosen = wanted.map((one) => {
+        const output = all.find((other) => other.name === one);
+        if (output === undefined)
+          throw noOutput(
+            one,
+            all.map((other) => other.name),
+          );
         return output;
       });
-      return { version: answer.version, outputs: chosen.length === 0 ? all : chosen };
+      return { id: answer.id, ids: answer.ids, version: answer.version, outputs: chosen.length === 0 ? all : chosen };
     },
     index: async (ready) =>
       (await serving.endpoints())
@@ -100,11 +101,14 @@ export function openExchange({ serving, projects, features }: { serving: Serving
     async load(name) {
       const { stable, candidate } = await serving.endpoint(name);
       if (stable === null) throw new ApiError(400, "NOT_DEPLOYED", `The endpoint "${name}" has no version to load yet: register one by running its pipeline.`);
-      await Promise.all([stable, candidate].filter((one) => one !== null).map((one) => serving.scorer(name, one)));
+      await Promise.all([stable, candidate].filter((one) => one !== null).map((one) => serving.load(name, one)));
     },
     unload: (name) => serving.unload(name),
   };
 }
+
+const noOutput = (name: string, known: string[]) => invalid(`There is no output "${name}". The model gives ${known.join(", ")}.`);
+const declared = ({ name, datatype, shape }: TensorSpec): TensorMetadata => ({ name, datatype, shape: [...shape] });
 
 function versionNumber(text: string): number {
   if (!/^[1-9][0-9]{0,8}$/.test(text)) throw invalid(`"${text}" is no version: versions are whole numbers from 1.`);

@@ -11,10 +11,12 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
+import type { Tensor } from "../../inference/index.js";
 import { ApiError, type Authorize, errorAnswer, invalid, type Permission, type Platform, StartError } from "../../platform/index.js";
+import type { GivenTensor } from "../given.js";
 import type { Exchange } from "./exchange.js";
 import { largestBody } from "./routes.js";
-import { binaryOf, binaryValues, type GivenTensor, jsonValues, textOf, type Value, whole } from "./tensors.js";
+import { binaryOf, binaryTensor, jsonTensor, textOf, valuesIn } from "./tensors.js";
 
 const proto = fileURLToPath(new URL("../../../proto/open_inference.proto", import.meta.url));
 
@@ -107,23 +109,23 @@ export async function openGrpc(
     }),
     ModelInfer: call("predictions:write", async (request: InferRequest) => {
       if (request.id.length > 190) throw invalid("An id has at most 190 characters.");
-      const { version, outputs } = await exchange.infer(request.model_name, {
+      const { id, version, outputs } = await exchange.infer(request.model_name, {
         id: request.id === "" ? undefined : request.id,
         version: request.model_version === "" ? undefined : request.model_version,
         inputs: tensorsOf(request),
         outputs: request.outputs.map(({ name }) => name),
         moment: clock.now(),
       });
-      // A client is answered in the form in which it asks.
-      const raw = request.raw_input_contents.length > 0;
+      // A client is answered in the form in which it asks; half floats have no other than raw.
+      const raw = request.raw_input_contents.length > 0 || outputs.some(({ datatype }) => datatype === "FP16");
       return {
-        ...{ model_name: request.model_name, model_version: String(version), id: request.id },
+        ...{ model_name: request.model_name, model_version: String(version), id },
         parameters: { version: { int64_param: version } },
-        outputs: outputs.map(({ name, datatype, shape, data }) => ({
-          ...{ name, datatype, shape },
-          ...(raw ? {} : { contents: datatype === "FP64" ? { fp64_contents: data } : { bytes_contents: data.map((text) => Buffer.from(String(text))) } }),
-        })),
-        raw_output_contents: raw ? outputs.map(({ datatype, data }) => binaryOf(datatype, data)) : [],
+        outputs: outputs.map((output) => {
+          const { name, datatype, shape } = output;
+          return { name, datatype, shape, ...(raw ? {} : { contents: contentsOf(output) }) };
+        }),
+        raw_output_contents: raw ? outputs.map(binaryOf) : [],
       };
     }),
   };
@@ -179,9 +181,8 @@ function tensorsOf({ inputs, raw_input_contents: raw }: InferRequest): GivenTens
   return inputs.map(({ name, datatype, shape, contents }, at) => {
     const bytes = raw[at];
     if (bytes !== undefined && contents !== null) throw invalid(`The input "${name}" has both contents and raw contents.`);
-    const values = (count: number): Value[] =>
-      bytes === undefined ? contentsOf(name, datatype, contents, count) : binaryValues({ name, datatype }, bytes, count);
-    return { name, datatype, shape: shape.map((size) => sizeOf(name, size)), values };
+    const said = { name, datatype, shape: shape.map((size) => sizeOf(name, size)) };
+    return bytes === undefined ? contentsTensor(said, contents) : binaryTensor(said, bytes);
   });
 }
 function sizeOf(name: string, text: string): number {
@@ -206,12 +207,31 @@ const fields = {
 } as const satisfies Record<string, keyof Contents>;
 const isField = (datatype: string): datatype is keyof typeof fields => datatype in fields;
 
-function contentsOf(name: string, datatype: string, contents: Contents | null, count: number): Value[] {
+function contentsTensor(said: Pick<GivenTensor, "name" | "datatype" | "shape">, contents: Contents | null): GivenTensor {
+  const { name, datatype } = said;
   if (!isField(datatype)) throw invalid(`The input "${name}" of ${datatype} has no form of contents: give it as raw contents.`);
   const found = contents?.[fields[datatype]] ?? [];
-  const data = found.map((value: boolean | number | string | Buffer) => {
-    if (typeof value === "string") return whole(name, datatype, Number(value));
-    return Buffer.isBuffer(value) ? textOf(name, value) : value;
-  });
-  return jsonValues({ name, datatype, data }, count);
+  const tensor = jsonTensor(
+    said,
+    found.map((value: boolean | number | string | Buffer) =>
+      typeof value === "string" ? Number(value) : Buffer.isBuffer(value) ? textOf(name, value) : value,
+    ),
+  );
+  if (datatype !== "INT64" && datatype !== "UINT64" && datatype !== "BYTES") return tensor;
+  return {
+    ...tensor,
+    data(count) {
+      if (found.length !== count) throw invalid(`The input "${name}" has ${found.length} values for a shape of ${count}.`);
+      if (datatype === "BYTES") return contents?.bytes_contents ?? [];
+      const values = [...found].map((value: boolean | number | string | Buffer) => BigInt(String(value)));
+      return datatype === "INT64" ? BigInt64Array.from(values) : BigUint64Array.from(values);
+    },
+  };
+}
+function contentsOf({ datatype, data }: Tensor): Partial<Record<keyof Contents, unknown[]>> {
+  if (!isField(datatype)) throw new Error(`${datatype} has no form of contents`);
+  const values = Array.from(valuesIn(datatype, data), (value) =>
+    typeof value === "bigint" ? String(value) : datatype === "BYTES" ? Buffer.from(value instanceof Uint8Array ? value : String(value ?? "")) : value,
+  );
+  return { [fields[datatype]]: values };
 }

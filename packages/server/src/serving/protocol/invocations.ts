@@ -1,25 +1,27 @@
 /** What clients of MLflow's scoring servers send: `POST /endpoints/<name>/invocations`, in each of their forms. */
-import type { ColumnType, FeatureServiceSpec } from "@millrace/sdk/spec";
+import type { ColumnType } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import type { Tensor } from "../../inference/index.js";
 import { type Http, invalid } from "../../platform/index.js";
+import { type GivenTensor, mostRows, type Value } from "../given.js";
+import type { Takes } from "../types.js";
 import type { Exchange } from "./exchange.js";
 import { largestBody } from "./routes.js";
-import { type GivenTensor, jsonValues, mostRows, type Value } from "./tensors.js";
+import { jsonOf, jsonTensor } from "./tensors.js";
 
-const Cell = Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Null()]);
+const Cell = Type.Unknown();
 const Row = Type.Record(Type.String(), Cell);
-/** Rows as objects, a list of rows under their columns' names, or a list of values for each column. */
+/** Rows as objects or lists, a list of rows under their columns' names, or a list of values for each column. */
 const forms = {
   dataframe_split: TypeCompiler.Compile(
     Type.Object({ columns: Type.Array(Type.String()), data: Type.Array(Type.Array(Cell)), index: Type.Optional(Type.Array(Type.Unknown())) }),
   ),
   dataframe_records: TypeCompiler.Compile(Type.Array(Row)),
-  instances: TypeCompiler.Compile(Type.Array(Row)),
-  inputs: TypeCompiler.Compile(
-    Type.Union([Type.Record(Type.String(), Type.Array(Type.Union([Cell, Type.Array(Cell, { minItems: 1, maxItems: 1 })]))), Type.Array(Row)]),
-  ),
+  instances: TypeCompiler.Compile(Type.Array(Cell)),
+  inputs: TypeCompiler.Compile(Type.Union([Type.Record(Type.String(), Type.Array(Cell)), Type.Array(Cell)])),
 };
+const isRows = TypeCompiler.Compile(Type.Array(Row));
 type Form = keyof typeof forms;
 const names = Object.keys(forms) as Form[];
 
@@ -35,25 +37,36 @@ export function openInvocationRoutes(app: Http, exchange: Exchange): void {
     for (const path of ["/endpoints/:name/invocations", "/serving-endpoints/:name/invocations"]) {
       scope.post(path, predict, async (asked) => {
         const { name } = asked.params;
-        const { id, inputs } = await given(asked.body, await exchange.service(name));
-        const { version, outputs } = await exchange.infer(name, {
-          id,
-          version: undefined,
-          inputs,
-          outputs: ["probability", "prediction_id"],
-          moment: asked.moment,
-        });
-        const [predictions, ids] = outputs.map((one) => one.data);
-        return { predictions, prediction_ids: ids, model_version: String(version) };
+        const taken = await exchange.takes(name);
+        const { id, inputs } = await given(asked.body, taken);
+        const answer = await exchange.infer(name, { id, version: undefined, inputs, outputs: [], moment: asked.moment });
+        return { predictions: predictionsOf(taken, answer.outputs), prediction_ids: answer.ids, model_version: String(answer.version) };
       });
     }
   });
 }
 
-async function given(body: unknown, service: FeatureServiceSpec): Promise<{ id: string | undefined; inputs: GivenTensor[] }> {
+/** As MLflow answers them: of a data frame its rows, of several tensors each by its name, of one its values. */
+function predictionsOf(taken: Takes, outputs: readonly Tensor[]): unknown {
+  if (taken.kind === "features") return outputs.filter(({ name }) => name === "probability").flatMap(jsonOf);
+  const nested = outputs.map((output) => ({ name: output.name, values: nest(jsonOf(output), output.shape) }));
+  const [only] = nested;
+  if (nested.length === 1 && only !== undefined) return only.values;
+  if (taken.model.platform !== "mlflow_pyfunc" || outputs.some(({ shape }) => shape.length !== 1))
+    return Object.fromEntries(nested.map(({ name, values }) => [name, values]));
+  return Array.from({ length: outputs[0]?.shape[0] ?? 0 }, (_, row) => Object.fromEntries(nested.map(({ name, values }) => [name, values[row]])));
+}
+function nest(values: readonly unknown[], shape: readonly number[]): unknown[] {
+  const [length, ...rest] = shape;
+  if (rest.length === 0 || length === undefined) return [...values];
+  const width = values.length / length;
+  return Array.from({ length }, (_, at) => nest(values.slice(at * width, (at + 1) * width), rest));
+}
+
+async function given(body: unknown, taken: Takes): Promise<{ id: string | undefined; inputs: GivenTensor[] }> {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw invalid(`The body is an object with one of ${names.join(", ")}, or CSV with the content type text/csv.`);
-  if ("csv" in body) return { id: undefined, inputs: tensors(await csvColumns(String(body.csv), service), service) };
+  if ("csv" in body) return { id: undefined, inputs: tensors(await csvColumns(String(body.csv), taken), taken) };
   const present = names.filter((name) => name in body);
   const [form] = present;
   if (form === undefined || present.length > 1)
@@ -61,20 +74,56 @@ async function given(body: unknown, service: FeatureServiceSpec): Promise<{ id: 
   const id = "client_request_id" in body ? body.client_request_id : undefined;
   if (id !== undefined && (typeof id !== "string" || id.length === 0 || id.length > 190))
     throw invalid("`client_request_id` is a text of 1 to 190 characters.");
-  return { id, inputs: tensors(columnsOf(form, Reflect.get(body, form)), service) };
+  const value: unknown = Reflect.get(body, form);
+  const columns = columnsOf(form, value);
+  return { id, inputs: columns === undefined ? [oneTensor(form, value, taken)] : tensors(columns, taken) };
 }
 
 /** Each column as the tensor that a client of the protocol would send, so that what does not fit is told by the same checks. */
-function tensors(columns: Map<string, Value[]>, service: FeatureServiceSpec): GivenTensor[] {
+function tensors(columns: Map<string, unknown[]>, taken: Takes): GivenTensor[] {
+  if (taken.kind === "tensors") {
+    const specs = taken.model.inputs;
+    const [only] = specs ?? [];
+    // A model of one matrix is given the columns side by side.
+    if (specs?.length === 1 && only !== undefined && only.shape.length === 2 && !columns.has(only.name)) {
+      const all = [...columns.values()];
+      return [
+        jsonOfNested(
+          only,
+          (all[0] ?? []).map((_, row) => all.map((column) => column[row])),
+        ),
+      ];
+    }
+    return [...columns].map(([name, data]) => jsonOfNested({ name, datatype: specs?.find((one) => one.name === name)?.datatype ?? guessed(data) }, data));
+  }
   return [...columns].map(([name, data]) => {
-    const type = service.request.find((one) => one.name === name)?.type;
-    const datatype = type === "int64" || type === "float64" ? "FP64" : type === "boolean" ? "BOOL" : "BYTES";
-    return { name, shape: [data.length], datatype, values: (count) => jsonValues({ name, datatype, data }, count) };
+    const type = taken.service.request.find((one) => one.name === name)?.type;
+    return jsonOfNested({ name, datatype: type === "int64" || type === "float64" ? "FP64" : type === "boolean" ? "BOOL" : "BYTES" }, data);
   });
 }
+/** Rows that are no objects: what a model of one tensor takes. */
+function oneTensor(form: Form, value: unknown, taken: Takes): GivenTensor {
+  const specs = taken.kind === "tensors" ? taken.model.inputs : undefined;
+  const [only] = specs ?? [];
+  if (only === undefined || specs?.length !== 1) throw invalid(`${form} holds rows without names; the model takes several inputs: give each row as an object.`);
+  return jsonOfNested(only, Array.isArray(value) ? value : []);
+}
+function jsonOfNested({ name, datatype }: { name: string; datatype: string }, data: unknown[]): GivenTensor {
+  const shape = [data.length];
+  for (let inner = data[0]; Array.isArray(inner) && shape.length < 8; inner = inner[0]) shape.push(inner.length);
+  return jsonTensor({ name, shape, datatype }, data);
+}
+/** Of a model that does not say what it takes. */
+function guessed(data: readonly unknown[]): string {
+  const values = data.flat(8).filter((value) => value !== null);
+  if (values.every((value) => typeof value === "boolean")) return "BOOL";
+  if (values.every((value) => typeof value === "number")) return values.length === data.length && values.every(Number.isSafeInteger) ? "INT64" : "FP64";
+  return "BYTES";
+}
 
-function columnsOf(form: Form, value: unknown): Map<string, Value[]> {
-  const columns = new Map<string, Value[]>();
+/** Undefined where the rows are no objects. */
+function columnsOf(form: Form, value: unknown): Map<string, unknown[]> | undefined {
+  const columns = new Map<string, unknown[]>();
   if (form === "dataframe_split") {
     const check = forms.dataframe_split;
     if (!check.Check(value)) throw malformed(form, check.Errors(value).First());
@@ -91,14 +140,8 @@ function columnsOf(form: Form, value: unknown): Map<string, Value[]> {
   }
   const check = forms[form];
   if (!check.Check(value)) throw malformed(form, check.Errors(value).First());
-  if (!Array.isArray(value)) {
-    for (const [name, values] of Object.entries(value))
-      columns.set(
-        name,
-        values.map((one) => (Array.isArray(one) ? (one[0] ?? null) : one)),
-      );
-    return columns;
-  }
+  if (!Array.isArray(value)) return new Map(Object.entries(value));
+  if (!isRows.Check(value)) return undefined;
   for (const name of new Set(value.flatMap((row) => Object.keys(row))))
     columns.set(
       name,
@@ -109,9 +152,15 @@ function columnsOf(form: Form, value: unknown): Map<string, Value[]> {
 const malformed = (form: string, first: { path: string; message: string } | undefined) =>
   invalid(`${form} is malformed${first === undefined ? "" : ` at ${first.path || "/"}: ${first.message}`}.`);
 
-async function csvColumns(text: string, service: FeatureServiceSpec): Promise<Map<string, Value[]>> {
+async function csvColumns(text: string, taken: Takes): Promise<Map<string, Value[]>> {
   const { parse } = await import("csv-parse/sync");
-  const types = new Map(service.request.map(({ name, type }) => [name, type]));
+  const types = new Map<string, ColumnType>(
+    taken.kind === "features"
+      ? taken.service.request.map(({ name, type }) => [name, type])
+      : (taken.model.inputs ?? []).map(({ name, datatype }) => [name, datatype === "BYTES" ? "string" : datatype === "BOOL" ? "boolean" : "float64"]),
+  );
+  // The columns of a matrix have names of their own.
+  const other = taken.kind === "tensors" && taken.model.inputs?.length === 1 && taken.model.inputs[0]?.datatype !== "BYTES" ? "float64" : "string";
   let rows: string[][];
   try {
     rows = parse(text, { bom: true, skip_empty_lines: true, to: mostRows + 2 });
@@ -120,7 +169,7 @@ async function csvColumns(text: string, service: FeatureServiceSpec): Promise<Ma
   }
   const [head = [], ...body] = rows;
   return new Map(
-    head.map((name, at): [string, Value[]] => [name, body.map((row, line) => cellOf(row[at] ?? "", types.get(name) ?? "string", `Line ${line + 2}`, name))]),
+    head.map((name, at): [string, Value[]] => [name, body.map((row, line) => cellOf(row[at] ?? "", types.get(name) ?? other, `Line ${line + 2}`, name))]),
   );
 }
 function cellOf(text: string, type: ColumnType, where: string, name: string): Value {

@@ -5,8 +5,9 @@ import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { FastifyRequest } from "fastify";
 import { ApiError, errorAnswer, type Http, invalid, type Platform } from "../../platform/index.js";
+import type { GivenTensor } from "../given.js";
 import type { Exchange } from "./exchange.js";
-import { binaryOf, binaryValues, type GivenTensor, jsonValues, splitBody } from "./tensors.js";
+import { binaryOf, binaryTensor, jsonOf, jsonTensor, splitBody } from "./tensors.js";
 
 export const largestBody = 16 * 1024 * 1024;
 const parameters = Type.Optional(Type.Record(Type.String(), Type.Unknown()));
@@ -97,17 +98,17 @@ function routes(app: Http, exchange: Exchange): void {
       });
       const head = {
         ...{ model_name: name, model_version: String(answer.version) },
-        ...(json.id === undefined ? {} : { id: json.id }),
+        id: answer.id,
         parameters: { version: answer.version },
       };
       const asBytes = (output: string) => (wanted.find((one) => one.name === output)?.parameters?.binary_data ?? json.parameters?.binary_data_output) === true;
       const parts: Buffer[] = [];
       const outputs = answer.outputs.map((output) => {
-        if (!asBytes(output.name)) return output;
-        const { data, ...rest } = output;
-        const bytes = binaryOf(output.datatype, data);
+        const { name: of, datatype, shape } = output;
+        if (!asBytes(of)) return { name: of, datatype, shape, data: jsonOf(output) };
+        const bytes = binaryOf(output);
         parts.push(bytes);
-        return { ...rest, parameters: { binary_data_size: bytes.length } };
+        return { name: of, datatype, shape, parameters: { binary_data_size: bytes.length } };
       });
       if (parts.length === 0) return { ...head, outputs };
       const text = Buffer.from(JSON.stringify({ ...head, outputs }));
@@ -140,15 +141,15 @@ function tensorsOf(
 ): GivenTensor[] {
   let offset = 0;
   const tensors = inputs.map((tensor): GivenTensor => {
-    const { name, shape, datatype, data } = tensor;
+    const { name } = tensor;
     const size = tensor.parameters?.binary_data_size;
-    if (size === undefined) return { name, shape, datatype, values: (count) => jsonValues({ name, datatype, data }, count) };
+    if (size === undefined) return jsonTensor(tensor, tensor.data);
     if (binary === undefined) throw invalid(`The input "${name}" says binary_data_size, but the request has no header Inference-Header-Content-Length.`);
     if (typeof size !== "number" || !Number.isInteger(size) || size < 0 || offset + size > binary.length)
       throw invalid(`The input "${name}" has ${String(size)} bytes of data; ${binary.length - offset} are left.`);
     const bytes = binary.subarray(offset, offset + size);
     offset += size;
-    return { name, shape, datatype, values: (count) => binaryValues({ name, datatype }, bytes, count) };
+    return binaryTensor(tensor, bytes);
   });
   if (binary !== undefined && offset < binary.length) throw invalid(`${binary.length - offset} bytes follow the data of the last tensor.`);
   return tensors;
