@@ -5,6 +5,7 @@ import type { RenderOptions } from "./commands/render.js";
 import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
 import { addDatasetCommands } from "./program-data.js";
+import { addDeliveryCommands } from "./program-delivery.js";
 import { addRunCommands } from "./program-runs.js";
 import { addWorkCommands } from "./program-work.js";
 import { type ServerOptions, withServer } from "./server.js";
@@ -229,6 +230,7 @@ export function program(): Command {
       .action(async (name: string, options: Json) => (await import("./commands/trigger.js")).setPaused(name, act, options));
   }
   addWorkCommands(millrace);
+  addDeliveryCommands(millrace);
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
   const groups = [millrace, from, dataset, schema, quarantine, user, features, model, render];
   for (const command of groups.flatMap((group) => group.commands)) command.exitOverride().showHelpAfterError("(add --help for what there is)");

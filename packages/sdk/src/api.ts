@@ -7,6 +7,7 @@ export * from "./api/cards.js";
 export * from "./api/common.js";
 export * from "./api/data.js";
 export * from "./api/datasets.js";
+export * from "./api/delivery.js";
 export * from "./api/evaluation.js";
 export * from "./api/features.js";
 export * from "./api/gc.js";

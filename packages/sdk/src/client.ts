@@ -41,6 +41,10 @@ import type {
   Prediction,
   ProjectVersion,
   PushResult,
+  Release,
+  ReleaseCheckStart,
+  ReleaseDetail,
+  ReleaseStart,
   Rollout,
   RowsReceipt,
   Run,
@@ -53,6 +57,7 @@ import type {
   ScheduleFiring,
   ScheduleMoment,
   Secret,
+  Signature,
   SplitAnswer,
   SplitStart,
   Step,
@@ -160,6 +165,15 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       apply: (spec: ProjectSpec) => ask<Plan & ProjectVersion>("PUT", `/api/v1/projects/${part(spec.name)}`, { json: spec }),
       /** A file of a project, named by its digest. */
       upload: (digest: string, bytes: Bytes) => ask<{ digest: string; size: number }>("PUT", `/api/v1/objects/${part(digest)}`, { bytes }),
+    },
+    releases: {
+      /** What it is made of was uploaded before; else an ApiError with the code FILES_MISSING says what is missing. */
+      add: (release: ReleaseStart) => ask<Release>("POST", "/api/v1/releases", { json: release }),
+      list: (query?: Paging & { project?: string }) => get<Page<Release>>("/api/v1/releases", query),
+      get: (digest: string) => get<ReleaseDetail>(`/api/v1/releases/${part(digest)}`),
+      sign: (digest: string, signature: object) => ask<Release>("POST", `/api/v1/releases/${part(digest)}/signatures`, { json: { signature } }),
+      /** Notes what a check of it found. */
+      check: (digest: string, check: ReleaseCheckStart) => ask<ReleaseDetail>("POST", `/api/v1/releases/${part(digest)}/checks`, { json: check }),
     },
     datasets: {
       list: (query?: Paging) => get<Page<Dataset>>("/api/v1/datasets", query),
@@ -274,6 +288,12 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
         (await send("GET", `/api/v1/models/${part(name)}/versions/${version}/card`, { query: { format } })).text(),
       setAlias: (name: string, alias: string, version: number) =>
         ask<Model>("PUT", `/api/v1/models/${part(name)}/aliases/${part(alias)}`, { json: { version } }),
+      /** The bytes of one of a version's files. */
+      file: async (name: string, version: number, path: string) =>
+        (await send("GET", `/api/v1/models/${part(name)}/versions/${version}/files/${path.split("/").map(part).join("/")}`, {})).body,
+      signatures: (name: string, version: number) => get<Page<Signature>>(`/api/v1/models/${part(name)}/versions/${version}/signatures`),
+      sign: (name: string, version: number, signature: object) =>
+        ask<Page<Signature>>("POST", `/api/v1/models/${part(name)}/versions/${version}/signatures`, { json: { signature } }),
     },
     endpoints: {
       list: () => get<Page<Endpoint>>("/api/v1/endpoints"),

@@ -4,6 +4,7 @@ import { backfillsRoutes, createBackfills } from "./backfills/index.js";
 import { cardRoutes, createCards } from "./cards/index.js";
 import { computeRoutes, createCompute } from "./compute/index.js";
 import { createDatasets, createQuarantine, createTables, datasetQualityRoutes, datasetReferences, datasetsRoutes } from "./datasets/index.js";
+import { createDelivery, deliveryReferences, deliveryRoutes } from "./delivery/index.js";
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
@@ -181,10 +182,12 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   lineageRoutes(app, lineage);
   cardRoutes(app, createCards(platform, { registry, mlflow, projects, pipelines, tracking, serving, lineage }));
 
+  deliveryRoutes(app, createDelivery(platform, { registry }));
+
   // Whoever keeps digests of objects in its tables is named here: what nobody refers to is freed.
   const gc = createGc(platform, {
     removal: createRemoval(platform),
-    references: [projectReferences, trackingReferences, registryReferences, datasetReferences, servingReferences, pipelineReferences],
+    references: [projectReferences, trackingReferences, registryReferences, datasetReferences, servingReferences, pipelineReferences, deliveryReferences],
     forget: forgetStatistics,
   });
   gcRoutes(app, gc);

@@ -16,6 +16,8 @@ export interface Compiled {
   spec: ProjectSpec;
   /** Links in the folder, which are left out. */
   links: string[];
+  /** The bytes of one of the document's files. */
+  read(digest: string): Promise<Uint8Array<ArrayBuffer>>;
   /** Sends the files that the server lacks. */
   upload(client: Uploads, plan: Pick<Plan, "missing">): Promise<void>;
 }
@@ -30,16 +32,14 @@ export async function compileProject(folder: string): Promise<Compiled> {
     const problems = checkProject(spec);
     if (problems.length > 0) throw new ProjectError(problems);
   });
+  const places = new Map(spec.files.map((file) => [file.digest, file.path]));
+  const read = async (digest: string) => new Uint8Array(made.get(digest) ?? (await readFile(path.join(folder, places.get(digest) ?? ""))));
   return {
     spec,
     links,
-    async upload(client, plan) {
-      const wanted = new Set(plan.missing);
-      for (const { digest, path: file } of spec.files) {
-        if (!wanted.delete(digest)) continue;
-        const bytes = made.get(digest) ?? (await readFile(path.join(folder, file)));
-        await client.projects.upload(digest, new Uint8Array(bytes));
-      }
+    read,
+    async upload(client, { missing }) {
+      for (const digest of new Set(missing)) if (places.has(digest)) await client.projects.upload(digest, await read(digest));
     },
   };
 }

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import type { Plan, ProjectVersion } from "@millrace/sdk/api";
+import { canonical } from "@millrace/sdk/release";
 import type { ProjectSpec } from "@millrace/sdk/spec";
 import { ApiError, conflict, type Digest, invalid, notFound, type Platform } from "../platform/index.js";
-import { canonical, changes, definitionsOf } from "./plan.js";
+import { changes, definitionsOf } from "./plan.js";
 import {
   allDefinitions,
   type DefinitionRow,
