@@ -1,18 +1,9 @@
 /** In a process that checks rows: starts the thread that runs the functions, watches it, and says how far it came. */
-import { Worker } from "node:worker_threads";
+import { startThread } from "../platform/thread.js";
 import type { CheckAnswer, CheckMessage, CheckThread, LostCheck, ThreadAnswer } from "./row-checks-protocol.js";
 
 const lookMs = 100;
 const megabyte = 1024 ** 2;
-const thread = fromSource() ?? new URL("row-checks-worker.js", import.meta.url);
-
-/** From the sources, which only tests do, a thread has to be told how TypeScript is loaded: it does not take that over. */
-function fromSource(): URL | undefined {
-  if (!import.meta.url.endsWith(".ts")) return undefined;
-  const source = new URL("row-checks-worker.ts", import.meta.url);
-  const code = `import { register } from ${JSON.stringify(import.meta.resolve("tsx/esm/api"))}; register(); await import(${JSON.stringify(source.href)});`;
-  return new URL(`data:text/javascript,${encodeURIComponent(code)}`);
-}
 
 /** Answers once. `say` is told now and then how far it is, for whoever outlives this process. */
 export function checkRows({ kind: _, limits, ...given }: CheckMessage, say: (answer: CheckAnswer) => void): Promise<CheckAnswer> {
@@ -20,7 +11,12 @@ export function checkRows({ kind: _, limits, ...given }: CheckMessage, say: (ans
     const at = new Float64Array(new SharedArrayBuffer(16)).fill(-1);
     const workerData: CheckThread = { ...given, at };
     // What functions write to the console is nobody's.
-    const worker = new Worker(thread, { workerData, resourceLimits: { maxOldGenerationSizeMb: limits.heapMb }, stdout: true, stderr: true });
+    const worker = startThread(import.meta.url, "row-checks-worker", {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: limits.heapMb },
+      stdout: true,
+      stderr: true,
+    });
     worker.stdout.resume();
     worker.stderr.resume();
     say({ kind: "at", fn: null, row: null });

@@ -2,7 +2,7 @@
 import type { Columns } from "@millrace/sdk/api";
 import { invalid } from "../platform/index.js";
 import { zeros } from "./datatypes.js";
-import { unfit } from "./onnx.js";
+import { unfit } from "./onnx/index.js";
 import type { Datatype, Feature, LoadedModel, ServedModel, Tensor, TensorSpec } from "./types.js";
 
 type Value = string | number | boolean | null;

@@ -1,5 +1,5 @@
 import { fit } from "./fit.js";
-import { openOnnx } from "./onnx.js";
+import { openOnnx } from "./onnx/index.js";
 import type { Inference, ModelSource } from "./types.js";
 
 export function createInference(): Inference {

@@ -56,6 +56,8 @@ export interface ServedModel {
   batches: boolean;
   /** How many runs may be under way at once; 1 where it is left out. What comes meanwhile waits and shares the next one. */
   runsAtOnce?: number;
+  /** Rows of several requests that are best run together; more do not make a row cheaper. */
+  readonly rowsTogether?: number | undefined;
   /** About how much memory it takes while it is open. */
   readonly bytes: number;
   /** Tensors that fit `inputs`, by name in any order. Throws an Error that says why the model failed; an ApiError where it is the request's fault. */

@@ -26,7 +26,7 @@ interface Asked {
  * another's rows. What finds the queue full is refused at once; what nobody waits for any more is not run.
  */
 export function batched(model: ServedModel, limits: BatchLimits = usual): ServedModel {
-  const most = model.runsAtOnce ?? 1;
+  const mostRuns = model.runsAtOnce ?? 1;
   let waiting: Asked[] = [];
   let waitingRows = 0;
   let running = 0;
@@ -36,14 +36,14 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
   let idle: (() => void)[] = [];
 
   function schedule(): void {
-    if (scheduled || running >= most || waiting.length === 0) return;
+    if (scheduled || running >= mostRuns || waiting.length === 0) return;
     scheduled = true;
     setImmediate(begin);
   }
   function begin(): void {
     scheduled = false;
     clear();
-    while (running < most && waiting.length > 0) {
+    while (running < mostRuns && waiting.length > 0) {
       const batch = take();
       running++;
       for (const one of batch) if (one.options?.deadline !== undefined) underWay.add(one);
@@ -93,8 +93,9 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
     const batch: Asked[] = [];
     const rest: Asked[] = [];
     let rows = 0;
+    const most = Math.min(limits.rows, model.rowsTogether ?? limits.rows);
     for (const one of waiting) {
-      if (one === first || (rows + one.rows <= limits.rows && shareRun(first, one))) {
+      if (one === first || (rows + one.rows <= most && shareRun(first, one))) {
         batch.push(one);
         rows += one.rows;
       } else rest.push(one);
