@@ -6,6 +6,7 @@
     depth = millrace.params()["depth"]
     ...
     millrace.progress(3, 10, "third fold")
+    millrace.metrics({"train_loss": 0.31}, step=3)
     millrace.metrics({"auc": 0.91})
     millrace.output("scores").write(scores)          # a table: a DataFrame, or pyarrow's or polars' table
     mlflow.sklearn.save_model(model, millrace.output("model"))
@@ -72,9 +73,15 @@ def progress(done: float | None = None, total: float | None = None, message: str
     _report({"progress": {k: v for k, v in (("done", done), ("total", total), ("message", message)) if v is not None}})
 
 
-def metrics(values: Mapping[str, float]) -> None:
-    """Numbers that are shown with the step. Those of training, over its steps, belong to `mlflow.log_metric`."""
-    _report({"metrics": {str(name): float(value) for name, value in values.items()}})
+def metrics(values: Mapping[str, float], step: int | None = None) -> None:
+    """Numbers that are shown with the step. With `step`, those of a step of training: points of the run's curves, as `mlflow.log_metrics` logs them."""
+    told = {str(name): float(value) for name, value in values.items()}
+    if step is None:
+        _report({"metrics": told})
+    else:
+        from ._track import log_points
+
+        log_points(told, int(step))
 
 
 def run_id() -> str:

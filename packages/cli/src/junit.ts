@@ -1,4 +1,5 @@
 import type { Anomaly, ValidationReport } from "@millrace/sdk/api";
+import { type Case, type CheckReport, tally } from "./check/result.js";
 
 /** Signs that XML 1.0 has no way to write are left out. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones
@@ -29,6 +30,42 @@ export function junit(report: ValidationReport, of: string): string {
     "</testsuites>",
     "",
   ].join("\n");
+}
+
+/** What `millrace check` found: a suite for each group. What is broken is an error, what is not as asked a failure. */
+export function junitOfCases({ cases, project, startedAt, ms }: CheckReport): string {
+  const groups = [...new Set(cases.map(({ group }) => group))];
+  const counts = (of: readonly Case[], took: number) =>
+    `tests="${of.length}" failures="${tally(of, "refused")}" errors="${tally(of, "failed")}" skipped="${tally(of, "skipped")}" time="${seconds(took)}"`;
+  // A run's steps are within the time of the run.
+  const togetherMs = (of: readonly Case[]) => of.reduce((sum, one) => sum + (one.name.startsWith("step ") ? 0 : one.ms), 0);
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    `<testsuites name="millrace check" ${counts(cases, ms)}>`,
+    ...groups.flatMap((group) => {
+      const own = cases.filter((one) => one.group === group);
+      return [
+        `  <testsuite name="${text(`${project}: ${group}`)}" ${counts(own, togetherMs(own))} timestamp="${startedAt.slice(0, 19)}">`,
+        ...own.map(checkCase),
+        "  </testsuite>",
+      ];
+    }),
+    "</testsuites>",
+    "",
+  ].join("\n");
+}
+const seconds = (ms: number): string => (ms / 1_000).toFixed(3);
+
+function checkCase(one: Case): string {
+  const [, file, line] = /^(.*):([0-9]+)$/.exec(one.place ?? "") ?? [];
+  const place = file === undefined ? "" : ` file="${text(file)}" line="${line}"`;
+  const open = `    <testcase classname="${text(one.group)}" name="${text(one.name)}" time="${seconds(one.ms)}"${place}`;
+  const message = text(one.message ?? "");
+  const told = text([one.message ?? "", ...(one.details ?? [])].join("\n"));
+  if (one.state === "skipped") return `${open}><skipped message="${message}"/></testcase>`;
+  if (one.state === "failed") return `${open}><error type="failed" message="${message}">${told}</error></testcase>`;
+  if (one.state === "refused") return `${open}><failure type="refused" message="${message}">${told}</failure></testcase>`;
+  return one.message === undefined ? `${open}/>` : `${open}><system-out>${told}</system-out></testcase>`;
 }
 
 function testCase(group: string, name: string, rule: string | null, anomaly: Anomaly | undefined, skipped: string | undefined): string {

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { CheckOptions } from "./commands/check.js";
 import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
 import type { RenderOptions } from "./commands/render.js";
@@ -45,6 +46,27 @@ export function program(): Command {
     .description("make a new project folder: a small one that type-checks and runs")
     .argument("<folder>")
     .action(async (folder: string) => (await import("./commands/init.js")).init(folder));
+
+  millrace
+    .command("check")
+    .description("what CI asks of a project: types, definitions, unit tests, and its pipelines on a small sample; needs no server")
+    .argument("[folder]", "the project's folder, with its millrace.ts", ".")
+    .option("--junit <file.xml>", "write the results as JUnit XML too")
+    .option("--markdown <file.md>", "write a report for a pull request too, with metrics and curves")
+    .option("--against <url|report.json>", "in the report, beside the metrics those of a server's champions, or of what --json printed before")
+    .option("--token <token>", "an access token of that server (MILLRACE_TOKEN)")
+    .option(
+      "--only <name>",
+      "this check or pipeline alone, without types and unit tests; again for each",
+      (name: string, before: string[]) => [...before, name],
+      [],
+    )
+    .option(...json)
+    .addHelpText(
+      "after",
+      "\nEnds with 1 where something is broken, with 3 where all ran and what came out is not what is asked of it.\ndocs/delivery.md says what is checked, and how a project says what it expects.",
+    )
+    .action(async (folder: string, options: CheckOptions) => (await import("./commands/check.js")).check(folder, options));
 
   withServer(millrace.command("apply"))
     .description("show what a project's definitions would change, and change it")

@@ -4,6 +4,7 @@ import {
   better,
   canary,
   champion,
+  check,
   col,
   dataset,
   dayOfWeek,
@@ -93,4 +94,17 @@ export const lateEndpoint = endpoint({
 /** A new version of the data trains a new model, once a day at most. */
 export const retrain = trigger({ name: "retrain_late", run: late, when: [newData(deliveries)], coolDown: "1d" });
 
-export default project({ name: "PROJECT_NAME", definitions: [retrain, lateEndpoint] });
+/** What `millrace check` asks before a change is merged, beside what it asks of any pipeline. */
+export const lateCheck = check({
+  run: late,
+  sample: 2_000,
+  artifacts: {
+    features: { rows: { columns: ["hour", "weekday"], noNulls: ["hour", "weekday"] } },
+    train: { model: { files: ["model.onnx", "parity.parquet"] } },
+  },
+  metrics: { auc: { min: 0.6 } },
+  falls: ["train_loss"],
+  overfits: { step: "train", rows: 10, reaches: { train_loss: { max: 0.1 } } },
+});
+
+export default project({ name: "PROJECT_NAME", definitions: [retrain, lateEndpoint, lateCheck] });

@@ -23,6 +23,8 @@ model = Pipeline([
     ("trees", GradientBoostingClassifier(n_estimators=millrace.params()["trees"], random_state=1)),
 ])
 model.fit(rows, table[LABEL].to_numpy())
+for step, loss in enumerate(model["trees"].train_score_):
+    millrace.metrics({"train_loss": loss}, step=step)
 
 inputs = [(name, StringTensorType([None, 1])) for name in TEXTS] + [(name, FloatTensorType([None, 1])) for name in NUMBERS]
 exported = to_onnx(model, initial_types=inputs, options={id(model): {"zipmap": False}})

@@ -1,4 +1,5 @@
-import { checkProject } from "./check/index.js";
+import { checkProject, problemsOfChecks } from "./check/index.js";
+import type { CheckSpec } from "./define/check.js";
 import { type Definition, listOf, type Problem, type SpecList, type SpecOf } from "./define/definition.js";
 import type { Project } from "./define/project.js";
 import type { ProjectSpec } from "./spec.js";
@@ -42,13 +43,21 @@ export function compile(project: Project, { folder, files = [], source }: Compil
     folder,
   };
   const local = relativePlaces(spec, root);
-  const problems = [...project.problems.map((problem) => relativePlaces(problem, root)), ...checkProject(local)];
+  const problems = [
+    ...project.problems.map((problem) => relativePlaces(problem, root)),
+    ...checkProject(local),
+    ...problemsOfChecks(checksOf(project, { folder }), local),
+  ];
   // A definition that leads nowhere is found by its builder and in the document: once is enough.
   const told = new Set<string>();
   const distinct = problems.filter(({ at, message }) => !told.has(`${at} ${message}`) && told.add(`${at} ${message}`));
   if (distinct.length > 0) throw new ProjectError(distinct);
   return local;
 }
+
+/** What `millrace check` runs, beside the document. */
+export const checksOf = (project: Project, { folder }: Pick<CompileOptions, "folder">): CheckSpec[] =>
+  project.checks.map(({ spec }) => relativePlaces(spec, folder.endsWith("/") ? folder : `${folder}/`));
 
 function of<L extends SpecList>(project: Project, list: L): SpecOf<L>[] {
   const ofList = (definition: Definition): definition is Definition<L> => listOf(definition) === list;

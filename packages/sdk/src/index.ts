@@ -3,7 +3,7 @@ export { formProblem } from "./check/form.js";
 export { checkProject } from "./check/index.js";
 export { paramProblems, scheduleProblems } from "./check/schedules.js";
 export { sweepProblems } from "./check/sweeps.js";
-export { type CompileOptions, compile, ProjectError } from "./compile.js";
+export { type CompileOptions, checksOf, compile, ProjectError } from "./compile.js";
 export * from "./define/index.js";
 export { durationMs } from "./duration.js";
 export { expandScheduled, hasToken } from "./scheduled.js";

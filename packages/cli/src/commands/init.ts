@@ -3,9 +3,9 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { CliError, exit } from "../errors.js";
 import { print } from "../output.js";
+import { sdkTypes } from "../project/tsconfig.js";
 
 const template = fileURLToPath(new URL("../../template/", import.meta.url));
-const sdk = fileURLToPath(new URL("../../../sdk/dist/index.d.ts", import.meta.url));
 
 /** A new folder with a small project: a dataset with two files, a schema, features, a pipeline that trains, an endpoint, a trigger. */
 export async function init(given: string): Promise<void> {
@@ -44,7 +44,7 @@ function tsconfig(folder: string): object {
       noEmit: true,
       skipLibCheck: true,
       types: [],
-      paths: { "@millrace/sdk": [path.relative(folder, sdk).split(path.sep).join("/")] },
+      paths: { "@millrace/sdk": [path.relative(folder, sdkTypes).split(path.sep).join("/")] },
     },
     include: ["**/*.ts"],
   };

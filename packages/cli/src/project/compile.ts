@@ -1,7 +1,7 @@
 /** From a project's folder to the document that a server takes, and the files that go with it. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { checkProject, compile, ProjectError } from "@millrace/sdk";
+import { type CheckSpec, checkProject, checksOf, compile, ProjectError } from "@millrace/sdk";
 import type { Plan } from "@millrace/sdk/api";
 import type { Client } from "@millrace/sdk/client";
 import type { ProjectSpec } from "@millrace/sdk/spec";
@@ -14,6 +14,8 @@ import { sourceOf } from "./source.js";
 type Uploads = { projects: Pick<Client["projects"], "upload"> };
 export interface Compiled {
   spec: ProjectSpec;
+  /** What `millrace check` runs. */
+  checks: CheckSpec[];
   /** Links in the folder, which are left out. */
   links: string[];
   /** The bytes of one of the document's files. */
@@ -36,6 +38,7 @@ export async function compileProject(folder: string): Promise<Compiled> {
   const read = async (digest: string) => new Uint8Array(made.get(digest) ?? (await readFile(path.join(folder, places.get(digest) ?? ""))));
   return {
     spec,
+    checks: checksOf(project, { folder }),
     links,
     read,
     async upload(client, { missing }) {

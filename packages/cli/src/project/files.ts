@@ -16,32 +16,38 @@ const megabyte = 1024 ** 2;
 const limits = { files: 2_000, file: 20 * megabyte, all: 200 * megabyte };
 
 export async function projectFiles(folder: string): Promise<{ files: ProjectFile[]; links: string[] }> {
-  const ignored = ignoring([...(await linesOf(path.join(folder, ".gitignore"))), ...(await linesOf(path.join(folder, ".millraceignore")))]);
+  const { paths, links } = await projectPaths(folder);
+  if (paths.length > limits.files) throw tooMuch(`the project has more than ${limits.files} files`);
   const files: ProjectFile[] = [];
-  const links: string[] = [];
   let all = 0;
-
-  async function walk(below: string): Promise<void> {
-    const entries: Dirent[] = await readdir(path.join(folder, below), { withFileTypes: true });
-    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      const relative = below === "" ? entry.name : `${below}/${entry.name}`;
-      if (ignored(entry.isDirectory() ? `${relative}/` : relative)) continue;
-      if (entry.isDirectory()) await walk(relative);
-      else if (entry.isSymbolicLink()) links.push(relative);
-      else if (entry.isFile()) await add(relative);
-    }
-  }
-  async function add(relative: string): Promise<void> {
+  for (const relative of paths) {
     const { size } = await stat(path.join(folder, relative));
     if (size > limits.file) throw tooMuch(`${relative} has ${Math.ceil(size / megabyte)} MB, more than the ${limits.file / megabyte} MB of a file of code`);
     all += size;
     if (all > limits.all) throw tooMuch(`the project has more than ${limits.all / megabyte} MB`);
-    if (files.length >= limits.files) throw tooMuch(`the project has more than ${limits.files} files`);
     const bytes = await readFile(path.join(folder, relative));
     files.push({ path: relative, digest: `sha256:${createHash("sha256").update(bytes).digest("hex")}`, size: bytes.length });
   }
-  await walk("");
   return { files, links };
+}
+
+/** Relative, with `/`, in order; one more than are allowed at most. */
+export async function projectPaths(folder: string): Promise<{ paths: string[]; links: string[] }> {
+  const ignored = ignoring([...(await linesOf(path.join(folder, ".gitignore"))), ...(await linesOf(path.join(folder, ".millraceignore")))]);
+  const paths: string[] = [];
+  const links: string[] = [];
+  async function walk(below: string): Promise<void> {
+    const entries: Dirent[] = await readdir(path.join(folder, below), { withFileTypes: true });
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const relative = below === "" ? entry.name : `${below}/${entry.name}`;
+      if (paths.length > limits.files || ignored(entry.isDirectory() ? `${relative}/` : relative)) continue;
+      if (entry.isDirectory()) await walk(relative);
+      else if (entry.isSymbolicLink()) links.push(relative);
+      else if (entry.isFile()) paths.push(relative);
+    }
+  }
+  await walk("");
+  return { paths, links };
 }
 
 const tooMuch = (what: string) =>

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { isProject, type Project } from "@millrace/sdk";
 import { tsImport } from "tsx/esm/api";
 import { CliError, exit } from "../errors.js";
+import { tsconfigOf } from "./tsconfig.js";
 
 const entries = ["millrace.ts", "millrace.mts", "millrace.js", "millrace.mjs"];
 
@@ -15,10 +16,9 @@ export async function loadProject(folder: string): Promise<Project> {
   if (!/\.m[jt]s$/.test(entry) && !isModule(folder)) {
     throw new CliError(`${entry}: a project's files are ES modules. Write { "private": true, "type": "module" } into ${path.join(folder, "package.json")}.`);
   }
-  const tsconfig = path.join(folder, "tsconfig.json");
   let module: unknown;
   try {
-    module = await tsImport(pathToFileURL(path.join(folder, entry)).href, { parentURL: import.meta.url, tsconfig: existsSync(tsconfig) ? tsconfig : false });
+    module = await tsImport(pathToFileURL(path.join(folder, entry)).href, { parentURL: import.meta.url, tsconfig: tsconfigOf(folder) ?? false });
   } catch (error) {
     throw new CliError(broken(error, folder, entry));
   }

@@ -1,6 +1,8 @@
 /** What is wrong in a project's document beyond its form: names that lead nowhere, cycles, lengths of time, cron expressions. */
+import type { CheckSpec } from "../define/check.js";
 import type { Problem } from "../define/definition.js";
 import type { ProjectSpec } from "../spec.js";
+import { checkChecks } from "./checks.js";
 import { checkDatasets, checkSchemas } from "./data.js";
 import { checkServices, checkViews } from "./features.js";
 import { formProblem } from "./form.js";
@@ -25,6 +27,13 @@ export function checkProject(spec: ProjectSpec): Problem[] {
   checkSchedules(spec, report);
   checkSweeps(spec, report);
   if (problems.length === 0) checkForm(spec, report);
+  return problems;
+}
+
+/** The same of what `millrace check` is to run, which is not in the document. */
+export function problemsOfChecks(checks: readonly CheckSpec[], spec: ProjectSpec): Problem[] {
+  const { report, problems } = reporter();
+  checkChecks(checks, spec, report);
   return problems;
 }
 

@@ -1,5 +1,5 @@
 import type { ArtifactType } from "../spec.js";
-import type { Column, Columns, TypesOf } from "./columns.js";
+import { type Column, type Columns, type TypesOf, typesOf } from "./columns.js";
 
 /** The output of a step, before there is a run: which node of which pipeline gives it. */
 export interface Output<out A extends ArtifactType = ArtifactType> {
@@ -43,6 +43,8 @@ export interface List<out O extends Output = Output> {
 /** Says in a step's declaration what an input or output is. */
 export interface ArtifactKind<out O extends Output = Output> {
   readonly kind: O["artifact"];
+  /** Of a table: columns that it has. */
+  readonly columns?: Columns;
   /** Only for the types. */
   readonly made?: O;
 }
@@ -58,7 +60,10 @@ export const File: ArtifactKind<File> = { kind: "file" };
 export const Json: ArtifactKind<Json> = { kind: "json" };
 export const Metrics: ArtifactKind<Metrics> = { kind: "metrics" };
 /** A table that has at least these columns. */
-export const table = <const C extends Readonly<Record<string, Column>>>(_columns: C): ArtifactKind<Table<TypesOf<C>>> => ({ kind: "table" });
+export const table = <const C extends Readonly<Record<string, Column>>>(columns: C): ArtifactKind<Table<TypesOf<C>>> => ({
+  kind: "table",
+  columns: typesOf(columns),
+});
 /** JSON of a form that the compiler knows: `json<{ depth: number }>()`. */
 export const json = <T>(): ArtifactKind<Json<T>> => ({ kind: "json" });
 /** An input that is a list of artifacts, as a map gives it: `in: { models: many(Model) }`. */

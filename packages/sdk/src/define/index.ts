@@ -1,5 +1,6 @@
 export { File, Json, json, type List, Metrics, Model, type ModelVersion, many, type Output, Table, table } from "./artifacts.js";
 export { type ModelCard, modelCard } from "./card.js";
+export { type Bounds, type Check, type CheckSpec, check, type ExpectedArtifact, type Overfit, type SampleSize } from "./check.js";
 export { boolean, type Column, type Columns, date, float64, int64, type Row, string, timestamp } from "./columns.js";
 export type { ItemRef } from "./context.js";
 export {

@@ -4,6 +4,7 @@ import type { ArtifactKind, Json, List, ManyKind } from "./artifacts.js";
 import { addNode, type Input, type ItemRef, inputOf, problem } from "./context.js";
 import { type ProcessOptions, processFields } from "./options.js";
 import type { Param, ParamRef, ParamType } from "./params.js";
+import { given } from "./place.js";
 
 export type Declared = ArtifactKind | ManyKind | Param;
 export type Inputs = Readonly<Record<string, Declared>>;
@@ -45,7 +46,7 @@ export function processStep<const I extends Inputs, const O extends Outputs>(
     const takes: Record<string, TakesSpec> = {};
     const values: Readonly<Record<string, unknown>> = passed;
     for (const [key, one] of Object.entries<Declared>(declared.in ?? {})) {
-      takes[key] = "many" in one ? { type: one.many.kind, many: true } : { type: "kind" in one ? one.kind : one.param };
+      takes[key] = takesOf(one);
       const input = inputOf(values[key] ?? ("param" in one ? one.default : undefined));
       if (input === undefined) problem(`the step "${id}" is not given its input "${key}"`);
       else inputs[key] = input;
@@ -66,4 +67,10 @@ export function processStep<const I extends Inputs, const O extends Outputs>(
     // What a name stands for is known to the compiler alone.
     return Object.fromEntries(outputs.map(([key, one]) => [key, node.output(key, one.kind)])) as Results<O>;
   };
+}
+
+function takesOf(declared: Declared): TakesSpec {
+  if ("param" in declared) return { type: declared.param };
+  const one = "many" in declared ? declared.many : declared;
+  return given({ type: one.kind, many: "many" in declared ? true : undefined, columns: one.columns });
 }

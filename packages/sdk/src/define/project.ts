@@ -1,3 +1,4 @@
+import { type Check, isCheck, namedTwice } from "./check.js";
 import { type Definition, isDefinition, listOf, type Problem } from "./definition.js";
 import { given, here } from "./place.js";
 
@@ -7,18 +8,21 @@ export interface Project {
   readonly [mark]: true;
   readonly name: string;
   readonly definitions: readonly Definition[];
+  /** What `millrace check` runs. */
+  readonly checks: readonly Check[];
   readonly problems: readonly Problem[];
   readonly definedAt: string | undefined;
 }
 export const isProject = (value: unknown): value is Project => typeof value === "object" && value !== null && mark in value;
 
 /** Definitions, lists of them, or modules (`import * as features`), whose exports are looked through. */
-export type Definitions = Definition | readonly Definitions[] | object;
+export type Definitions = Definition | Check | readonly Definitions[] | object;
 
 /** Everything that belongs together. What a definition names belongs to the project too, listed or not. */
 export function project(options: { name: string; definitions: readonly Definitions[] }): Project {
   const definedAt = here();
   const found = new Set<Definition>();
+  const checks = new Set<Check>();
   const problems: Problem[] = [];
 
   function add(definition: Definition): void {
@@ -29,7 +33,10 @@ export function project(options: { name: string; definitions: readonly Definitio
   }
   function collect(value: unknown, depth: number): void {
     if (isDefinition(value)) add(value);
-    else if (Array.isArray(value)) for (const one of value) collect(one, depth);
+    else if (isCheck(value)) {
+      checks.add(value);
+      add(value.pipeline);
+    } else if (Array.isArray(value)) for (const one of value) collect(one, depth);
     else if (typeof value === "object" && value !== null && depth === 0) for (const one of Object.values(value)) collect(one, 1);
   }
   for (const one of options.definitions) collect(one, 0);
@@ -49,7 +56,8 @@ export function project(options: { name: string; definitions: readonly Definitio
     byName.set(key, definition);
     unique.push(definition);
   }
-  return { [mark]: true, name: options.name, definitions: unique, problems: [...new Set(problems)], definedAt };
+  problems.push(...namedTwice([...checks]));
+  return { [mark]: true, name: options.name, definitions: unique, checks: [...checks], problems: [...new Set(problems)], definedAt };
 }
 
 const words = {

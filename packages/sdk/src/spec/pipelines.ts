@@ -1,5 +1,5 @@
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
-import { closed, Duration, Name, Severity } from "./common.js";
+import { ColumnType, closed, Duration, Name, Severity } from "./common.js";
 import { HashedSplit } from "./datasets.js";
 
 export const ArtifactType = Type.Union([
@@ -139,7 +139,15 @@ const node = {
   definedAt: Type.Optional(Type.String()),
 };
 /** What a process declares to take: an artifact, `many` of them as a map gives them, or a value. */
-export const TakesSpec = Type.Object({ type: Type.Union([ArtifactType, ParamType]), many: Type.Optional(Type.Boolean()) }, closed);
+export const TakesSpec = Type.Object(
+  {
+    type: Type.Union([ArtifactType, ParamType]),
+    many: Type.Optional(Type.Boolean()),
+    /** Of a table: columns that it has, among others. `millrace check` looks whether they are there. */
+    columns: Type.Optional(Type.Record(Type.String({ maxLength: 1_000 }), ColumnType)),
+  },
+  closed,
+);
 export type TakesSpec = Static<typeof TakesSpec>;
 /** Of steps that are processes of users' code. */
 const processNode = {
