@@ -41,21 +41,35 @@ export async function placeJob(objects: Pick<ObjectStore, "localPath">, job: Job
     outputs: Object.fromEntries(Object.entries(job.outputs).map(([name, { type }]) => [name, { type, path: outputPath(outputs, name, type) }])),
     params: job.params,
   };
-  const folders = new Set([project, outputs, ...copies.map((copy) => path.dirname(copy.to))]);
-  for (const one of folders) await mkdir(one, { recursive: true });
-  await Promise.all(
-    Array.from({ length: Math.min(atOnce, copies.length) }, async () => {
-      // A copy shares its blocks with the original where the file system can do that.
-      for (let copy = copies.pop(); copy !== undefined; copy = copies.pop())
-        await copyFile(await objects.localPath(copy.digest), copy.to, constants.COPYFILE_FICLONE);
-    }),
-  );
+  for (const one of [project, outputs]) await mkdir(one, { recursive: true });
+  await copyAll(objects, copies);
   // The store keeps contents alone: a program of the project's may be run.
   const [program = ""] = job.command;
   if (job.code.some((file) => file.path === path.posix.normalize(program))) await chmod(within(project, program), 0o755);
   const noteFile = path.join(folder, "step.json");
   await writeFile(noteFile, JSON.stringify(note));
   return { project, noteFile, note, outputs };
+}
+
+/** Copies of files, by their paths below `folder`. */
+export async function placeFiles(objects: Pick<ObjectStore, "localPath">, files: readonly Omit<JobFile, "size">[], folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await copyAll(
+    objects,
+    files.map((file) => ({ digest: file.digest, to: within(folder, file.path) })),
+  );
+}
+
+async function copyAll(objects: Pick<ObjectStore, "localPath">, copies: { digest: JobFile["digest"]; to: string }[]): Promise<void> {
+  for (const one of new Set(copies.map((copy) => path.dirname(copy.to)))) await mkdir(one, { recursive: true });
+  const left = [...copies];
+  await Promise.all(
+    Array.from({ length: Math.min(atOnce, copies.length) }, async () => {
+      // A copy shares its blocks with the original where the file system can do that.
+      for (let copy = left.pop(); copy !== undefined; copy = left.pop())
+        await copyFile(await objects.localPath(copy.digest), copy.to, constants.COPYFILE_FICLONE);
+    }),
+  );
 }
 
 function notedInput(input: JobInput, folder: string, copies: { digest: JobFile["digest"]; to: string }[]): NotedInput {
@@ -75,8 +89,7 @@ function notedInput(input: JobInput, folder: string, copies: { digest: JobFile["
 /** The place of a path that may come from anywhere. */
 function within(folder: string, relative: string): string {
   const place = path.join(folder, relative);
-  if (relative === "" || path.isAbsolute(relative) || !place.startsWith(folder + path.sep))
-    throw new Error(`"${relative}" is no path within the step's folder.`);
+  if (relative === "" || path.isAbsolute(relative) || !place.startsWith(folder + path.sep)) throw new Error(`"${relative}" is no path within its folder.`);
   return place;
 }
 

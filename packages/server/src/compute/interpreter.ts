@@ -29,6 +29,16 @@ export async function findPython(environment: NodeJS.ProcessEnv = process.env): 
   throw new Error(`Python steps need Python 3.10 or newer, and ${seen}. Install it, or let the environment variable PYTHON name it.`);
 }
 
+/** The one of exactly this version, as `3.11`: `usual` where that is it, else what the PATH has of it. What was pickled by one version is not read by others. */
+export async function findPythonOf(version: string, usual: () => Promise<Interpreter>): Promise<Interpreter> {
+  const known = await usual().catch(() => undefined);
+  if (known?.version === version) return known;
+  const found = await ask(`python${version}`, process.env);
+  if (found?.version === version) return found;
+  const has = known === undefined ? "" : `; its own Python is ${known.version}`;
+  throw new Error(`Python ${version} is needed, and this machine has none on the PATH of the server as python${version}${has}. Install it.`);
+}
+
 async function ask(command: string, environment: NodeJS.ProcessEnv): Promise<Interpreter | undefined> {
   try {
     const asked = await run(command, ["-c", "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])"], { timeout: askMs, env: environment });

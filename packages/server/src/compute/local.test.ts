@@ -183,7 +183,7 @@ test("a folder that grows over its limit ends the step; a gigabyte that is print
 
 test("nothing of a step stays behind, and paths that lead out of its folder are refused", async () => {
   const inputs: Record<string, JobInput> = { x: { kind: "artifact", type: "model", files: [{ ...(await file("x", "x")), path: "../../x" }] } };
-  await expect(run({ "a.py": "" }, { inputs })).rejects.toThrow('"../../x" is no path within the step\'s folder.');
+  await expect(run({ "a.py": "" }, { inputs })).rejects.toThrow('"../../x" is no path within its folder.');
   expect(
     (
       await run(

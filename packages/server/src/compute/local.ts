@@ -1,9 +1,9 @@
 /** Processes of this machine: each in a folder and a group of its own, within limits. */
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { bytesBelow, isAlive, type Platform, type ProcessEnd, runProcess } from "../platform/index.js";
+import { bytesBelow, ownFolder, type Platform, type ProcessEnd, runProcess } from "../platform/index.js";
 import type { Backend, Job, JobEnd, Watch } from "./backend.js";
 import { type PlacedJob, placeJob, resolveCommand, takeOutputs } from "./files.js";
 import { helpers, stepEnvironment } from "./inherited.js";
@@ -24,13 +24,10 @@ export function localBackend(
   { python, environment }: Pick<Compute, "python" | "environment">,
   { folderBytes = limits.folderBytes }: { folderBytes?: number } = {},
 ): Backend {
-  const all = path.join(config.dataDir, "jobs");
-  // What one process works on lies in a folder of its own, so that others can tell what a dead one left.
-  const own = path.join(all, `${hostname()}-${process.pid}`);
-  let ready: Promise<unknown> | undefined;
+  const own = ownFolder(path.join(config.dataDir, "jobs"));
 
   async function run(job: Job, watch: Watch): Promise<JobEnd> {
-    const folder = await mkdtemp(path.join(own, `${job.id.replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 100)}-`));
+    const folder = await mkdtemp(path.join(own.path, `${job.id.replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 100)}-`));
     const said = listen(job, watch, (text) => text.replaceAll(`${folder}${path.sep}project${path.sep}`, "").replaceAll(`${folder}${path.sep}`, ""));
     const failed = (message: string): JobEnd => ended(said, { outcome: watch.signal.aborted ? "cancelled" : "failed", message });
     try {
@@ -117,20 +114,11 @@ export function localBackend(
       );
     },
     async run(job, watch) {
-      ready ??= mkdir(own, { recursive: true }).then(() => removeLeft(all));
-      await ready;
+      await own.make();
       return run(job, watch);
     },
-    stop: () => rm(own, { recursive: true, force: true }),
+    stop: () => rm(own.path, { recursive: true, force: true }),
   };
-}
-
-/** Folders of processes of this machine that are gone. */
-async function removeLeft(all: string): Promise<void> {
-  for (const name of await readdir(all)) {
-    const pid = name.startsWith(`${hostname()}-`) ? Number(name.slice(hostname().length + 1)) : Number.NaN;
-    if (Number.isInteger(pid) && pid !== process.pid && !isAlive(pid)) await rm(path.join(all, name), { recursive: true, force: true }).catch(() => {});
-  }
 }
 
 function notStarted(job: Job, error: unknown): string {

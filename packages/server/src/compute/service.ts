@@ -3,9 +3,10 @@ import type { Access } from "../access/index.js";
 import type { Platform } from "../platform/index.js";
 import type { Backend } from "./backend.js";
 import { makeEnvironment } from "./environment.js";
-import { findPython } from "./interpreter.js";
+import { findPython, findPythonOf } from "./interpreter.js";
 import { kubernetesBackend } from "./kubernetes.js";
 import { localBackend } from "./local.js";
+import { lockRequirements } from "./lock.js";
 import { rayBackend } from "./ray.js";
 import { createRowChecks } from "./row-checks.js";
 import type { Compute, Interpreter } from "./types.js";
@@ -22,15 +23,16 @@ export function createCompute(
   const toolsFolder = path.join(config.dataDir, "tools");
   let found: Promise<Interpreter> | undefined;
   /** Asked once; where there is none it is looked for again, so that installing one is enough. */
-  function python(): Promise<Interpreter> {
+  function python(version?: string): Promise<Interpreter> {
+    if (version !== undefined) return findPythonOf(version, python);
     found ??= findPython().catch((error) => {
       found = undefined;
       throw error;
     });
     return found;
   }
-  const environment: Compute["environment"] = async (requirements, progress) =>
-    makeEnvironment({ folder, toolsFolder }, await python(), requirements, progress);
+  const environment: Compute["environment"] = async (requirements, progress, version) =>
+    makeEnvironment({ folder, toolsFolder }, await python(version), requirements, progress);
   const { folderBytes, kubernetes, ray } = config.compute ?? {};
   const disk = folderBytes === undefined ? {} : { folderBytes };
   const backends: Backend[] = [localBackend({ config, objects }, { python, environment }, disk)];
@@ -44,6 +46,7 @@ export function createCompute(
   return {
     python,
     environment,
+    lock: async (wanted, progress, version) => lockRequirements({ toolsFolder }, await python(version), wanted, progress),
     backends: backends.map((one) => one.name),
     checkRows: createRowChecks(runners),
     async stop() {

@@ -1,6 +1,7 @@
 /** What compute offers, and what it is given. */
 import type { Backend } from "./backend.js";
 import type { CheckRows } from "./row-checks.js";
+import type { Progress } from "./uv.js";
 
 /** A Python that can run steps. */
 export interface Interpreter {
@@ -18,8 +19,13 @@ export interface Compute {
   /** Functions of bundles over the rows of a table. */
   checkRows: CheckRows;
   stop(): Promise<void>;
-  /** Python 3.10 or newer of this machine. Throws an error that says what to install. */
-  python(): Promise<Interpreter>;
-  /** The Python of an environment with exactly what the locked requirements (with hashes) name, made where it is not there yet. */
-  environment(requirements: { file: string; digest: string }, progress: { signal: AbortSignal; onLine(text: string): void }): Promise<Interpreter>;
+  /** Python 3.10 or newer of this machine, or the one of exactly this version, as `3.11`. Throws an error that says what to install. */
+  python(version?: string): Promise<Interpreter>;
+  /**
+   * The Python of an environment with exactly what the locked requirements (with hashes) name, made where it is not there yet; of the version that is named,
+   * or of the one that steps have.
+   */
+  environment(requirements: { file: string; digest: string }, progress: Progress, version?: string): Promise<Interpreter>;
+  /** Of requirements, as pip takes them, and constraints on them: the newest versions that fit this Python and this kind of machine, with hashes. */
+  lock(wanted: { requirements: string; constraints: string }, progress: Progress, version: string): Promise<string>;
 }

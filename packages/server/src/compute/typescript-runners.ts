@@ -2,10 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { copyFile, mkdir, rename } from "node:fs/promises";
-import { hostname } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Digest, guardGroup, type Platform, processMarker, processOwner, processTree, releaseGroup } from "../platform/index.js";
+import { type Digest, guardGroup, ownFolder, type Platform, processMarker, processOwner, processTree, releaseGroup } from "../platform/index.js";
 import { stepEnvironment } from "./inherited.js";
 import type { FromRunner } from "./typescript-protocol.js";
 
@@ -51,8 +50,7 @@ export interface Runners {
 }
 
 export function openRunners({ config, objects }: Pick<Platform, "config" | "objects">): Runners {
-  const own = path.join(config.dataDir, "jobs", `${hostname()}-${process.pid}`);
-  let ready: Promise<unknown> | undefined;
+  const own = ownFolder(path.join(config.dataDir, "jobs"));
   const idle = new Set<Runner>();
   const all = new Set<Runner>();
   const bundles = new Map<string, Promise<string>>();
@@ -63,7 +61,7 @@ export function openRunners({ config, objects }: Pick<Platform, "config" | "obje
     const known = bundles.get(digest);
     if (known !== undefined) return known;
     const placed = (async () => {
-      const folder = path.join(own, "bundles");
+      const folder = path.join(own.path, "bundles");
       const file = path.join(folder, `${digest.slice("sha256:".length)}.mjs`);
       await mkdir(folder, { recursive: true });
       await copyFile(await objects.localPath(digest), `${file}.part`, constants.COPYFILE_FICLONE);
@@ -84,7 +82,7 @@ export function openRunners({ config, objects }: Pick<Platform, "config" | "obje
     const mark = `${processOwner}-ts${++started}`;
     const heap = memoryBytes === undefined ? [] : [`--max-old-space-size=${Math.max(16, Math.floor(memoryBytes / megabyte))}`];
     const child = spawn(process.execPath, [...heap, ...flags, runner], {
-      cwd: own,
+      cwd: own.path,
       env: { ...stepEnvironment(), [processMarker]: mark },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       detached: true,
@@ -136,11 +134,7 @@ export function openRunners({ config, objects }: Pick<Platform, "config" | "obje
   }
 
   return {
-    async folder() {
-      ready ??= mkdir(own, { recursive: true });
-      await ready;
-      return own;
-    },
+    folder: own.make,
     placeBundle,
     take,
     giveBack,

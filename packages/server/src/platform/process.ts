@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
+import { Socket } from "node:net";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
@@ -25,7 +26,8 @@ export interface ProcessOptions {
   args: string[];
   cwd: string;
   env: Record<string, string>;
-  timeoutMs: number;
+  /** Without end where there is none. */
+  timeoutMs?: number;
   signal: AbortSignal;
   /** What goes beyond is read and dropped, and a line says so. */
   maxLogBytes: number;
@@ -40,13 +42,17 @@ export interface ProcessOptions {
   patienceMs?: number;
   /** Lines that it writes to the file descriptor 3. */
   onReport?(text: string): void;
+  /** Its file descriptor 3 instead is a Unix socket, whose other end this is. It is closed when either process ends. */
+  onChannel?(channel: Socket): void;
+  /** How often memory is looked at. Default each 100 ms. */
+  lookMs?: number;
   /** About each second. */
   onUsage?(usage: TreeUsage): void;
 }
 
-const lookMs = 100;
+const usualLookMs = 100;
 const firstLookMs = 20;
-const looksPerUsage = 10;
+const usageMs = 1_000;
 const folderLookMs = 2_000;
 const longestReports = 16 * 1024 ** 2;
 let started = 0;
@@ -55,13 +61,13 @@ let started = 0;
 export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
   return new Promise((resolve, reject) => {
     if (options.signal.aborted) return reject(options.signal.reason);
-    const { patienceMs = 2_000 } = options;
+    const { patienceMs = 2_000, lookMs = usualLookMs } = options;
     const mark = `${owner}-${++started}`;
     const kills = oomKills();
     const child = spawn(options.command, options.args, {
       cwd: options.cwd,
       env: { ...options.env, [marker]: mark },
-      stdio: ["pipe", "pipe", "pipe", options.onReport === undefined ? "ignore" : "pipe"],
+      stdio: ["pipe", "pipe", "pipe", options.onReport === undefined && options.onChannel === undefined ? "ignore" : "pipe"],
       detached: true,
     });
     const { pid } = child;
@@ -84,7 +90,7 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
       tree.signal("SIGTERM");
       impatient = setTimeout(() => tree.signal("SIGKILL"), patienceMs);
     };
-    const timer = setTimeout(() => end("timeout", "patiently"), options.timeoutMs);
+    const timer = options.timeoutMs === undefined ? undefined : setTimeout(() => end("timeout", "patiently"), options.timeoutMs);
     const cancel = () => end(null, "patiently");
     options.signal.addEventListener("abort", cancel, { once: true });
 
@@ -97,8 +103,9 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
       usage.cpuSeconds = Math.max(usage.cpuSeconds, seen.cpuSeconds);
       // What is over its limit grows on: it is not asked.
       if (options.memoryBytes !== undefined && seen.memoryBytes > options.memoryBytes) end("memory", "once");
-      if (looks++ % looksPerUsage === looksPerUsage - 1) options.onUsage?.({ memoryBytes: seen.memoryBytes, cpuSeconds: usage.cpuSeconds });
-      looking = setTimeout(look, process.platform === "linux" ? lookMs : lookMs * looksPerUsage);
+      const perUsage = Math.ceil(usageMs / lookMs);
+      if (looks++ % perUsage === perUsage - 1) options.onUsage?.({ memoryBytes: seen.memoryBytes, cpuSeconds: usage.cpuSeconds });
+      looking = setTimeout(look, process.platform === "linux" ? lookMs : usageMs);
     }
     const { folder } = options;
     let measuring: NodeJS.Timeout | undefined;
@@ -112,7 +119,9 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
     /** What ended between two looks may have grown all the same. */
     const overflowed = async () => folder !== undefined && !asked && (await bytesBelow(folder.path, folder.maxBytes)) > folder.maxBytes;
 
-    const [, stdout, stderr, reports] = child.stdio;
+    const [, stdout, stderr, third] = child.stdio;
+    const channel = options.onChannel !== undefined && third instanceof Socket ? third : undefined;
+    const reports = channel === undefined ? third : undefined;
     let bytes = 0;
     const take = (stream: "stdout" | "stderr", text: string) => {
       bytes += Buffer.byteLength(text) + 1;
@@ -123,6 +132,8 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
     const full = () => bytes > options.maxLogBytes;
     if (isReadable(stdout)) eachLine(stdout, full, (text) => take("stdout", text));
     if (isReadable(stderr)) eachLine(stderr, full, (text) => take("stderr", text));
+    channel?.on("error", () => {});
+    if (channel !== undefined) options.onChannel?.(channel);
     let reported = 0;
     if (isReadable(reports)) {
       eachLine(
@@ -148,7 +159,7 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
       tree.killStrays();
       // What could not be ended and still holds the output open is not waited for.
       impatient = setTimeout(() => {
-        for (const stream of [stdout, stderr, reports]) if (isReadable(stream)) stream.destroy();
+        for (const stream of [stdout, stderr, third]) if (isReadable(stream)) stream.destroy();
       }, patienceMs);
     });
     child.once("close", (code, signal) => {

@@ -1,0 +1,133 @@
+/** Any flavor of MLflow's, as a model that takes tensors: what loads it is Python, in processes of their own. */
+import { availableParallelism, totalmem } from "node:os";
+import path from "node:path";
+import type { Compute } from "../../compute/index.js";
+import { invalid, ownFolder, type Platform } from "../../platform/index.js";
+import { unfit } from "../onnx.js";
+import type { ServedModel, Tensor } from "../types.js";
+import { environmentOf } from "./environment.js";
+import { type Field, readMlmodel } from "./mlmodel.js";
+import { openPool } from "./pool.js";
+import { startWorker, type WorkerLimits } from "./worker.js";
+
+const gigabyte = 1024 ** 3;
+/** A model may be large; what is larger than half of the machine leaves no room for others. */
+const usual = (): WorkerLimits => ({
+  callMs: 30_000,
+  startMs: 180_000,
+  memoryBytes: Math.floor(Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY) / 2),
+  folderBytes: gigabyte,
+  answerBytes: 256 * 1024 ** 2,
+});
+
+export interface PythonOptions extends Partial<WorkerLimits> {
+  /** How many processes answer. Default 1. */
+  workers?: number;
+}
+export interface PythonModels {
+  /** Where to put a model's files until it is closed. */
+  scratch(): Promise<string>;
+  /** The model whose files are in the folder. Throws a 422 that says what is wrong with it. */
+  open(source: { folder: string; called: string }, options?: PythonOptions): Promise<ServedModel>;
+}
+
+export function createPythonModels({ db, config, log }: Pick<Platform, "db" | "config" | "log">, { compute }: { compute: Compute }): PythonModels {
+  const own = ownFolder(path.join(config.dataDir, "models"));
+  return {
+    scratch: own.make,
+    async open({ folder, called }, { workers = 1, ...more } = {}) {
+      const limits = { ...usual(), ...more };
+      const scratch = await own.make();
+      const model = await readMlmodel(folder);
+      const ours = log.child({ model: called });
+      const progress = { signal: AbortSignal.timeout(environmentMs), onLine: (text: string) => ours.info(text) };
+      const python = await environmentOf({ db, compute }, { folder, model, scratch }, progress);
+      const cores = Math.max(1, Math.floor(availableParallelism() / workers));
+      let made = 0;
+      const start = () => startWorker({ folder, model, python, cores }, limits, { scratch, log: ours.child({ worker: ++made }) });
+      const pool = await openPool(workers, start, ours).catch((error) => {
+        throw unfit(`The model can't be loaded: ${error instanceof Error ? error.message : String(error)}`);
+      });
+      const { inputs, outputs } = model;
+      return {
+        platform: "mlflow_pyfunc",
+        inputs,
+        outputs,
+        // What says of neither what it is may do anything with several rows.
+        batches: [inputs, outputs].every((fields) => fields?.every(({ shape }) => shape[0] === -1) === true),
+        runsAtOnce: workers,
+        get bytes() {
+          return pool.bytes;
+        },
+        async run(given, options) {
+          const found = await pool.call(
+            given.map((tensor) =>
+              legible(
+                tensor,
+                inputs?.find(({ name }) => name === tensor.name),
+              ),
+            ),
+            options,
+          );
+          const wanted = options?.outputs;
+          return wanted === undefined ? found : wanted.map((name) => outputOf(name, found));
+        },
+        close: pool.close,
+      };
+    },
+  };
+}
+
+/** For everything that its environment needs. */
+const environmentMs = 3_600_000;
+
+function outputOf(name: string, found: readonly Tensor[]): Tensor {
+  const output = found.find((one) => one.name === name);
+  if (output === undefined) throw new Error(`the model gave no output "${name}"; it gave ${found.map((one) => one.name).join(", ")}`);
+  return output;
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+/** Texts as texts, of the form that the model's own schema wants. Throws a 400 that says what would be right. */
+function legible(tensor: Tensor, field: Field | undefined): Tensor {
+  const { name, data } = tensor;
+  if ("buffer" in data) return tensor;
+  if (field === undefined) return { ...tensor, data: textsWhereTheyAre(data) };
+  if (field.kind === "binary" || field.kind.startsWith("bytes")) return tensor;
+  const texts = data.map((value) => (value instanceof Uint8Array ? textOf(name, value) : value));
+  if (field.kind === "datetime") for (const text of texts) checkTime(name, text);
+  if (field.kind === "json") for (const text of texts) checkJson(name, text);
+  return { ...tensor, data: texts };
+}
+
+/** A model that does not say what it takes gets bytes where not all of them are text. */
+function textsWhereTheyAre(data: readonly (string | Uint8Array | null)[]): readonly (string | Uint8Array | null)[] {
+  try {
+    return data.map((value) => (value instanceof Uint8Array ? decoder.decode(value) : value));
+  } catch {
+    return data;
+  }
+}
+function textOf(name: string, bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw invalid(`The input "${name}" of BYTES holds what is no UTF-8; the model takes text.`);
+  }
+}
+const time = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?$/;
+function checkTime(name: string, text: string | null): void {
+  if (text === null) return;
+  const year = Number(text.slice(0, 4));
+  // What pandas keeps in nanoseconds ends in the year 2262.
+  if (!time.test(text) || Number.isNaN(Date.parse(text.replace(" ", "T").replace(/(\.\d{3})\d+/, "$1"))) || year < 1678 || year > 2261)
+    throw invalid(`The input "${name}" holds ${JSON.stringify(text.slice(0, 60))}, which is no time. Write it as 2013-03-01T12:00:00Z.`);
+}
+function checkJson(name: string, text: string | null): void {
+  if (text === null) return;
+  try {
+    JSON.parse(text);
+  } catch {
+    throw invalid(`The input "${name}" takes a list or an object as JSON; it holds ${JSON.stringify(text.slice(0, 60))}.`);
+  }
+}
