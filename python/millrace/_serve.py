@@ -1,7 +1,7 @@
 """Answers for one MLflow model: python .../millrace/_serve.py, with a Unix socket to the server as the file descriptor 3.
 
 It runs in the model's own environment, so it needs nothing but what MLflow itself needs, and Python 3.8. Frames are those of the server's
-`inference/python/frames.ts`: the bytes of a head as 32 bits, those of a body as 64, the head as JSON, the body.
+`inference/workers/frames.ts`: the bytes of a head as 32 bits, those of a body as 64, the head as JSON, the body.
 """
 
 import json

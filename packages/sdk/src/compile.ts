@@ -33,6 +33,7 @@ export function compile(project: Project, { folder, files = [], source }: Compil
     featureServices: of(project, "featureServices"),
     pipelines: of(project, "pipelines"),
     endpoints: of(project, "endpoints"),
+    inferenceGraphs: of(project, "inferenceGraphs"),
     monitors: of(project, "monitors"),
     triggers: of(project, "triggers"),
     schedules: of(project, "schedules"),

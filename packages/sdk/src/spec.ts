@@ -7,6 +7,7 @@ export * from "./spec/common.js";
 export * from "./spec/data.js";
 export * from "./spec/datasets.js";
 export * from "./spec/features.js";
+export * from "./spec/graphs.js";
 export * from "./spec/nodes.js";
 export * from "./spec/pipelines.js";
 export * from "./spec/project.js";

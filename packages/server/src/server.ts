@@ -8,7 +8,7 @@ import { createDelivery, deliveryReferences, deliveryRoutes } from "./delivery/i
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
-import { createInference } from "./inference/index.js";
+import { createInference, createTransforms } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
@@ -29,7 +29,16 @@ import {
 } from "./registry/index.js";
 import { createSchedules, schedulesRoutes } from "./schedules/index.js";
 import { createSecrets, secretsRoutes } from "./secrets/index.js";
-import { createServing, openExchange, openGrpc, openInferenceProtocolRoutes, openInvocationRoutes, servingReferences, servingRoutes } from "./serving/index.js";
+import {
+  createGraphs,
+  createServing,
+  openExchange,
+  openGrpc,
+  openInferenceProtocolRoutes,
+  openInvocationRoutes,
+  servingReferences,
+  servingRoutes,
+} from "./serving/index.js";
 import { createSweeps, sweepsRoutes } from "./sweeps/index.js";
 import { createRemoval, createTracking, createTrackingLineage, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
 import { transferRoutes } from "./transfer/index.js";
@@ -143,7 +152,8 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference });
   servingRoutes(app, serving);
-  const exchange = openExchange(serving);
+  const transforms = createTransforms(platform);
+  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }));
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
 
@@ -222,6 +232,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
       await end("processes", () => compute.stop());
       await end("the online store of features", () => online.close());
       await end("serving", () => serving.stop());
+      await end("transforms", () => transforms.stop());
     },
   };
 }

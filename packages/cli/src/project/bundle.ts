@@ -1,4 +1,4 @@
-/** Bundles of TypeScript steps and expectations: one file with a function and all that it imports, the same wherever it is made. */
+/** Bundles of TypeScript steps, transforms and expectations: one file with a function and all that it imports, the same wherever it is made. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,17 +17,25 @@ export interface StepPlace {
   place: string;
 }
 
-export async function bundleStep(folder: string, { step, place }: StepPlace): Promise<Bundle> {
-  const what = `the step "${step}"`;
+export const bundleStep = (folder: string, { step, place }: StepPlace): Promise<Bundle> => bundleDefinition(folder, "step", step, place);
+
+/** `place` is where `transform({ … })` stands. */
+export const bundleTransform = (folder: string, { name, place }: { name: string; place: string }): Promise<Bundle> =>
+  bundleDefinition(folder, "transform", name, place);
+
+/** What a builder of functions was given, of the definition of that name. */
+type Builder = "step" | "transform";
+async function bundleDefinition(folder: string, builder: Builder, name: string, place: string): Promise<Bundle> {
+  const what = `the ${builder} "${name}"`;
   const { module, line } = placeOf(place, what);
-  const found = exportOf(await readFile(path.resolve(folder, module), "utf8"), line, step);
+  const found = exportOf(await readFile(path.resolve(folder, module), "utf8"), line, name, builder);
   const stem = module.replace(/\.[^./]*$/, "").replaceAll(/[^A-Za-z0-9_-]+/g, "__");
   const bytes = await bundle(folder, {
-    ...{ what, module, name: "step", registry: "steps", key: step },
-    ...(found === undefined ? {} : { exported: found.exported ? found.name : "millraceStep" }),
-    ...(found === undefined || found.exported ? {} : { extra: `export { ${found.name} as millraceStep };` }),
+    ...{ what, module, name: builder, registry: `${builder}s`, key: name },
+    ...(found === undefined ? {} : { exported: found.exported ? found.name : "millraceExport" }),
+    ...(found === undefined || found.exported ? {} : { extra: `export { ${found.name} as millraceExport };` }),
   });
-  return { path: `.millrace/steps/${stem}.${step}.mjs`, bytes };
+  return { path: `.millrace/${builder}s/${stem}.${name}.mjs`, bytes };
 }
 
 /** A function of an expectation. `place` is where `expectation({ … })` stands; without it the expectation is written into its schema. */
@@ -76,7 +84,7 @@ interface Wanted {
   /** What the module exports it as, with `extra` at its end. Without it the module is run, and what it made is found by a key. */
   exported?: string;
   extra?: string;
-  registry: "steps" | "expectations";
+  registry: `${Builder}s` | "expectations";
   key: string;
 }
 async function bundle(folder: string, { what, module, name, exported, extra, registry, key }: Wanted): Promise<Uint8Array> {
@@ -114,9 +122,10 @@ async function bundle(folder: string, { what, module, name, exported, extra, reg
   }
 }
 
-/** The name that a module gives to a step which it defines at its top: by the line, or by the step's own name where the line is another one. */
-export function exportOf(source: string, line: number, step: string): { name: string; exported: boolean } | undefined {
+/** The name that a module gives to a definition at its top: by the line, or by the definition's own name where the line is another one. */
+export function exportOf(source: string, line: number, step: string, builder: Builder = "step"): { name: string; exported: boolean } | undefined {
   const lines = source.split("\n");
+  const definedIn = (text: string) => definedBy(builder, text);
   const atLine = definedIn(lines[line - 1] ?? "");
   if (atLine !== undefined) return atLine;
   const named = new RegExp(`\\bname:\\s*["'\`]${step}["'\`]`);
@@ -129,9 +138,20 @@ export function exportOf(source: string, line: number, step: string): { name: st
   }
   return undefined;
 }
-function definedIn(line: string): { name: string; exported: boolean } | undefined {
-  if (/^export\s+default\s+step\s*[(<]/.test(line)) return { name: "default", exported: true };
-  const [, exported, name] = /^(export\s+)?(?:const|let|var)\s+([A-Za-z_$][\w$]*)\s*(?::[^=]*)?=\s*(?:[A-Za-z_$][\w$]*\.)?step\s*[(<]/.exec(line) ?? [];
+const builders: Readonly<Record<Builder, { alone: RegExp; named: RegExp }>> = {
+  step: {
+    alone: /^export\s+default\s+step\s*[(<]/,
+    named: /^(export\s+)?(?:const|let|var)\s+([A-Za-z_$][\w$]*)\s*(?::[^=]*)?=\s*(?:[A-Za-z_$][\w$]*\.)?step\s*[(<]/,
+  },
+  transform: {
+    alone: /^export\s+default\s+transform\s*[(<]/,
+    named: /^(export\s+)?(?:const|let|var)\s+([A-Za-z_$][\w$]*)\s*(?::[^=]*)?=\s*(?:[A-Za-z_$][\w$]*\.)?transform\s*[(<]/,
+  },
+};
+function definedBy(builder: Builder, line: string): { name: string; exported: boolean } | undefined {
+  const { alone, named } = builders[builder];
+  if (alone.test(line)) return { name: "default", exported: true };
+  const [, exported, name] = named.exec(line) ?? [];
   return name === undefined ? undefined : { name, exported: exported !== undefined };
 }
 
@@ -182,8 +202,14 @@ const kinds: Readonly<Record<string, string>> = { Table: "table", Model: "model"
 function standIn(name: string, local: string): string {
   const result = columns.has(name)
     ? `{ type: "${name}" }`
-    : ({ step: "given", expectation: "given", table: '{ kind: "table", columns: given }', json: '{ kind: "json" }', many: "{ many: given }" }[name] ??
-      "nothing");
+    : ({
+        step: "given",
+        transform: "given",
+        expectation: "given",
+        table: '{ kind: "table", columns: given }',
+        json: '{ kind: "json" }',
+        many: "{ many: given }",
+      }[name] ?? "nothing");
   if (name === "durationMs") return `import { durationMs${local === name ? "" : ` as ${local}`} } from "@millrace/sdk/duration";`;
   const kind = kinds[name];
   if (kind !== undefined) return `const ${local} = { kind: "${kind}" };`;
@@ -193,18 +219,21 @@ function standIn(name: string, local: string): string {
 /** Functions, and no objects of functions such as errorRate. */
 const calledAlone = (name: string): boolean => typeof Reflect.get(sdk, name) === "function";
 
-/** Steps and expectations that are known by name, once their module has run. */
+/** Steps, transforms and expectations that are known by name, once their module has run. */
 const registering = [
   'const known = (list) => (globalThis[Symbol.for("millrace." + list)] ??= new Map());',
   'export function step(options) { known("steps").set(options.name, options); return options; }',
+  'export function transform(options) { known("transforms").set(options.name, options); return options; }',
   'export function schema(options) { for (const one of options.expectations ?? []) known("expectations").set(options.name + " " + one.name, one.check); return nothing; }',
 ];
 /** The SDK for modules that take it whole, or whose steps are known by name. */
 function runtime(byName: boolean): string {
-  const own = new Set([...columns, ...Object.keys(kinds), "step", "schema", "expectation", "table", "json", "many", "durationMs"]);
+  const own = new Set([...columns, ...Object.keys(kinds), "step", "transform", "schema", "expectation", "table", "json", "many", "durationMs"]);
   return [
     "const nothing = /* @__PURE__ */ new Proxy(function () {}, { get: (_, key) => (key === Symbol.toPrimitive ? () => '' : nothing), apply: () => nothing });",
-    ...(byName ? registering : ["export function step(options) { return options; }", "export const schema = nothing;"]),
+    ...(byName
+      ? registering
+      : ["export function step(options) { return options; }", "export function transform(options) { return options; }", "export const schema = nothing;"]),
     "export function expectation(options) { return options; }",
     'export function table(columns) { return { kind: "table", columns }; }',
     'export function json() { return { kind: "json" }; }',

@@ -168,6 +168,30 @@ test("a bundle holds a step with what it uses, wherever it is made, and changes 
   }
 });
 
+test("a transform of an inference graph is bundled where it stands, and the graph says in which file it is", async () => {
+  const graphs = `import { inferenceGraph, sequence, transform } from "@millrace/sdk";
+import { double } from "./lib.js";
+const twice = transform({ name: "twice", in: { x: "FP64" }, out: { y: "FP64" }, run: ({ x }) => ({ y: x.map((one) => double(Number(one))) }) });
+export const graph = inferenceGraph({ name: "graph", node: sequence(twice, ...["more"].map((name) => transform({ name, in: { y: "FP64" }, out: { z: "INT64" }, run: ({ y }) => ({ z: y.map(() => 1n) }) }))) });`;
+  const found = await codeOf(
+    await write("graphs", {
+      "millrace.ts": `import { project } from "@millrace/sdk";\nimport * as graphs from "./graphs.js";\nexport default project({ name: "graphs", definitions: [graphs] });`,
+      "lib.ts": "export const double = (n: number): number => n * 2;",
+      "graphs.ts": graphs,
+    }),
+  );
+  for (const [name, given, expected] of [
+    ["twice", { x: [1, 2.5] }, { y: [2, 5] }],
+    ["more", { y: [1] }, { z: ["1n"] }],
+  ] as const) {
+    const digest = found.digests[`.millrace/transforms/graphs.${name}.mjs`] ?? "";
+    const file = path.join(folder, `${name}.mjs`);
+    await writeFile(file, found.bytes[digest] ?? "");
+    const script = `const { transform } = await import(${JSON.stringify(pathToFileURL(file).href)}); console.log(JSON.stringify(transform.run(${JSON.stringify(given)}), (_, value) => typeof value === "bigint" ? value + "n" : value))`;
+    expect(JSON.parse(execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" }))).toEqual(expected);
+  }
+});
+
 test("the name of a step's export is found in its line, or by the step's own name", () => {
   const source = `export const clean = step({
   name: "x",

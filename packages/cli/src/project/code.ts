@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { everyNode, isProcess, type ProcessNode, type ProjectSpec, type SchemaSpec } from "@millrace/sdk/spec";
+import { everyNode, type InferenceGraphSpec, isProcess, nodesOf, type ProcessNode, type ProjectSpec, type SchemaSpec } from "@millrace/sdk/spec";
 import type { Bundle } from "./bundle.js";
 import type { ProjectFile } from "./files.js";
 import { patternOf } from "./ignore.js";
@@ -50,6 +50,7 @@ export async function withCode(draft: ProjectSpec, folder: string, files: readon
   };
   for (const bundle of bundles.values()) add(bundle);
   await bundleExpectations(spec.schemas, folder, add);
+  await bundleTransforms(spec.inferenceGraphs ?? [], folder, add);
   spec.files = [...files, ...added.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
   return { spec, made };
 }
@@ -76,6 +77,20 @@ async function bundleExpectations(schemas: readonly SchemaSpec[], folder: string
       one.digest = add(bundle);
       if (bundle.columns !== undefined) one.columns = bundle.columns;
       if (bundle.definedAt !== undefined) one.definedAt = bundle.definedAt;
+    }),
+  );
+}
+
+/** Says of each transform of the inference graphs which bundle it is in. */
+async function bundleTransforms(graphs: readonly InferenceGraphSpec[], folder: string, add: (bundle: Bundle) => string): Promise<void> {
+  const transforms = graphs.flatMap((graph) => [...nodesOf(graph.node)].flatMap((node) => (node.kind === "transform" ? [node] : [])));
+  if (transforms.length === 0) return;
+  const { bundleTransform } = await import("./bundle.js");
+  await Promise.all(
+    transforms.map(async (one) => {
+      const bundle = await bundleTransform(folder, { name: one.name, place: one.bundle });
+      one.bundle = bundle.path;
+      one.digest = add(bundle);
     }),
   );
 }

@@ -6,6 +6,7 @@ import { checkChecks } from "./checks.js";
 import { checkDatasets, checkSchemas } from "./data.js";
 import { checkServices, checkViews } from "./features.js";
 import { formProblem } from "./form.js";
+import { checkInferenceGraphs } from "./graphs.js";
 import { checkPipelines } from "./pipelines.js";
 import { type Report, reporter } from "./report.js";
 import { checkSchedules } from "./schedules.js";
@@ -22,6 +23,7 @@ export function checkProject(spec: ProjectSpec): Problem[] {
   checkServices(spec, report);
   checkPipelines(spec, report);
   checkEndpoints(spec, report);
+  checkInferenceGraphs(spec, report);
   checkMonitors(spec, report);
   checkTriggers(spec, report);
   checkSchedules(spec, report);
@@ -51,6 +53,7 @@ function checkNames(spec: ProjectSpec, report: Report): void {
     ["feature service", spec.featureServices],
     ["pipeline", spec.pipelines],
     ["endpoint", spec.endpoints],
+    ["inference graph", spec.inferenceGraphs ?? []],
     ["monitor", spec.monitors],
     ["trigger", spec.triggers],
     ["schedule", spec.schedules ?? []],

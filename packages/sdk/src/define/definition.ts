@@ -10,6 +10,7 @@ export type SpecList =
   | "featureServices"
   | "pipelines"
   | "endpoints"
+  | "inferenceGraphs"
   | "monitors"
   | "triggers"
   | "schedules"

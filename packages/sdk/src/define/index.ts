@@ -70,6 +70,7 @@ export {
 } from "./expressions.js";
 export { count, distinct, type Entity, entity, type FeatureView, featureView, last, max, mean, min, share, stddev, sum, window } from "./features.js";
 export { type Approval, approval, championModel, choose, map, not, value, type When, waitFor, when } from "./flow.js";
+export { ensemble, type GraphPart, type InferenceGraph, inferenceGraph, renamed, sequence, type TensorValues, type Transform, transform } from "./graphs.js";
 export type { ProcessOptions, Retries, StepOptions } from "./options.js";
 export { bool, choice, float, int, list, type Param, type ParamRef, text } from "./params.js";
 export { type Pipeline, type PipelineDefinition, pipeline } from "./pipeline.js";

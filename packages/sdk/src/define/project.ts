@@ -68,6 +68,7 @@ const words = {
   featureServices: "the feature service",
   pipelines: "the pipeline",
   endpoints: "the endpoint",
+  inferenceGraphs: "the inference graph",
   monitors: "the monitor",
   triggers: "the trigger",
   schedules: "the schedule",

@@ -3,6 +3,7 @@ import { ModelCardSpec } from "./cards.js";
 import { closed, Digest, Name } from "./common.js";
 import { DatasetSpec, SchemaSpec } from "./data.js";
 import { EntitySpec, FeatureServiceSpec, FeatureViewSpec } from "./features.js";
+import { InferenceGraphSpec } from "./graphs.js";
 import { PipelineSpec } from "./pipelines.js";
 import { ScheduleSpec } from "./schedules.js";
 import { EndpointSpec, MonitorSpec, TriggerSpec } from "./serving.js";
@@ -19,6 +20,7 @@ export const ProjectSpec = Type.Object(
     featureServices: Type.Array(FeatureServiceSpec),
     pipelines: Type.Array(PipelineSpec),
     endpoints: Type.Array(EndpointSpec),
+    inferenceGraphs: Type.Optional(Type.Array(InferenceGraphSpec)),
     monitors: Type.Array(MonitorSpec),
     triggers: Type.Array(TriggerSpec),
     schedules: Type.Optional(Type.Array(ScheduleSpec)),

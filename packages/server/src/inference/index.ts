@@ -16,4 +16,5 @@ export {
 } from "./datatypes.js";
 export { fit } from "./fit.js";
 export { createInference } from "./service.js";
+export { createTransforms } from "./transforms/open.js";
 export type { Datatype, Feature, Inference, LoadedModel, ModelSource, RunOptions, ServedModel, Tensor, TensorData, TensorSpec } from "./types.js";

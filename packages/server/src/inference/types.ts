@@ -47,7 +47,7 @@ export interface RunOptions {
 
 /** A model that is ready to answer, whatever runs it. */
 export interface ServedModel {
-  platform: "onnxruntime_onnx" | "mlflow_pyfunc";
+  platform: "onnxruntime_onnx" | "mlflow_pyfunc" | "millrace_transform" | "millrace_graph";
   /** Null where the model does not say what it takes: then any tensors are given to it. */
   inputs: readonly TensorSpec[] | null;
   /** Null where it does not say what it gives. */

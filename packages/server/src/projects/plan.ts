@@ -19,6 +19,7 @@ export function definitionsOf(spec: ProjectSpec): NamedSpec[] {
     ...of("feature_service", spec.featureServices),
     ...of("pipeline", spec.pipelines),
     ...of("endpoint", spec.endpoints),
+    ...of("inference_graph", spec.inferenceGraphs ?? []),
     ...of("monitor", spec.monitors),
     ...of("trigger", spec.triggers),
     ...of("schedule", spec.schedules ?? []),

@@ -5,6 +5,7 @@ import type {
   EntitySpec,
   FeatureServiceSpec,
   FeatureViewSpec,
+  InferenceGraphSpec,
   ModelCardSpec,
   MonitorSpec,
   PipelineSpec,
@@ -23,6 +24,7 @@ export interface DefinitionKinds {
   feature_service: FeatureServiceSpec;
   pipeline: PipelineSpec;
   endpoint: EndpointSpec;
+  inference_graph: InferenceGraphSpec;
   monitor: MonitorSpec;
   trigger: TriggerSpec;
   schedule: ScheduleSpec;

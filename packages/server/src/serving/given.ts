@@ -20,9 +20,9 @@ export type Value = string | number | boolean | null;
 export const mostRows = 10_000;
 /** No body holds so many values as JSON; as bytes of one each it might. */
 const mostValues = 32 * 1024 * 1024;
-const numeric = ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64"];
+const numeric: Datatype[] = ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64"];
 /** Which datatypes a request column may come as; the first is the one that is declared. */
-export const datatypes: Record<ColumnType, string[]> = {
+export const datatypes: Record<ColumnType, Datatype[]> = {
   string: ["BYTES"],
   int64: ["INT64", ...numeric.filter((type) => type !== "INT64")],
   float64: ["FP64", ...numeric.filter((type) => type !== "FP64")],
@@ -40,7 +40,7 @@ export function requestColumns(inputs: readonly GivenTensor[], service: FeatureS
     const type = declared.get(tensor.name);
     if (type === undefined) throw unknown(tensor, [...declared.keys()]);
     if (columns[tensor.name] !== undefined) throw twice(tensor);
-    const expected = datatypes[type];
+    const expected: readonly string[] = datatypes[type];
     if (!expected.includes(tensor.datatype)) throw invalid(`The input "${tensor.name}" has the datatype ${tensor.datatype}; it takes ${expected.join(", ")}.`);
     const [length, width] = tensor.shape;
     if (length === undefined || tensor.shape.length > 2 || (tensor.shape.length === 2 && width !== 1)) throw misshapen(tensor, "[n] or [n, 1]");

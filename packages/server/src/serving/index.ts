@@ -1,4 +1,5 @@
 /** Serving: endpoints that answer over the Open Inference Protocol, how new versions take over, and the log of what was predicted. */
+export { createGraphs } from "./graphs.js";
 export { openExchange } from "./protocol/exchange.js";
 export { openInvocationRoutes } from "./protocol/invocations.js";
 export { openInferenceProtocolRoutes } from "./protocol/routes.js";

@@ -5,7 +5,7 @@ import type { EndpointSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { createCompute } from "../compute/index.js";
 import { createDatasets } from "../datasets/index.js";
 import { createFeatures } from "../features/index.js";
-import { createInference } from "../inference/index.js";
+import { createInference, createTransforms } from "../inference/index.js";
 import { newId, openHttp, platformRoutes, type ServerConfig } from "../platform/index.js";
 import { openMetrics } from "../platform/metrics.js";
 import { openPlatform } from "../platform/open.js";
@@ -13,7 +13,7 @@ import { createProjects } from "../projects/index.js";
 import { applyProject } from "../projects/testing.js";
 import { createRegistry } from "../registry/index.js";
 import { createValidation } from "../validation/index.js";
-import { createServing, openExchange, openGrpc, openInferenceProtocolRoutes, openInvocationRoutes, servingRoutes } from "./index.js";
+import { createGraphs, createServing, openExchange, openGrpc, openInferenceProtocolRoutes, openInvocationRoutes, servingRoutes } from "./index.js";
 
 export async function openServingServer(dataDir: string, clock: ServerConfig["clock"]) {
   const { platform, close } = await openPlatform({ host: "127.0.0.1", port: 0, dataDir, clock, logLevel: "silent" });
@@ -26,7 +26,8 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   const parts = { projects, registry, features, inference: createInference() };
   const serving = await createServing(platform, parts);
   servingRoutes(app, serving);
-  const exchange = openExchange(serving);
+  const transforms = createTransforms(platform);
+  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }));
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
   const grpc = await openGrpc(platform, async () => ({ name: "anna" }), exchange, 0);
@@ -70,6 +71,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
       await app.close();
       await grpc.stop();
       await serving.stop();
+      await transforms.stop();
       await close();
     },
   };

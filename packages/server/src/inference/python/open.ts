@@ -1,14 +1,15 @@
 /** Any flavor of MLflow's, as a model that takes tensors: what loads it is Python, in processes of their own. */
 import { availableParallelism, totalmem } from "node:os";
 import path from "node:path";
-import type { Compute } from "../../compute/index.js";
+import { fileURLToPath } from "node:url";
+import type { Compute, Interpreter } from "../../compute/index.js";
 import { invalid, ownFolder, type Platform } from "../../platform/index.js";
-import { unfit } from "../onnx.js";
+import { unfit } from "../onnx/index.js";
 import type { ServedModel, Tensor } from "../types.js";
+import { openPool } from "../workers/pool.js";
+import { inheritedEnvironment, type Program, startWorker, type WorkerLimits } from "../workers/worker.js";
 import { environmentOf } from "./environment.js";
 import { type Field, readMlmodel } from "./mlmodel.js";
-import { openPool } from "./pool.js";
-import { startWorker, type WorkerLimits } from "./worker.js";
 
 const gigabyte = 1024 ** 3;
 /** A model may be large; what is larger than half of the machine leaves no room for others. */
@@ -44,7 +45,8 @@ export function createPythonModels({ db, config, log }: Pick<Platform, "db" | "c
       const python = await environmentOf({ db, compute }, { folder, model, scratch }, progress);
       const cores = Math.max(1, Math.floor(availableParallelism() / workers));
       let made = 0;
-      const start = () => startWorker({ folder, model, python, cores }, limits, { scratch, log: ours.child({ worker: ++made }) });
+      const hello = { folder, form: model.form, fields: model.inputs?.map(({ name, kind, column }) => ({ name, kind, column })) ?? null };
+      const start = () => startWorker({ program: program(python, cores), hello }, limits, { scratch, log: ours.child({ worker: ++made }) });
       const pool = await openPool(workers, start, ours).catch((error) => {
         throw unfit(`The model can't be loaded: ${error instanceof Error ? error.message : String(error)}`);
       });
@@ -74,6 +76,21 @@ export function createPythonModels({ db, config, log }: Pick<Platform, "db" | "c
         },
         close: pool.close,
       };
+    },
+  };
+}
+
+const script = fileURLToPath(new URL("../../../../../python/millrace/_serve.py", import.meta.url));
+function program(python: Interpreter, cores: number): Program {
+  const known = inheritedEnvironment();
+  return {
+    command: python.path,
+    args: ["-u", script],
+    env: {
+      // As many threads as its share of the cores has, where nothing else is said: more of them wait for each other.
+      ...{ OMP_NUM_THREADS: known.OMP_NUM_THREADS ?? String(cores), OMP_WAIT_POLICY: known.OMP_WAIT_POLICY ?? "passive" },
+      PATH: [path.dirname(python.path), known.PATH].filter((one) => one !== undefined).join(path.delimiter),
+      ...{ PYTHONDONTWRITEBYTECODE: "1", PYTHONNOUSERSITE: "1", MLFLOW_DISABLE_TELEMETRY: "true", DO_NOT_TRACK: "1" },
     },
   };
 }

@@ -1,7 +1,8 @@
 /** What a client and an endpoint say to each other by the Open Inference Protocol, version 2, whatever carries it. */
 import type { RunOptions, Tensor, TensorSpec } from "../../inference/index.js";
-import { ApiError, invalid, version } from "../../platform/index.js";
+import { ApiError, invalid, notFound, version } from "../../platform/index.js";
 import { datatypes, type GivenTensor } from "../given.js";
+import type { Graph, Graphs } from "../graphs.js";
 import type { Serving, Takes } from "../types.js";
 
 interface TensorMetadata {
@@ -37,11 +38,34 @@ export interface Exchange {
   unload(name: string): Promise<void>;
 }
 
-export function openExchange(serving: Serving): Exchange {
+export function openExchange(serving: Serving, graphs: Graphs): Exchange {
+  async function graphOf(name: string, version: string | undefined): Promise<Graph | undefined> {
+    const graph = await graphs.get(name);
+    if (graph !== undefined && version !== undefined && Number(version) !== graph.version) throw notFound(`version of the inference graph "${name}"`, version);
+    return graph;
+  }
+  const takes = async (name: string, version?: number): Promise<Takes> => (await graphs.get(name))?.takes() ?? serving.takes(name, version);
+  async function indexOfGraphs(ready: boolean): ReturnType<Exchange["index"]> {
+    const found = await Promise.all(
+      (await graphs.list()).map(async (graph) => {
+        const reason = await graph.load().then(
+          () => "",
+          (error: Error) => error.message,
+        );
+        return { name: graph.name, version: String(graph.version), state: reason === "" ? ("READY" as const) : ("UNAVAILABLE" as const), reason };
+      }),
+    );
+    return found.filter(({ state }) => !ready || state === "READY");
+  }
   return {
-    takes: (name) => serving.takes(name),
+    takes: (name) => takes(name),
     server: () => ({ name: "millrace", version, extensions: ["binary_tensor_data", "model_repository"] }),
     async model(name, asked) {
+      const graph = await graphOf(name, asked);
+      if (graph !== undefined) {
+        const { platform, inputs, outputs } = (await graph.takes()).model;
+        return { name, versions: [String(graph.version)], platform, inputs: (inputs ?? []).map(declared), outputs: (outputs ?? []).map(declared) };
+      }
       const { stable, candidate } = await serving.endpoint(name);
       const versions = [stable, candidate].filter((one) => one !== null).map(String);
       const pinned = asked === undefined ? undefined : versionNumber(asked);
@@ -61,6 +85,12 @@ export function openExchange(serving: Serving): Exchange {
       };
     },
     async ready(name, asked) {
+      const graph = await graphOf(name, asked);
+      if (graph !== undefined)
+        return graph.load().then(
+          () => true,
+          () => false,
+        );
       const { stable } = await serving.endpoint(name);
       const of = asked === undefined ? stable : versionNumber(asked);
       if (of === null) return false;
@@ -73,11 +103,12 @@ export function openExchange(serving: Serving): Exchange {
       );
     },
     async infer(name, { version: pinned, outputs: wanted, ...request }) {
+      const graph = await graphOf(name, pinned);
       const of = pinned === undefined ? {} : { version: versionNumber(pinned) };
-      const taken = await serving.takes(name, of.version);
+      const taken = await takes(name, of.version);
       const known = taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
       for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
-      const answer = await serving.infer(name, { ...request, ...of });
+      const answer = await (graph === undefined ? serving.infer(name, { ...request, ...of }) : graph.infer(request));
       const ids: Tensor = { name: "prediction_id", datatype: "BYTES", shape: [answer.ids.length], data: answer.ids };
       const all = taken.kind === "features" ? [...answer.outputs, ids] : answer.outputs;
       const chosen = wanted.map((one) => {
@@ -91,19 +122,26 @@ export function openExchange(serving: Serving): Exchange {
       });
       return { id: answer.id, ids: answer.ids, version: answer.version, outputs: chosen.length === 0 ? all : chosen };
     },
-    index: async (ready) =>
-      (await serving.endpoints())
+    index: async (ready) => [
+      ...(await serving.endpoints())
         .filter(({ stable }) => !ready || stable !== null)
         .map(({ name, stable }) => ({
-          ...{ name, version: stable === null ? "" : String(stable), state: stable === null ? "UNAVAILABLE" : "READY" },
+          ...{ name, version: stable === null ? "" : String(stable), state: stable === null ? ("UNAVAILABLE" as const) : ("READY" as const) },
           reason: stable === null ? "no version is its champion yet" : "",
         })),
+      ...(await indexOfGraphs(ready)),
+    ],
     async load(name) {
+      const graph = await graphs.get(name);
+      if (graph !== undefined) return graph.load();
       const { stable, candidate } = await serving.endpoint(name);
       if (stable === null) throw new ApiError(400, "NOT_DEPLOYED", `The endpoint "${name}" has no version to load yet: register one by running its pipeline.`);
       await Promise.all([stable, candidate].filter((one) => one !== null).map((one) => serving.load(name, one)));
     },
-    unload: (name) => serving.unload(name),
+    async unload(name) {
+      if ((await graphs.get(name)) !== undefined) throw invalid(`"${name}" is an inference graph: unload the endpoints that are in it.`);
+      await serving.unload(name);
+    },
   };
 }
 

@@ -2,14 +2,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import type { Interpreter } from "../../compute/index.js";
 import { type Log, type ProcessEnd, runProcess } from "../../platform/index.js";
 import type { Tensor } from "../types.js";
 import { decodeTensors, encodeFrame, encodeTensors, frameReader, TensorHead } from "./frames.js";
-import type { Field, MlflowModel } from "./mlmodel.js";
 
 export interface WorkerLimits {
   /** A call that takes longer ends the worker. */
@@ -21,6 +18,12 @@ export interface WorkerLimits {
   folderBytes: number;
   /** Of an answer. */
   answerBytes: number;
+}
+/** What runs in a worker. Its folder is its own, and so are the standard names for places to write to. */
+export interface Program {
+  command: string;
+  args: readonly string[];
+  env: Readonly<Record<string, string>>;
 }
 export interface Worker {
   /** One at a time. Throws a WorkerEnded where it did not live to answer, another Error where the model failed. */
@@ -34,7 +37,6 @@ export interface Worker {
 /** The worker ended, and what it was asked may be asked of another. */
 export class WorkerEnded extends Error {}
 
-const script = fileURLToPath(new URL("../../../../../python/millrace/_serve.py", import.meta.url));
 const lookMs = 250;
 const patienceMs = 500;
 const Said = TypeCompiler.Compile(
@@ -51,9 +53,9 @@ interface Call {
   timer: NodeJS.Timeout;
 }
 
-/** Resolves when its model is loaded. `scratch` is where it gets a folder of its own. */
+/** Resolves when it is ready to answer. `hello` is the head of its first frame. `scratch` is where it gets a folder of its own. */
 export async function startWorker(
-  { folder, model, python, cores }: { folder: string; model: MlflowModel; python: Interpreter; cores: number },
+  { program, hello }: { program: Program; hello: object },
   limits: WorkerLimits,
   { scratch, log }: { scratch: string; log: Log },
 ): Promise<Worker> {
@@ -100,10 +102,10 @@ export async function startWorker(
   }
 
   const process = runProcess({
-    command: python.path,
-    args: ["-u", script],
+    command: program.command,
+    args: [...program.args],
     cwd: own,
-    env: environment(own, python, cores),
+    env: { ...inheritedEnvironment(), ...program.env, HOME: own, TMPDIR: own, TEMP: own, TMP: own, XDG_CACHE_HOME: own, MPLCONFIGDIR: own },
     signal: abort.signal,
     maxLogBytes: Number.POSITIVE_INFINITY,
     patienceMs,
@@ -124,13 +126,7 @@ export async function startWorker(
           end(messageOf(error));
         }
       });
-      send({
-        folder,
-        form: model.form,
-        fields: model.inputs?.map(({ name, kind, column }: Field) => ({ name, kind, column })) ?? null,
-        fileBytes: limits.folderBytes,
-        memoryBytes: limits.memoryBytes,
-      });
+      send({ ...hello, fileBytes: limits.folderBytes, memoryBytes: limits.memoryBytes });
     },
   });
   function send(head: object, body: readonly Uint8Array[] = []): void {
@@ -189,23 +185,11 @@ export async function startWorker(
   };
 }
 
-/** What a model's process may know of the server's: where programs and libraries are, its language, how many threads it is told to use, and its graphics cards. */
+/** What a worker may know of the server's: where programs and libraries are, its language, how many threads it is told to use, and its graphics cards. */
 const inherited =
   /^(PATH|LANG|LC_[A-Z]+|TZ|LD_LIBRARY_PATH|SSL_CERT_(FILE|DIR)|(OMP|MKL|OPENBLAS|NUMEXPR|VECLIB)_[A-Z_]+|CUDA_[A-Z_]+|NVIDIA_[A-Z_]+|ROCR?_[A-Z_]+|HIP_[A-Z_]+)$/;
-function environment(own: string, python: Interpreter, cores: number): Record<string, string> {
-  const known = Object.fromEntries(
-    Object.entries(process.env).flatMap(([name, value]) => (value !== undefined && inherited.test(name) ? [[name, value]] : [])),
-  );
-  return {
-    // As many threads as its share of the cores has: more of them wait for each other.
-    OMP_NUM_THREADS: String(cores),
-    OMP_WAIT_POLICY: "passive",
-    ...known,
-    PATH: [path.dirname(python.path), known.PATH].filter((one) => one !== undefined).join(path.delimiter),
-    ...{ HOME: own, TMPDIR: own, TEMP: own, TMP: own, XDG_CACHE_HOME: own, MPLCONFIGDIR: own },
-    ...{ PYTHONDONTWRITEBYTECODE: "1", PYTHONNOUSERSITE: "1", MLFLOW_DISABLE_TELEMETRY: "true", DO_NOT_TRACK: "1" },
-  };
-}
+export const inheritedEnvironment = (): Record<string, string> =>
+  Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (value !== undefined && inherited.test(name) ? [[name, value]] : [])));
 
 function describe({ code, signal, ended, killedForMemory }: ProcessEnd, { memoryBytes, folderBytes }: WorkerLimits): string {
   if (ended === "memory") return `it took more than ${memoryBytes} bytes of memory`;
