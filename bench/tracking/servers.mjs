@@ -35,13 +35,13 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
   });
 }
 
-/** Resolves when it answers. `readyMs` counts from the start of its process. */
-export async function start({ command }, folder) {
+/** Resolves when it answers at `ready`. `readyMs` counts from the start of its process. */
+export async function start({ command, env: more = {}, ready = "/health" }, folder) {
   const port = await freePort();
   const [program, args] = command(folder, port);
   const url = `http://127.0.0.1:${port}`;
   const began = performance.now();
-  const env = { ...process.env, MLFLOW_DISABLE_TELEMETRY: "true", DATABASE_URL: "" };
+  const env = { ...process.env, MLFLOW_DISABLE_TELEMETRY: "true", DATABASE_URL: "", ...more };
   const child = spawn(program, args, { cwd: folder, env, stdio: ["ignore", "ignore", "pipe"] });
   running.add(child.pid);
   let said = "";
@@ -49,7 +49,7 @@ export async function start({ command }, folder) {
     said = `${said}${text}`.slice(-2_000);
   });
   while (
-    !(await fetch(`${url}/health`).then(
+    !(await fetch(`${url}${ready}`).then(
       (answer) => answer.ok,
       () => false,
     ))

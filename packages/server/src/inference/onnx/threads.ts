@@ -1,7 +1,7 @@
 /** Threads for what would hold up the event loop. A model is in one of them, those with the fewest models first. */
 import { availableParallelism } from "node:os";
 import type { Worker } from "node:worker_threads";
-import { startThread } from "../../platform/thread.js";
+import { startThread } from "../../platform/index.js";
 import type { Tensor, TensorSpec } from "../types.js";
 import type { Measured } from "./cost.js";
 
