@@ -1,4 +1,4 @@
-/** Clients of the Open Inference Protocol and of MLflow's deployments, as they come. */
+/** Clients of the Open Inference Protocol, of Triton, KServe and MLServer, and of MLflow's deployments, as they come. */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -34,16 +34,21 @@ interface Said {
   [numbers: string]: unknown;
 }
 
-it("serves Triton's clients over HTTP and gRPC, and MLflow's client for deployments", { timeout: 600_000 }, async () => {
-  const python = await clientPython(path.join(scripts, "requirements.lock"), folder);
+/** What the script says that its client was answered, in the environment of its own lock. */
+async function says(client: "triton" | "kserve" | "mlserver"): Promise<unknown> {
+  const python = await clientPython(path.join(scripts, `${client}.lock`), folder);
   const env = { ...process.env, MLFLOW_DISABLE_TELEMETRY: "true", PYTHONWARNINGS: "ignore", PYTHONDONTWRITEBYTECODE: "1" };
-  const { stdout } = await promisify(execFile)(python, [path.join(scripts, "user.py"), server.url, server.grpc], { cwd: folder, env });
-  const said = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { http: Said; grpc: Said; json: number[]; packed: object; invocations: object };
+  const { stdout } = await promisify(execFile)(python, [path.join(scripts, `${client}_user.py`), server.url, server.grpc], { cwd: folder, env });
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+}
+// "blauß" is a colour that the model does not know.
+const rows = [0.5 + 1, -1, 2 - 1].map(sigmoid);
+const near = (numbers: number[]) => numbers.map((number): number => expect.closeTo(number, 6));
 
-  // "blauß" is a colour that the model does not know.
-  const rows = [0.5 + 1, -1, 2 - 1].map(sigmoid);
+it("serves Triton's clients over HTTP and gRPC, and MLflow's client for deployments", { timeout: 600_000 }, async () => {
+  const said = (await says("triton")) as { http: Said; grpc: Said; json: number[]; packed: object; invocations: object };
+
   const whole = [1 + 1, 2, 3 - 1].map(sigmoid);
-  const near = (numbers: number[]) => numbers.map((number) => expect.closeTo(number, 6));
   for (const [how, one] of Object.entries({ http: said.http, grpc: said.grpc })) {
     expect(one.server, how).toMatchObject({ name: "millrace", extensions: ["binary_tensor_data", "model_repository"] });
     expect(one.inputs, how).toEqual([
@@ -71,4 +76,22 @@ it("serves Triton's clients over HTTP and gRPC, and MLflow's client for deployme
   expect(said.json).toEqual(near(rows));
   expect(said.packed).toEqual({ gzip: near(rows), deflate: near(rows), grpc: near(rows) });
   expect(said.invocations).toEqual({ dataframe_records: near(rows), dataframe_split: near(rows), instances: near(rows), inputs: near(rows) });
+});
+
+it("serves KServe's clients over HTTP and gRPC", { timeout: 600_000 }, async () => {
+  const answer = (id: string) => ({ id, probability: near(rows), ids: [0, 1, 2].map((row) => `${id}:${row}`) });
+  expect(await says("kserve")).toEqual({
+    ...{ rest: answer("kserve-False"), binary: answer("kserve-True"), grpc: answer("kserve-False") },
+    ...{ ready: [true, true, true], grpc_ready: [true, true, true] },
+  });
+});
+
+it("serves what MLServer's codecs make, over HTTP and gRPC", { timeout: 600_000 }, async () => {
+  const answer = (id: string) => ({ id, probability: near(rows), ids: [0, 1, 2].map((row) => `${id}:${row}`) });
+  const inputs = [
+    ["asked", "BYTES", [-1]],
+    ["color", "BYTES", [-1]],
+    ["x", "FP64", [-1]],
+  ];
+  expect(await says("mlserver")).toEqual({ rest: answer("mlserver-rest"), grpc: answer("mlserver-grpc"), server: "millrace", inputs, index: ["shade"] });
 });
