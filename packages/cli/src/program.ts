@@ -7,6 +7,7 @@ import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
 import { addDatasetCommands } from "./program-data.js";
 import { addDeliveryCommands } from "./program-delivery.js";
+import { addEndpointCommands } from "./program-endpoints.js";
 import { addRunCommands } from "./program-runs.js";
 import { addWorkCommands } from "./program-work.js";
 import { type ServerOptions, withServer } from "./server.js";
@@ -253,6 +254,7 @@ export function program(): Command {
   }
   addWorkCommands(millrace);
   addDeliveryCommands(millrace);
+  addEndpointCommands(millrace);
   // Errors of usage are thrown, for the one place that knows the exit codes. Commands of commands inherit nothing by themselves.
   const groups = [millrace, from, dataset, schema, quarantine, user, features, model, render];
   for (const command of groups.flatMap((group) => group.commands)) command.exitOverride().showHelpAfterError("(add --help for what there is)");

@@ -15,6 +15,7 @@ import type {
   DatasetVersion,
   DatasetVersionDetail,
   Endpoint,
+  EndpointSwitch,
   Event,
   Explanation,
   FeatureComparison,
@@ -46,6 +47,10 @@ import type {
   ReleaseDetail,
   ReleaseStart,
   Rollout,
+  RolloutEvent,
+  RolloutMove,
+  RolloutStart,
+  RolloutWeights,
   RowsReceipt,
   Run,
   RunDetail,
@@ -301,7 +306,20 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       rollouts: (name: string, query?: Paging) => get<Page<Rollout>>(`/api/v1/endpoints/${part(name)}/rollouts`, query),
       predictions: (name: string, query?: Paging & { from?: string; to?: string }) =>
         get<Page<Prediction>>(`/api/v1/endpoints/${part(name)}/predictions`, query),
-      rollback: (name: string) => ask<Endpoint>("POST", `/api/v1/endpoints/${part(name)}/rollback`),
+      /** What became of its versions, newest first. */
+      history: (name: string, query?: Paging & { rollout?: string }) => get<Page<RolloutEvent>>(`/api/v1/endpoints/${part(name)}/history`, query),
+      /** Begins a rollout. This and what follows resolve when every process answers by it. */
+      try: (name: string, start: RolloutStart) => ask<Rollout>("POST", `/api/v1/endpoints/${part(name)}/rollouts`, { json: start }),
+      weights: (name: string, weights: RolloutWeights) => ask<Rollout>("PUT", `/api/v1/endpoints/${part(name)}/rollouts/weights`, { json: weights }),
+      pause: (name: string, move: RolloutMove = {}) => ask<Rollout>("POST", `/api/v1/endpoints/${part(name)}/rollouts/pause`, { json: move }),
+      resume: (name: string, move: RolloutMove = {}) => ask<Rollout>("POST", `/api/v1/endpoints/${part(name)}/rollouts/resume`, { json: move }),
+      advance: (name: string, move: RolloutMove = {}) => ask<Rollout>("POST", `/api/v1/endpoints/${part(name)}/rollouts/advance`, { json: move }),
+      promote: (name: string, move: RolloutMove = {}) => ask<Rollout>("POST", `/api/v1/endpoints/${part(name)}/promote`, { json: move }),
+      /** Ends what is tried; where nothing is, the version that answered before answers again. */
+      rollback: (name: string, move: RolloutMove = {}) => ask<Rollout>("POST", `/api/v1/endpoints/${part(name)}/rollback`, { json: move }),
+      /** No version answers any more: the declared fallback does, or nothing. */
+      kill: (name: string, why: EndpointSwitch = {}) => ask<Endpoint>("POST", `/api/v1/endpoints/${part(name)}/kill`, { json: why }),
+      revive: (name: string, why: EndpointSwitch = {}) => ask<Endpoint>("POST", `/api/v1/endpoints/${part(name)}/revive`, { json: why }),
       label: (name: string, labels: readonly { id: string; label: number | boolean }[]) =>
         ask<LabelResult>("POST", `/api/v1/endpoints/${part(name)}/labels`, { json: { labels } }),
       /** By the Open Inference Protocol: rows of the request's columns; one prediction for each. */

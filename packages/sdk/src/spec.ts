@@ -11,6 +11,7 @@ export * from "./spec/graphs.js";
 export * from "./spec/nodes.js";
 export * from "./spec/pipelines.js";
 export * from "./spec/project.js";
+export * from "./spec/rollouts.js";
 export * from "./spec/schedules.js";
 export { projectSchema } from "./spec/schema.js";
 export * from "./spec/serving.js";

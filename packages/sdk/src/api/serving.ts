@@ -1,24 +1,120 @@
 import { type Static, Type } from "@sinclair/typebox";
+import { RolloutSpec } from "../spec.js";
 import { Json, Nullable, Time } from "./common.js";
 
+const RolloutResult = Type.Object({
+  /** Null: none is better than the control. */
+  winner: Nullable(Type.Integer()),
+  /** False: the arms can't be compared, and `why` says why. */
+  valid: Type.Boolean(),
+  /** How many labelled keys each arm was to have. */
+  needed: Type.Integer(),
+  /** The control first, whose difference is null. Intervals hold together, with the confidence that was declared. */
+  arms: Type.Array(
+    Type.Object({
+      version: Type.Integer(),
+      units: Type.Integer(),
+      mean: Type.Number(),
+      difference: Nullable(Type.Number()),
+      lower: Nullable(Type.Number()),
+      upper: Nullable(Type.Number()),
+      p: Nullable(Type.Number()),
+    }),
+  ),
+  why: Type.String(),
+});
 export const Rollout = Type.Object({
   id: Type.String(),
   endpoint: Type.String(),
+  /** `switch`: all traffic at once because somebody said so, over as soon as it began. */
+  kind: Type.Union([
+    Type.Literal("canary"),
+    Type.Literal("blue_green"),
+    Type.Literal("shadow"),
+    Type.Literal("split"),
+    Type.Literal("experiment"),
+    Type.Literal("switch"),
+  ]),
+  /** Of several the first, and in the end the one that won. */
   candidate: Type.Integer(),
   stable: Nullable(Type.Integer()),
+  /** What each version has of the traffic now, 0 to 1; the rest is the stable version's. */
+  arms: Type.Array(Type.Object({ version: Type.Integer(), weight: Type.Number() })),
   state: Type.Union([Type.Literal("running"), Type.Literal("promoted"), Type.Literal("rolled_back"), Type.Literal("superseded")]),
-  /** The candidate's share of traffic now, 0 to 1. */
+  /** The share of traffic now, 0 to 1, of all versions that are tried. */
   weight: Type.Number(),
   step: Type.Integer(),
+  /** How many there are; 0: it goes on until somebody, or an experiment's result, decides. */
+  steps: Type.Integer(),
+  by: Type.String(),
   startedAt: Time,
   stepStartedAt: Time,
+  pausedAt: Nullable(Time),
   finishedAt: Nullable(Time),
   /** Why it was promoted or rolled back, with the numbers. */
   reason: Nullable(Type.String()),
+  /** What an experiment or a shadow found. */
+  result: Nullable(RolloutResult),
   requests: Type.Integer(),
   errors: Type.Integer(),
 });
 export type Rollout = Static<typeof Rollout>;
+
+const RolloutArms = Type.Array(Type.Object({ version: Type.Integer({ minimum: 1 }), weight: Type.Number({ exclusiveMinimum: 0, maximum: 1 }) }), {
+  minItems: 1,
+  maxItems: 8,
+});
+/** One version by the endpoint's plan, or several with their parts of the traffic until somebody decides. */
+export const RolloutStart = Type.Object({
+  version: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Of `split` and `experiment`. */
+  arms: Type.Optional(RolloutArms),
+  /** In place of the plan that the endpoint defines. */
+  plan: Type.Optional(RolloutSpec),
+  reason: Type.Optional(Type.String({ maxLength: 1_000 })),
+});
+export type RolloutStart = Static<typeof RolloutStart>;
+export const RolloutMove = Type.Object({
+  /** `promote` without a rollout: the version that answers from now on. */
+  version: Type.Optional(Type.Integer({ minimum: 1 })),
+  reason: Type.Optional(Type.String({ maxLength: 1_000 })),
+});
+export type RolloutMove = Static<typeof RolloutMove>;
+
+export const RolloutWeights = Type.Object({ arms: RolloutArms, reason: Type.Optional(Type.String({ maxLength: 1_000 })) });
+export type RolloutWeights = Static<typeof RolloutWeights>;
+export const EndpointSwitch = Type.Object({ reason: Type.Optional(Type.String({ maxLength: 1_000 })) });
+export type EndpointSwitch = Static<typeof EndpointSwitch>;
+
+/** What became of an endpoint's versions. */
+export const RolloutEvent = Type.Object({
+  id: Type.String(),
+  endpoint: Type.String(),
+  rollout: Nullable(Type.String()),
+  kind: Type.Union([
+    Type.Literal("started"),
+    Type.Literal("advanced"),
+    Type.Literal("reweighted"),
+    Type.Literal("paused"),
+    Type.Literal("resumed"),
+    Type.Literal("decided"),
+    Type.Literal("promoted"),
+    Type.Literal("rolled_back"),
+    Type.Literal("superseded"),
+    Type.Literal("killed"),
+    Type.Literal("revived"),
+  ]),
+  at: Time,
+  /** Who, or `millrace` where a judge decided. */
+  by: Type.String(),
+  version: Nullable(Type.Integer()),
+  /** What the versions that are tried have of the traffic from then on. */
+  weight: Nullable(Type.Number()),
+  reason: Type.String(),
+  /** What was known of each version at that moment: requests, errors, latency and so on. */
+  numbers: Type.Record(Type.String(), Json),
+});
+export type RolloutEvent = Static<typeof RolloutEvent>;
 export const Endpoint = Type.Object({
   name: Type.String(),
   project: Type.String(),
@@ -36,6 +132,10 @@ export const Endpoint = Type.Object({
   predictions: Type.Integer(),
   errors: Type.Integer(),
   rollout: Nullable(Rollout),
+  /** Versions that answered before, the last one first: where a rollback goes, kept in memory. */
+  earlier: Type.Array(Type.Integer()),
+  /** While the kill switch is on, no version answers. */
+  killed: Nullable(Type.Object({ at: Time, by: Type.String(), reason: Type.String() })),
 });
 export type Endpoint = Static<typeof Endpoint>;
 export const Label = Type.Object({ id: Type.String({ maxLength: 200 }), label: Type.Union([Type.Number(), Type.Boolean()]) });
@@ -48,8 +148,13 @@ export const Prediction = Type.Object({
   model: Type.String(),
   version: Type.Integer(),
   at: Time,
-  /** `stable`, `candidate`, `fallback` (the candidate failed and the stable version answered), or `pinned` (the request named the version). */
+  /**
+   * `stable`, `candidate`, `control` and `arm` (of an experiment), `fallback` (the candidate failed and the stable version answered), `shadow` (a copy, which nobody was answered
+   * with), `pinned` (the request named the version), or `killed` (the kill switch was on; the version is 0).
+   */
   route: Type.String(),
+  /** By what the version was chosen, where the request or the endpoint's plan names one. */
+  key: Nullable(Type.String()),
   request: Type.Record(Type.String(), Json),
   features: Type.Record(Type.String(), Json),
   /** Of an endpoint without a feature service: what its model was given and gave. */

@@ -2,6 +2,7 @@ import { everyNode, type ProjectSpec } from "../spec.js";
 import { cronProblem } from "./cron.js";
 import { wrongValue } from "./params.js";
 import { checkDuration, type Report, unknown } from "./report.js";
+import { checkFallback, checkRollout } from "./rollouts.js";
 
 export function checkEndpoints(spec: ProjectSpec, report: Report): void {
   const services = spec.featureServices.map((one) => one.name);
@@ -9,14 +10,12 @@ export function checkEndpoints(spec: ProjectSpec, report: Report): void {
     const of = `the endpoint "${endpoint.name}"`;
     if (endpoint.service !== undefined && !services.includes(endpoint.service))
       report(endpoint, `${of}: ${unknown("feature service", endpoint.service, services)}`);
-    const { steps, each } = endpoint.rollout;
-    if (steps.some((step, index) => !(step > (steps[index - 1] ?? 0) && step <= 1))) {
-      report(
-        endpoint,
-        `the rollout of ${of} has the steps ${steps.map((step) => `${step * 100}%`).join(", ")}: each takes more than the one before, at most 100%`,
-      );
-    } else if (steps.at(-1) !== 1) report(endpoint, `the rollout of ${of} ends with ${(steps.at(-1) ?? 0) * 100}%: the last step is "100%"`);
-    checkDuration(`"each" of the rollout of ${of}`, each, endpoint, report);
+    checkRollout(
+      endpoint,
+      spec.featureServices.find((one) => one.name === endpoint.service),
+      report,
+    );
+    checkFallback(endpoint, report);
     checkDuration(`"retain" of the log of ${of}`, endpoint.log.retain, endpoint, report);
     for (const pipeline of spec.pipelines) {
       for (const node of everyNode(pipeline.nodes)) {

@@ -77,9 +77,10 @@ export { type Pipeline, type PipelineDefinition, pipeline } from "./pipeline.js"
 export type { ProcessStep } from "./process.js";
 export { isProject, type Project, project } from "./project.js";
 export { command, python } from "./python.js";
+export { agreement, blueGreen, canary, errorRate, experiment, loss, metric, predictionDrift, type Rollout, responseTime, shadow, split } from "./rollouts.js";
 export { type CatchUpPolicy, type Schedule, type Scheduled, type ScheduledUnit, schedule, scheduled } from "./schedule.js";
 export { type FeatureService, type FeatureTable, featureService, type Report } from "./service.js";
-export { canary, type Endpoint, endpoint, errorRate, type Monitor, metric, monitor } from "./serving.js";
+export { type Endpoint, endpoint, type Monitor, monitor } from "./serving.js";
 export { type StepContext, step, type TypeScriptStep } from "./step.js";
 export {
   alias,

@@ -1,31 +1,9 @@
-import type { EndpointSpec, JudgeSpec, MonitorSpec } from "../spec.js";
+import type { EndpointSpec, FallbackSpec, MonitorSpec } from "../spec.js";
 import { type Definition, type DurationText, define } from "./definition.js";
 import { given, here } from "./place.js";
+import type { Rollout } from "./rollouts.js";
 import type { FeatureService } from "./service.js";
 import type { MetricName } from "./steps.js";
-
-export type Percent = `${number}%`;
-const shareOf = (percent: Percent): number => Number(percent.slice(0, -1)) / 100;
-
-export interface Rollout {
-  readonly spec: EndpointSpec["rollout"];
-}
-/** A new version takes a growing part of the traffic, and goes back to none as soon as a judge says no. */
-export const canary = (options: { steps: readonly Percent[]; each: DurationText; judge: readonly JudgeSpec[] }): Rollout => ({
-  spec: { kind: "canary", steps: options.steps.map(shareOf), each: options.each, judge: [...options.judge] },
-});
-export const errorRate = {
-  /** The candidate's share of requests that ended in an error, once `minRequests` (default 100) came. */
-  below: (share: Percent, { minRequests = 100 }: { minRequests?: number } = {}): JudgeSpec => ({
-    kind: "error_rate_below",
-    share: shareOf(share),
-    minRequests,
-  }),
-};
-export const metric = (name: MetricName) => ({
-  /** The candidate's metric on its labelled predictions is not worse than the stable version's by more than `by`, once both have `minLabels` (default 200). */
-  notWorse: ({ by, minLabels = 200 }: { by: number; minLabels?: number }): JudgeSpec => ({ kind: "metric_not_worse", metric: name, by, minLabels }),
-});
 
 export interface Endpoint extends Definition<"endpoints"> {}
 /** Where a model answers over HTTP. Its stable version is `champion`; a version that becomes `challenger` is rolled out. */
@@ -36,6 +14,8 @@ export function endpoint(options: {
   /** Requests are rows of its request columns, and the model's one probability is the answer. Without it, the endpoint takes and gives what its model does. */
   features?: FeatureService;
   rollout: Rollout;
+  /** What is answered while the kill switch is on, a value for each output; without it, requests are refused then. */
+  fallback?: FallbackSpec;
   /** The prediction log. */
   log?: { retain?: DurationText };
 }): Endpoint {
@@ -44,6 +24,7 @@ export function endpoint(options: {
     model: options.model,
     service: options.features?.name,
     rollout: options.rollout.spec,
+    fallback: options.fallback,
     log: given({ retain: options.log?.retain }),
     definedAt: here(),
   });

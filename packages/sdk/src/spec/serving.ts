@@ -1,15 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { closed, Duration, Name } from "./common.js";
 import { ParamValue } from "./pipelines.js";
-
-/** A condition under which a rollout goes on. */
-export const JudgeSpec = Type.Union([
-  /** The candidate's share of requests answered with an error, 0 to 1, once `minRequests` came. */
-  Type.Object({ kind: Type.Literal("error_rate_below"), share: Type.Number(), minRequests: Type.Integer() }, closed),
-  /** The candidate's metric on labelled predictions of the rollout is not worse than the stable version's by more than `by`. */
-  Type.Object({ kind: Type.Literal("metric_not_worse"), metric: Type.String(), by: Type.Number(), minLabels: Type.Integer() }, closed),
-]);
-export type JudgeSpec = Static<typeof JudgeSpec>;
+import { FallbackSpec, RolloutSpec } from "./rollouts.js";
 
 export const EndpointSpec = Type.Object(
   {
@@ -17,16 +9,8 @@ export const EndpointSpec = Type.Object(
     model: Name,
     /** What its requests are rows of. Without it, the endpoint takes the tensors that its model takes. */
     service: Type.Optional(Name),
-    rollout: Type.Object(
-      {
-        kind: Type.Literal("canary"),
-        /** Weights of the candidate in turn, 0 to 1, the last of them 1. */
-        steps: Type.Array(Type.Number({ exclusiveMinimum: 0, maximum: 1 }), { minItems: 1 }),
-        each: Duration,
-        judge: Type.Array(JudgeSpec),
-      },
-      closed,
-    ),
+    rollout: RolloutSpec,
+    fallback: Type.Optional(FallbackSpec),
     log: Type.Object({ retain: Type.Optional(Duration) }, closed),
     definedAt: Type.Optional(Type.String()),
   },

@@ -5,6 +5,7 @@ export { batchRows, modelInput, streamColumns } from "./columns.js";
 export { judgeGates } from "./gates.js";
 export { binaryMetrics, calibrationBins } from "./metrics.js";
 export type { RegisteredVersion, ScorerSource, VersionRegistry } from "./ports.js";
+export { populationStability } from "./stability.js";
 
 import type { StepKind } from "../pipelines/step.js";
 import type { Platform } from "../platform/index.js";

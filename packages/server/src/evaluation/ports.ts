@@ -36,5 +36,6 @@ export interface VersionRegistry {
     gates: GateResult[];
     report: EvaluationReport;
   }): Promise<{ version: number }>;
-  setAlias(model: string, alias: string, version: number): Promise<void>;
+  /** `endpoint`: the one whose decision the alias follows. */
+  setAlias(model: string, alias: string, version: number, endpoint?: string): Promise<void>;
 }

@@ -2,8 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { populationStability } from "../evaluation/index.js";
 import { type DuckDb, openDuckDb } from "../platform/index.js";
-import { type Column, countInto, type Distribution, distributions, populationStability } from "./distribution.js";
+import { type Column, countInto, type Distribution, distributions } from "./distribution.js";
 
 let folder: string;
 let duckdb: DuckDb;

@@ -2,14 +2,14 @@ import { durationMs } from "@millrace/sdk";
 import type { Columns, MonitorCheck, Performance } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
 import { sql } from "kysely";
-import { binaryMetrics, modelInput, type RegisteredVersion, streamColumns } from "../evaluation/index.js";
+import { binaryMetrics, modelInput, populationStability, type RegisteredVersion, streamColumns } from "../evaluation/index.js";
 import type { Pipelines } from "../pipelines/index.js";
 import { ApiError, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
 import { alertOf, type Bound } from "./alert.js";
-import { countInto, type Distribution, populationStability } from "./distribution.js";
+import { countInto, type Distribution } from "./distribution.js";
 import { referenceOf } from "./reference.js";
 import type { Monitoring } from "./types.js";
 

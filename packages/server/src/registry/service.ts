@@ -85,13 +85,13 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
         await telling.versionCreated(transaction, given.model, version, { prompt: false, source, runId: given.trackingRunId, tags: {}, description: null });
         return { version };
       }),
-    setAlias: (model, alias, version) =>
+    setAlias: (model, alias, version, endpoint) =>
       db.transaction().execute(async (transaction) => {
         checkAlias(alias);
         await lockModel(transaction, model, clock.now());
         if ((await findVersion(transaction, model, version)) === undefined) throw notFound(`version of the model "${model}"`, String(version));
         if (await writeAlias(transaction, model, alias, version, clock.now())) {
-          await events.append(transaction, "alias.set", model, { model, alias, version });
+          await events.append(transaction, "alias.set", model, { model, alias, version, ...(endpoint === undefined ? {} : { endpoint }) });
           await telling.alias(transaction, model, alias, version);
         }
       }),

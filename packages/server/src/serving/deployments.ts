@@ -16,6 +16,8 @@ export interface Deployments {
   open(model: string, version: number): Promise<ServedModel>;
   /** The version, as one that predicts from the service's features. Throws a 409 where it was trained on others, a 422 where it takes others. */
   fitted(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel>;
+  /** These stay in memory, and come into it beside a version of their model that is in use. Others leave it when nobody has needed them for a while. */
+  keep(versions: readonly { model: string; version: number }[]): void;
   /** Frees the memory of a model's versions, once whoever runs them has done so. */
   unload(model: string): void;
   close(): Promise<void>;
@@ -42,6 +44,7 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
   // The map's order is that of the last use.
   const closing = setInterval(() => {
     for (const [key, { loading, used }] of models) {
+      if (kept.has(key)) continue;
       const idle = performance.now() - used;
       if (idle < (models.size > mostOpen ? inUseMs : keepMs)) return;
       models.delete(key);
@@ -49,6 +52,8 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
     }
   }, inUseMs / 4);
   closing.unref();
+  /** By key. */
+  let kept = new Map<string, { model: string; version: number }>();
   /** What is no longer given to anybody. */
   const leaving = new Set<{ loading: Promise<Opened>; timer: NodeJS.Timeout }>();
   const close = (loading: Promise<Opened>): Promise<void> => loading.then(({ served }) => served.close()).catch(() => {});
@@ -87,6 +92,11 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
       const known = fitted.get(key) ?? fit(served, service.features);
       fitted.set(key, known);
       return known;
+    },
+    keep(versions) {
+      kept = new Map(versions.map((one) => [`${one.model}/${one.version}`, one]));
+      const inUse = new Set([...models.keys()].map((key) => key.slice(0, key.lastIndexOf("/"))));
+      for (const [key, { model, version }] of kept) if (!models.has(key) && inUse.has(model)) opened(model, version).catch(() => {});
     },
     unload(model) {
       for (const [key, { loading }] of models) {

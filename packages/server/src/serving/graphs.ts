@@ -40,7 +40,7 @@ export function createGraphs(projects: Pick<Projects, "get" | "list">, on: On): 
         if (!known.has(input)) throw invalid(`There is no input "${input}". The graph takes ${[...known.keys()].join(", ")}.`);
       const outputs = await run(spec.node, new Map(request.inputs.map((one) => [one.name, one])), { ...request, id }, on, new Map());
       const rows = outputs[0]?.shape[0] ?? 1;
-      return { ...{ id, version, outputs }, ids: rows === 1 ? [id] : Array.from({ length: rows }, (_, row) => `${id}:${row}`) };
+      return { ...{ id, version, outputs, from: "tensors" as const }, ids: rows === 1 ? [id] : Array.from({ length: rows }, (_, row) => `${id}:${row}`) };
     },
     async load() {
       await loadAll(spec.node, on);

@@ -139,6 +139,20 @@ test("a newer challenger supersedes the one that is tried, and a person may end 
   await server.platform.events.settled();
   expect(await endpoint()).toMatchObject({ stable, candidate: null });
   expect(await aliases()).toEqual({ champion: stable });
+  // Nothing is tried: the version before answers again, and nothing has answered before that.
+  const back = await send("/api/v1/endpoints/shade/rollback", { reason: "the one before was better" });
+  expect(await back.json()).toMatchObject({
+    kind: "switch",
+    state: "promoted",
+    candidate: 1,
+    stable,
+    by: "anna",
+    reason: `Back from v${stable}: the one before was better`,
+  });
+  expect(await endpoint()).toMatchObject({ stable: 1, earlier: [] });
+  expect(new Set(await traffic("before", 5))).toEqual(new Set([1]));
+  await server.platform.events.settled();
+  expect(await aliases()).toEqual({ champion: 1 });
   expect((await send("/api/v1/endpoints/shade/rollback", {})).status).toBe(409);
 
   const third = await challenge("columns");

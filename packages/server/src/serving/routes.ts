@@ -1,4 +1,16 @@
-import { Endpoint, LabelPush, LabelResult, Page, Prediction, Rollout } from "@millrace/sdk/api";
+import {
+  Endpoint,
+  EndpointSwitch,
+  LabelPush,
+  LabelResult,
+  Page,
+  Prediction,
+  Rollout,
+  RolloutEvent,
+  RolloutMove,
+  RolloutStart,
+  RolloutWeights,
+} from "@millrace/sdk/api";
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Http, invalid } from "../platform/index.js";
@@ -8,6 +20,11 @@ const tags = ["endpoints"];
 const ByName = Type.Object({ name: Name });
 const time = Type.Optional(Type.String({ maxLength: 40 }));
 const Limited = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })) });
+const HistoryQuery = Type.Object({
+  ...Limited.properties,
+  after: Type.Optional(Type.String({ pattern: "^[0-9]{1,18}$" })),
+  rollout: Type.Optional(Type.String({ maxLength: 200 })),
+});
 
 export function servingRoutes(app: Http, serving: Serving): void {
   const read = { config: { permission: "endpoints:read" as const } };
@@ -20,19 +37,42 @@ export function servingRoutes(app: Http, serving: Serving): void {
     { ...read, schema: { tags, params: ByName, querystring: Limited, response: { 200: Page(Rollout) } } },
     async ({ params, query }) => ({ items: await serving.rollouts(params.name, query.limit ?? 100) }),
   );
-  app.post(
-    "/api/v1/endpoints/:name/rollback",
-    {
-      config: { permission: "endpoints:write" },
-      schema: {
-        tags,
-        params: ByName,
-        body: Type.Optional(Type.Object({ reason: Type.Optional(Type.String({ maxLength: 1_000 })) })),
-        response: { 200: Rollout },
-      },
+  app.get(
+    "/api/v1/endpoints/:name/history",
+    { ...read, schema: { tags, params: ByName, querystring: HistoryQuery, response: { 200: Page(RolloutEvent) } } },
+    async ({ params, query: { limit = 100, after, rollout } }) => {
+      const items = await serving.history(params.name, { limit, after, rollout });
+      const last = items.at(-1);
+      return { items, ...(items.length === limit && last !== undefined ? { next: last.id } : {}) };
     },
-    async ({ params, body, principal }) => serving.rollback(params.name, body?.reason ?? `${principal.name} asked for it.`),
   );
+
+  const write = { config: { permission: "endpoints:write" as const } };
+  app.post(
+    "/api/v1/endpoints/:name/rollouts",
+    { ...write, schema: { tags, params: ByName, body: RolloutStart, response: { 201: Rollout } } },
+    async ({ params, body, principal }, reply) => reply.code(201).send(await serving.startRollout(params.name, body, principal.name)),
+  );
+  app.put(
+    "/api/v1/endpoints/:name/rollouts/weights",
+    { ...write, schema: { tags, params: ByName, body: RolloutWeights, response: { 200: Rollout } } },
+    async ({ params, body, principal }) => serving.reweighRollout(params.name, body, principal.name),
+  );
+  const moves = { pause: "rollouts/pause", resume: "rollouts/resume", advance: "rollouts/advance", promote: "promote", rollback: "rollback" } as const;
+  for (const act of ["pause", "resume", "advance", "promote", "rollback"] as const) {
+    app.post(
+      `/api/v1/endpoints/:name/${moves[act]}`,
+      { ...write, schema: { tags, params: ByName, body: Type.Optional(RolloutMove), response: { 200: Rollout } } },
+      async ({ params, body, principal }) => serving.moveRollout(params.name, act, body ?? {}, principal.name),
+    );
+  }
+  for (const act of ["kill", "revive"] as const) {
+    app.post(
+      `/api/v1/endpoints/:name/${act}`,
+      { ...write, schema: { tags, params: ByName, body: Type.Optional(EndpointSwitch), response: { 200: Endpoint } } },
+      async ({ params, body, principal }) => serving.setKilled(params.name, act === "kill", body?.reason, principal.name),
+    );
+  }
   app.post(
     "/api/v1/endpoints/:name/labels",
     {

@@ -3,39 +3,34 @@ import type { Columns, Endpoint, Prediction } from "@millrace/sdk/api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { Counter } from "prom-client";
 import type { Features } from "../features/index.js";
-import type { Inference } from "../inference/index.js";
+import type { Inference, Tensor } from "../inference/index.js";
 import { ApiError, conflict, identifier, invalid, literal, newId, notFound, type Platform } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
-import { askFeatures, askTensors, type Ran } from "./asked.js";
+import { type Asked, askFeatures, askTensors, type Ran } from "./asked.js";
 import { openDeployments } from "./deployments.js";
-import { interfaceProblem } from "./given.js";
+import { interfaceProblem, mostRows } from "./given.js";
 import { openPredictionLog } from "./log/index.js";
 import { featureLog, type LogSchema, tensorLog } from "./log/schema.js";
 import type { Sought } from "./log/segments.js";
-import { createRollouts } from "./rollouts.js";
-import { addCounts, addRolloutCounts, type EndpointState, listRollouts, runningRollouts, states, toRollout, writeLabels } from "./store.js";
-import { shareOf, type Traffic, watchTraffic } from "./traffic.js";
+import { createRollouts } from "./rollouts/service.js";
+import { openShadows } from "./rollouts/shadows.js";
+import { listEvents, listRollouts, toRollout } from "./rollouts/store.js";
+import { openTallies } from "./rollouts/tally.js";
+import { keyOf, killed, notDeployed, openRouting, type Routed } from "./routing.js";
+import { openStates } from "./states.js";
+import { addCounts, countsOf, writeLabels } from "./store.js";
+import { type Traffic, watchTraffic } from "./traffic.js";
 import type { InferAnswer, InferRequest, Serving, Takes } from "./types.js";
 
-/** How old the state of the endpoints may be before it is asked for beside the requests, and before they wait for it. */
-const trustMs = 200;
-const staleMs = 1_000;
 /** The columns of an endpoint whose model has no version yet. */
 const nothingYet = tensorLog({ inputs: [], outputs: [], batches: true });
 /** How often what was counted becomes a part of what all processes know. */
 const settleMs = 1_000;
 
-interface Tried {
-  requests: number;
-  errors: number;
-}
 interface Counted {
   predictions: number;
   errors: number;
-  rollouts: Map<string, Tried>;
-  /** What the candidate of a rollout was asked since it was counted last. */
-  tried(rollout: string): Tried;
   traffic: Traffic;
 }
 
@@ -47,9 +42,6 @@ export async function createServing(
   const deployments = openDeployments({ ...on, objects: platform.objects });
   const predictionLog = await openPredictionLog(platform);
   const counted = new Map<string, Counted>();
-  let known: Map<string, EndpointState> | undefined;
-  let knownAt = Number.NEGATIVE_INFINITY;
-  let loading: Promise<void> | undefined;
   const predictions = new Counter({
     name: "millrace_predictions_total",
     help: "Rows predicted",
@@ -59,28 +51,25 @@ export async function createServing(
 
   // ------------------------------------------------------------------------------------ which version
 
-  async function load(): Promise<void> {
-    const began = performance.now();
-    const [rows, running] = await Promise.all([states(db), runningRollouts(db)]);
-    const next = new Map<string, EndpointState>();
-    for (const [endpoint, row] of rows) next.set(endpoint, { ...row, rollout: running.find((r) => r.endpoint === endpoint) });
-    // One that began later has seen more.
-    if (began < knownAt) return;
-    known = next;
-    knownAt = began;
-  }
-  function refresh(): Promise<void> {
-    loading ??= load().finally(() => {
-      loading = undefined;
-    });
-    return loading;
-  }
-  /** From memory; asked again beside the requests that come meanwhile. */
-  async function stateOf(endpoint: string): Promise<EndpointState | undefined> {
-    const age = performance.now() - knownAt;
-    if (age > staleMs) await refresh();
-    else if (age > trustMs) void refresh().catch((error) => log.error({ error }, "the endpoints' state could not be read"));
-    return known?.get(endpoint);
+  const states = openStates(platform, {
+    load: async (name, version) => {
+      const endpoint = await definition(name);
+      await open(endpoint, await serviceOf(endpoint), version);
+    },
+    keep: (versions) => void keep(versions).catch((error) => log.warn({ error }, "versions could not be kept in memory")),
+  });
+  const tallies = openTallies(db);
+  const routing = openRouting({ states, tallies, log });
+  const shadows = openShadows({ tallies, log });
+
+  /** What answers, what is tried, and where a rollback goes stay in memory wherever the endpoint is in use. */
+  async function keep(versions: readonly { endpoint: string; version: number }[]): Promise<void> {
+    const kept: { model: string; version: number }[] = [];
+    for (const { endpoint, version } of versions) {
+      const found = await on.projects.get("endpoint", endpoint);
+      if (found !== undefined) kept.push({ model: found.spec.model, version });
+    }
+    deployments.keep(kept);
   }
   async function definition(name: string): Promise<Definition<"endpoint">> {
     const found = await on.projects.get("endpoint", name);
@@ -90,13 +79,7 @@ export async function createServing(
   function countOf(endpoint: string): Counted {
     let found = counted.get(endpoint);
     if (found === undefined) {
-      const rollouts = new Map<string, Tried>();
-      const tried = (rollout: string) => {
-        const known = rollouts.get(rollout) ?? { requests: 0, errors: 0 };
-        rollouts.set(rollout, known);
-        return known;
-      };
-      found = { predictions: 0, errors: 0, rollouts, tried, traffic: watchTraffic() };
+      found = { predictions: 0, errors: 0, traffic: watchTraffic() };
       counted.set(endpoint, found);
     }
     return found;
@@ -120,15 +103,8 @@ export async function createServing(
           throw error;
         });
       }
-      for (const [id, tried] of counts.rollouts) {
-        counts.rollouts.delete(id);
-        await addRolloutCounts(db, id, tried.requests, tried.errors).catch((error) => {
-          const since = counts.rollouts.get(id) ?? { requests: 0, errors: 0 };
-          counts.rollouts.set(id, { requests: since.requests + tried.requests, errors: since.errors + tried.errors });
-          throw error;
-        });
-      }
     }
+    await tallies.settle();
   }
   const settling = setInterval(() => void settleCounts().catch((error) => log.error({ error }, "counts of predictions wait for the database")), settleMs);
   settling.unref();
@@ -139,15 +115,13 @@ export async function createServing(
     spec.service === undefined ? undefined : on.features.service(spec.service);
   const open = async ({ spec }: Definition<"endpoint">, service: FeatureServiceSpec | undefined, version: number): Promise<unknown> =>
     service === undefined ? deployments.open(spec.model, version) : deployments.fitted(spec.model, version, service);
-  const notDeployed = ({ name, spec }: Definition<"endpoint">) =>
-    new ApiError(503, "NOT_DEPLOYED", `The endpoint "${name}" has no version to answer with yet: register one of "${spec.model}" by running its pipeline.`);
 
   async function takes(name: string, version?: number): Promise<Takes> {
     const endpoint = await definition(name);
     const service = await serviceOf(endpoint);
     if (service !== undefined) return { kind: "features", service };
-    const of = version ?? (await stateOf(name))?.stable ?? undefined;
-    if (of === undefined) throw notDeployed(endpoint);
+    const of = version ?? (await states.of(name))?.stable ?? undefined;
+    if (of === undefined) throw notDeployed(name, endpoint.spec.model);
     return { kind: "tensors", model: await deployments.open(endpoint.spec.model, of) };
   }
 
@@ -156,17 +130,22 @@ export async function createServing(
     const endpoint = await definition(name);
     const { spec } = endpoint;
     const service = await serviceOf(endpoint);
-    const state = await stateOf(name);
     const counts = countOf(name);
-    const asked =
-      service === undefined
-        ? askTensors({ deployments }, spec.model, request)
-        : await askFeatures({ deployments, features: on.features }, spec.model, service, request);
     const id = request.id ?? newId();
+    const key = keyOf(request.key, "stickyBy" in spec.rollout ? spec.rollout.stickyBy : undefined, request.inputs);
 
-    let answered: { version: number; route: string; ran: Ran };
+    let answered: Routed;
+    let ask: (() => Asked) | undefined;
     try {
-      answered = await choose();
+      // Neither features nor models are asked for what is killed.
+      if ((await states.of(name))?.killed != null) answered = fallback(endpoint, service, request);
+      else {
+        const asked = service === undefined ? undefined : await askFeatures({ deployments, features: on.features }, spec.model, service, request);
+        // A copy outlives its request.
+        ask = () => asked ?? askTensors({ deployments }, spec.model, { ...request, deadline: undefined, signal: undefined });
+        const routed = await routing.route(endpoint, asked ?? askTensors({ deployments }, spec.model, request), { id, key, version: request.version });
+        answered = routed === killed ? fallback(endpoint, service, request) : routed;
+      }
     } catch (error) {
       if (error instanceof ApiError) {
         // What is wrong with the request is no error of the endpoint.
@@ -177,53 +156,68 @@ export async function createServing(
       log.error({ error, endpoint: name }, "a request could not be predicted");
       throw new ApiError(503, "MODEL_FAILED", `The endpoint "${name}" could not answer: ${(error as Error).message}`);
     }
-    const { version, route, ran } = answered;
+    const { version, route, ran, copyFor } = answered;
     const { rows } = ran;
     const ids = rows === 1 ? [id] : Array.from({ length: rows }, (_, row) => `${id}:${row}`);
     const at = request.moment;
-    await predictionLog.append(
-      name,
-      ran.schema,
-      ids.map((rowId, row) => ({ id: rowId, at, as_of: ran.asOf(row), version, route, prediction: ran.prediction(row), ...ran.logged(row) })),
-    );
+    const append = (of: Ran, by: number, as: string, idOf: (row: number) => string) =>
+      predictionLog.append(
+        name,
+        of.schema,
+        ids.map((_, row) => ({
+          ...{ id: idOf(row), at, as_of: of.asOf(row), version: by, route: as, prediction: of.prediction(row), key: key ?? null },
+          ...of.logged(row),
+        })),
+      );
+    await append(ran, version, route, (row) => ids[row] ?? id);
     counts.predictions += rows;
     predictions.inc({ endpoint: name, version: String(version), route }, rows);
     counts.traffic.observe(performance.now() - began);
-    return { id, version, outputs: ran.outputs, ids };
-
-    async function choose(): Promise<typeof answered> {
-      if (request.version !== undefined) return { version: request.version, route: "pinned", ran: await asked.run(request.version) };
-      const stable = state?.stable ?? null;
-      if (stable === null) throw notDeployed(endpoint);
-      const rollout = state?.rollout;
-      if (rollout !== undefined && shareOf(id) < rollout.weight) {
-        counts.tried(rollout.id).requests++;
-        try {
-          return { version: rollout.candidate, route: "candidate", ran: await asked.run(rollout.candidate) };
-        } catch (error) {
-          // Nobody who asks pays for a trial. What the stable version can't answer either is the request's fault.
-          const ran = await asked.run(stable);
-          counts.tried(rollout.id).errors++;
-          log.warn(
-            { endpoint: name, version: rollout.candidate, reason: (error as Error).message },
-            "the candidate failed a request; the stable version answers it",
-          );
-          return { version: stable, route: "fallback", ran };
-        }
-      }
-      return { version: stable, route: "stable", ran: await asked.run(stable) };
+    if (copyFor !== undefined && ask !== undefined) {
+      const { candidate } = copyFor;
+      shadows.offer({
+        ...{ endpoint: name, rollout: copyFor, asked: ask(), answered: ran, bytes: sizeOf(request) },
+        keep: (theirs) => append(theirs, candidate, "shadow", (row) => `${ids[row] ?? id}~${candidate}`),
+      });
     }
+    return { id, version, outputs: ran.outputs, ids, from: service === undefined ? "tensors" : "features" };
+  }
+
+  /** The same for every row, whatever was asked. */
+  function fallback({ name, spec }: Definition<"endpoint">, service: FeatureServiceSpec | undefined, { inputs, moment }: InferRequest): Routed {
+    if (spec.fallback === undefined)
+      throw new ApiError(
+        503,
+        "KILLED",
+        `The endpoint "${name}" is switched off, and its definition has no fallback to answer with. It answers again when somebody revives it.`,
+      );
+    const rows = inputs[0]?.shape[0] ?? 1;
+    if (rows === 0 || rows > mostRows) throw invalid(`A request has 1 to ${mostRows} rows, not ${rows}.`);
+    const outputs = Object.entries(spec.fallback).map(([output, value]): Tensor => {
+      if (typeof value === "string") return { name: output, datatype: "BYTES", shape: [rows], data: new Array<string>(rows).fill(value) };
+      if (typeof value === "boolean") return { name: output, datatype: "BOOL", shape: [rows], data: new Uint8Array(rows).fill(value ? 1 : 0) };
+      return { name: output, datatype: "FP64", shape: [rows], data: new Float64Array(rows).fill(value) };
+    });
+    const last = Object.values(spec.fallback).at(-1);
+    return {
+      ...{ version: 0, route: killed },
+      ran: {
+        ...{ outputs, rows, schema: service === undefined ? nothingYet : featureLog(service) },
+        ...{ asOf: () => moment, prediction: () => (typeof last === "number" ? last : null), logged: () => ({}) },
+      },
+    };
   }
 
   // ------------------------------------------------------------------------------------------- the log
 
   const usePredictions: Serving["usePredictions"] = async (name, span, work) => {
-    return predictionLog.use(name, await schemaOf(name), span, work);
+    const answers = (relation: string) => `(select * from ${relation} where route not in ('shadow', '${killed}'))`;
+    return predictionLog.use(name, await schemaOf(name), span, (connection, relation) => work(connection, answers(relation)));
   };
   /** The columns of the log as the endpoint is now. */
   async function schemaOf(name: string): Promise<LogSchema> {
     const { spec } = await definition(name);
-    if (spec.service === undefined && (await stateOf(name))?.stable == null) return nothingYet;
+    if (spec.service === undefined && (await states.of(name))?.stable == null) return nothingYet;
     const taken = await takes(name);
     return taken.kind === "features" ? featureLog(taken.service) : tensorLog(taken.model);
   }
@@ -249,7 +243,7 @@ export async function createServing(
 
   const rollouts = createRollouts(platform, {
     ...on,
-    serving: { usePredictions, scorer },
+    ...{ states, serving: { usePredictions, scorer, takes }, settleCounts },
     ready: async (endpoint, version, stable) => {
       const service = await serviceOf(endpoint);
       await open(endpoint, service, version);
@@ -258,8 +252,6 @@ export async function createServing(
       const problem = interfaceProblem(await deployments.open(model, stable), await deployments.open(model, version));
       if (problem !== undefined) throw new Error(`requests for v${stable} are none for it: ${problem}`);
     },
-    settleCounts,
-    changed: load,
   });
 
   let tidied = 0;
@@ -275,21 +267,25 @@ export async function createServing(
   });
 
   async function toEndpoint({ name, project, spec }: Definition<"endpoint">): Promise<Endpoint> {
-    const state = known?.get(name);
+    const state = await states.of(name);
     const counts = countOf(name);
-    const last = state?.rollout ?? (await listRollouts(db, name, 1))[0];
+    const before = await countsOf(db, name);
+    const [last] = await listRollouts(db, name, 1);
+    const running = last?.state === "running" ? last : undefined;
     return {
       name,
       project,
       model: spec.model,
       service: spec.service ?? null,
       stable: state?.stable ?? null,
-      candidate: state?.rollout?.candidate ?? null,
-      weight: state?.rollout?.weight ?? 0,
+      candidate: running?.candidate ?? null,
+      weight: running?.weight ?? 0,
       ...counts.traffic.summary(),
-      predictions: (state?.predictions ?? 0) + counts.predictions,
-      errors: (state?.errors ?? 0) + counts.errors,
+      predictions: before.predictions + counts.predictions,
+      errors: before.errors + counts.errors,
       rollout: last === undefined ? null : toRollout(last),
+      earlier: state?.earlier ?? [],
+      killed: state?.killed == null ? null : { ...state.killed, at: new Date(state.killed.at).toISOString() },
     };
   }
 
@@ -297,12 +293,12 @@ export async function createServing(
     infer,
     takes,
     async endpoints() {
-      await load();
+      await settleCounts();
       return Promise.all((await on.projects.list("endpoint")).map(toEndpoint));
     },
     async endpoint(name) {
       const found = await definition(name);
-      await load();
+      await settleCounts();
       return toEndpoint(found);
     },
     async rollouts(name, limit) {
@@ -310,10 +306,23 @@ export async function createServing(
       await settleCounts();
       return (await listRollouts(db, name, limit)).map(toRollout);
     },
-    rollback: async (name, reason) => {
+    async history(name, query) {
       await definition(name);
-      return toRollout(await rollouts.rollback(name, reason));
+      return listEvents(db, name, query);
     },
+    startRollout: async (name, start, by) => toRollout(await rollouts.start(await definition(name), start, by)),
+    reweighRollout: async (name, { arms, reason }, by) => toRollout(await rollouts.reweigh(await definition(name), arms, reason, by)),
+    async moveRollout(name, act, move, by) {
+      await settleCounts();
+      const endpoint = await definition(name);
+      return toRollout(act === "promote" ? await rollouts.promote(endpoint, move, by) : await rollouts[act](endpoint, move.reason, by));
+    },
+    async setKilled(name, isKilled, reason, by) {
+      const endpoint = await definition(name);
+      await (isKilled ? rollouts.kill(endpoint, reason, by) : rollouts.revive(endpoint, reason, by));
+      return toEndpoint(endpoint);
+    },
+    isKilled: async (name) => (await states.of(name))?.killed != null,
     async label(name, labels, at) {
       const { spec } = await definition(name);
       const numbers = labels.map(({ id, label }) => {
@@ -366,12 +375,18 @@ export async function createServing(
     unload: async (name) => deployments.unload((await definition(name)).spec.model),
     async stop() {
       clearInterval(settling);
+      shadows.stop();
       await settleCounts();
+      await states.close();
       await predictionLog.close();
       await deployments.close();
     },
   };
 }
+
+/** About how much memory a request holds. */
+const sizeOf = ({ inputs }: InferRequest): number =>
+  inputs.reduce((sum, { shape, datatype }) => sum + (datatype === "BYTES" ? 64 : 8) * shape.reduce((product, size) => product * size, 1), 1_024);
 
 const plain = (value: unknown): string | number | boolean | null =>
   value instanceof Date ? value.toISOString() : typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : null;
@@ -387,6 +402,7 @@ function toPrediction(row: Record<string, unknown>, endpoint: string, model: str
   const time = (value: unknown) => (value instanceof Date ? value.toISOString() : null);
   return {
     id: String(row.id),
+    key: typeof row.key === "string" ? row.key : null,
     endpoint,
     model,
     version: Number(row.version),

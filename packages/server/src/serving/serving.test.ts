@@ -96,7 +96,7 @@ test("rows are answered in order, with ids under which the log has what went in"
   for (const [row, z] of [1.5, -0.5, 0.5].entries()) expect(Number(output(asked.body, "probability")[row])).toBeCloseTo(sigmoid(z), 6);
   expect(output(asked.body, "prediction_id")).toEqual(["three:0", "three:1", "three:2"]);
   expect(await prediction("three:1")).toEqual({
-    ...{ id: "three:1", endpoint: "shade", model: "shade", version: 1, at: "2024-01-01T06:00:00.000Z", route: "stable" },
+    ...{ id: "three:1", endpoint: "shade", model: "shade", version: 1, at: "2024-01-01T06:00:00.000Z", route: "stable", key: null },
     request: { asked: "2024-01-01T06:00:00.000Z", color: "blue", x: 0.5 },
     features: { color: "blue", x: 0.5 },
     ...{ inputs: {}, outputs: {} },

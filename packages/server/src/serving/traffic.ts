@@ -36,12 +36,3 @@ export function watchTraffic(): Traffic {
     },
   };
 }
-
-/** A share in [0, 1) that is always the same for the same text: FNV-1a, finished as MurmurHash3 does so that near texts lie far apart. */
-export function shareOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return ((hash ^ (hash >>> 16)) >>> 0) / 0x1_0000_0000;
-}

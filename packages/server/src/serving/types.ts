@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
-import type { Columns, Endpoint, Prediction, Rollout } from "@millrace/sdk/api";
+import type { Columns, Endpoint, Prediction, Rollout, RolloutEvent, RolloutMove, RolloutStart, RolloutWeights } from "@millrace/sdk/api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import type { LoggedPredictions } from "../features/index.js";
 import type { Feature, RunOptions, ServedModel, Tensor } from "../inference/index.js";
@@ -10,12 +10,16 @@ export interface InferRequest extends RunOptions {
   id: string | undefined;
   inputs: readonly GivenTensor[];
   moment: Date;
+  /** Requests of one key are answered by one version while a rollout goes on. */
+  key?: string | undefined;
   /** Answer with this version, whatever the endpoint's state. */
   version?: number;
 }
 export interface InferAnswer {
   id: string;
+  /** 0: the kill switch was on, and the outputs are the endpoint's fallback. */
   version: number;
+  from: Takes["kind"];
   /** Of an endpoint with features `probability` alone, else what the model gives. */
   outputs: Tensor[];
   /** `<request id>`, or `<request id>:<row>` where there are several rows. */
@@ -38,8 +42,15 @@ export interface Serving {
   endpoint(name: string): Promise<Endpoint>;
   /** Newest first. */
   rollouts(endpoint: string, limit: number): Promise<Rollout[]>;
-  /** Ends the running rollout in favour of the stable version. Throws a 409 where none runs. */
-  rollback(endpoint: string, reason: string): Promise<Rollout>;
+  /** What became of the endpoint's versions, newest first. */
+  history(endpoint: string, query: { limit: number; after?: string | undefined; rollout?: string | undefined }): Promise<RolloutEvent[]>;
+  /** This and what follows resolve when every process answers by it. They throw a 409 where there is nothing to do. */
+  startRollout(endpoint: string, start: RolloutStart, by: string): Promise<Rollout>;
+  /** `rollback`: ends what runs in favour of the stable version; where nothing runs, the version that answered before answers again. */
+  moveRollout(endpoint: string, act: "pause" | "resume" | "advance" | "promote" | "rollback", move: RolloutMove, by: string): Promise<Rollout>;
+  reweighRollout(endpoint: string, weights: RolloutWeights, by: string): Promise<Rollout>;
+  setKilled(endpoint: string, killed: boolean, reason: string | undefined, by: string): Promise<Endpoint>;
+  isKilled(endpoint: string): Promise<boolean>;
   /** Labels of predictions by their ids; a later one replaces an earlier one. A label may come before its prediction is found in the log. */
   label(endpoint: string, labels: { id: string; label: number | boolean }[], at: Date): Promise<number>;
   /** Throws a 404 where there is none. */
@@ -47,8 +58,8 @@ export interface Serving {
   /** Newest first. */
   predictions(endpoint: string, query: Span & { limit: number }): Promise<Prediction[]>;
   /**
-   * The prediction log as a relation for DuckDB, for the time of `work`: id, at (timestamptz, when it was asked), as_of (timestamptz, as
-   * of when the features are), version, route, prediction, label and labelled_at (null where none came); with features
+   * What was answered by a version, as a relation for DuckDB, for the time of `work`: id, at (timestamptz, when it was asked), as_of (timestamptz, as
+   * of when the features are), key, version, route, prediction, label and labelled_at (null where none came); with features
    * `r_<request column>` and `f_<feature>`, without them `i_<input>` and `o_<output>` of the stable version.
    */
   usePredictions<T>(endpoint: string, span: Span, work: (connection: DuckDBConnection, relation: string) => Promise<T>): Promise<T>;

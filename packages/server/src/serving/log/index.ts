@@ -17,6 +17,7 @@ export interface LoggedRow {
   version: number;
   route: string;
   prediction: number | null;
+  key: string | null;
 }
 export interface PredictionLog {
   /** Durable when it resolves. A row whose id is in the log already is found once, as it was first. */

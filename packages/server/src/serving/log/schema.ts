@@ -24,6 +24,7 @@ const fixed: LogSchema = [
   ["version", "INTEGER"],
   ["route", "VARCHAR"],
   ["prediction", "DOUBLE"],
+  ["key", "VARCHAR"],
 ];
 
 /** One schema is one object until what it is of changes: whoever logs compares it at every request. */

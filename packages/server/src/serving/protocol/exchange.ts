@@ -28,7 +28,15 @@ export interface Exchange {
   /** Throws a 400 that says what is wrong with the request. */
   infer(
     name: string,
-    request: RunOptions & { id: string | undefined; version: string | undefined; inputs: readonly GivenTensor[]; outputs: readonly string[]; moment: Date },
+    request: RunOptions & {
+      id: string | undefined;
+      version: string | undefined;
+      /** As the client gave it: a text of 1 to 200 characters, or nothing. */
+      key?: unknown;
+      inputs: readonly GivenTensor[];
+      outputs: readonly string[];
+      moment: Date;
+    },
   ): Promise<{ id: string; ids: string[]; version: number; outputs: Tensor[] }>;
   /** With `ready`, of what is ready alone. */
   index(ready: boolean): Promise<{ name: string; version: string; state: "READY" | "UNAVAILABLE"; reason: string }[]>;
@@ -58,7 +66,12 @@ export function openExchange(serving: Serving, graphs: Graphs): Exchange {
     return found.filter(({ state }) => !ready || state === "READY");
   }
   return {
-    takes: (name) => takes(name),
+    // What is killed answers whether or not its model can be loaded.
+    takes: (name) =>
+      takes(name).catch(async (error: unknown) => {
+        if (await serving.isKilled(name)) return anything;
+        throw error;
+      }),
     server: () => ({ name: "millrace", version, extensions: ["binary_tensor_data", "model_repository"] }),
     async model(name, asked) {
       const graph = await graphOf(name, asked);
@@ -102,15 +115,17 @@ export function openExchange(serving: Serving, graphs: Graphs): Exchange {
         },
       );
     },
-    async infer(name, { version: pinned, outputs: wanted, ...request }) {
+    async infer(name, { version: pinned, outputs: wanted, key: named, ...request }) {
+      const key = keyNamed(named);
       const graph = await graphOf(name, pinned);
       const of = pinned === undefined ? {} : { version: versionNumber(pinned) };
-      const taken = await takes(name, of.version);
-      const known = taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
+      const taken = graph === undefined && (await serving.isKilled(name)) ? undefined : await takes(name, of.version);
+      const known =
+        taken === undefined ? undefined : taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
       for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
-      const answer = await (graph === undefined ? serving.infer(name, { ...request, ...of }) : graph.infer(request));
+      const answer = await (graph === undefined ? serving.infer(name, { ...request, ...of, key }) : graph.infer({ ...request, key }));
       const ids: Tensor = { name: "prediction_id", datatype: "BYTES", shape: [answer.ids.length], data: answer.ids };
-      const all = taken.kind === "features" ? [...answer.outputs, ids] : answer.outputs;
+      const all = answer.from === "features" ? [...answer.outputs, ids] : answer.outputs;
       const chosen = wanted.map((one) => {
         const output = all.find((other) => other.name === one);
         if (output === undefined)
@@ -143,6 +158,13 @@ export function openExchange(serving: Serving, graphs: Graphs): Exchange {
       await serving.unload(name);
     },
   };
+}
+
+const anything: Takes = { kind: "tensors", model: { platform: "onnxruntime_onnx", inputs: null, outputs: null, batches: true, bytes: 0 } };
+function keyNamed(key: unknown): string | undefined {
+  if (key === undefined || key === "") return undefined;
+  if (typeof key !== "string" || key.length > 200) throw invalid("The key of a request is a text of 1 to 200 characters.");
+  return key;
 }
 
 const noOutput = (name: string, known: string[]) => invalid(`There is no output "${name}". The model gives ${known.join(", ")}.`);

@@ -38,6 +38,7 @@ interface InferRequest {
   inputs: { name: string; datatype: string; shape: string[]; contents: Contents | null }[];
   outputs: { name: string }[];
   raw_input_contents: Buffer[];
+  parameters: Record<string, { string_param?: string } | undefined>;
 }
 interface Named {
   name: string;
@@ -107,11 +108,12 @@ export async function openGrpc(
       await exchange.unload(request.model_name);
       return {};
     }),
-    ModelInfer: call("predictions:write", async (request: InferRequest) => {
+    ModelInfer: call("predictions:write", async (request: InferRequest, { metadata }) => {
       if (request.id.length > 190) throw invalid("An id has at most 190 characters.");
       const { id, version, outputs } = await exchange.infer(request.model_name, {
         id: request.id === "" ? undefined : request.id,
         version: request.model_version === "" ? undefined : request.model_version,
+        key: metadata.get("millrace-key")[0] ?? request.parameters.millrace_key?.string_param,
         inputs: tensorsOf(request),
         outputs: request.outputs.map(({ name }) => name),
         moment: clock.now(),

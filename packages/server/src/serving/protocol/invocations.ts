@@ -39,7 +39,9 @@ export function openInvocationRoutes(app: Http, exchange: Exchange): void {
         const { name } = asked.params;
         const taken = await exchange.takes(name);
         const { id, inputs } = await given(asked.body, taken);
-        const answer = await exchange.infer(name, { id, version: undefined, inputs, outputs: [], moment: asked.moment });
+        const answer = await exchange.infer(name, {
+          ...{ id, version: undefined, key: asked.headers["millrace-key"], inputs, outputs: [], moment: asked.moment },
+        });
         return { predictions: predictionsOf(taken, answer.outputs), prediction_ids: answer.ids, model_version: String(answer.version) };
       });
     }

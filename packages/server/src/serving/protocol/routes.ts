@@ -93,7 +93,13 @@ function routes(app: Http, exchange: Exchange): void {
       }
       const wanted = json.outputs ?? [];
       const answer = await exchange.infer(name, {
-        ...{ id: json.id, version, inputs: tensorsOf(json.inputs, binary), moment: asked.moment },
+        ...{
+          id: json.id,
+          version,
+          key: asked.headers["millrace-key"] ?? json.parameters?.millrace_key,
+          inputs: tensorsOf(json.inputs, binary),
+          moment: asked.moment,
+        },
         outputs: wanted.map((one) => one.name),
       });
       const head = {
