@@ -8,7 +8,7 @@ import { createDelivery, deliveryReferences, deliveryRoutes } from "./delivery/i
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
-import { createInference, createTransforms } from "./inference/index.js";
+import { createInference, createPythonModels, createTransforms } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
@@ -148,7 +148,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   featuresRoutes(app, features);
   feastRoutes(app, features);
 
-  const inference = createInference();
+  const inference = createInference({ python: createPythonModels(platform, { compute }) });
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference });
   servingRoutes(app, serving);
@@ -231,6 +231,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
       await end("pipelines", () => pipelines.stop());
       await end("processes", () => compute.stop());
       await end("the online store of features", () => online.close());
+      inference.stop();
       await end("serving", () => serving.stop());
       await end("transforms", () => transforms.stop());
     },

@@ -13,7 +13,7 @@ export { openKeeper } from "./keeper.js";
 export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
-export { type OwnFolder, ownFolder } from "./own-folder.js";
+export { ownFolder } from "./own-folder.js";
 export { firstRows } from "./preview.js";
 export { bytesBelow, isAlive, type ProcessEnd, runProcess } from "./process.js";
 export type { References } from "./references.js";

@@ -5,7 +5,7 @@ import type { EndpointSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { createCompute } from "../compute/index.js";
 import { createDatasets } from "../datasets/index.js";
 import { createFeatures } from "../features/index.js";
-import { createInference, createTransforms } from "../inference/index.js";
+import { createInference, createPythonModels, createTransforms } from "../inference/index.js";
 import { newId, openHttp, platformRoutes, type ServerConfig } from "../platform/index.js";
 import { openMetrics } from "../platform/metrics.js";
 import { openPlatform } from "../platform/open.js";
@@ -21,9 +21,11 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   platformRoutes(app, platform);
   const projects = createProjects(platform);
   const registry = createRegistry(platform);
-  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
+  const compute = createCompute(platform);
+  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute, projects }) });
   const features = createFeatures(platform, { projects, datasets });
-  const parts = { projects, registry, features, inference: createInference() };
+  const inference = createInference({ python: createPythonModels(platform, { compute }) });
+  const parts = { projects, registry, features, inference };
   const serving = await createServing(platform, parts);
   servingRoutes(app, serving);
   const transforms = createTransforms(platform);
@@ -70,6 +72,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
     async stop() {
       await app.close();
       await grpc.stop();
+      inference.stop();
       await serving.stop();
       await transforms.stop();
       await close();
