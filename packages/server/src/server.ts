@@ -150,7 +150,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
 
   const inference = createInference({ python: createPythonModels(platform, { compute }) });
   const evaluation = createEvaluation(platform, { projects, registry, inference });
-  const serving = await createServing(platform, { projects, registry, features, inference });
+  const serving = await createServing(platform, { projects, registry, features, inference, answers: work === "all" });
   servingRoutes(app, serving);
   const transforms = createTransforms(platform);
   const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }));
