@@ -8,7 +8,7 @@ import { createDelivery, deliveryReferences, deliveryRoutes } from "./delivery/i
 import { createEvaluation } from "./evaluation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
-import { createInference, createPythonModels, createTransforms } from "./inference/index.js";
+import { createInference, createPythonModels, createTransforms, createTrials } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
@@ -148,7 +148,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   featuresRoutes(app, features);
   feastRoutes(app, features);
 
-  const inference = createInference({ python: createPythonModels(platform, { compute }) });
+  const inference = createInference({ python: createPythonModels(platform, { compute }), trials: createTrials(platform) });
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference, answers: work === "all" });
   servingRoutes(app, serving);

@@ -15,6 +15,7 @@ export {
   zeros,
 } from "./datatypes.js";
 export { fit } from "./fit.js";
+export { createTrials } from "./onnx/trials.js";
 export { createPythonModels } from "./python/open.js";
 export { createInference } from "./service.js";
 export { createTransforms } from "./transforms/open.js";

@@ -19,6 +19,6 @@ export { bytesBelow, isAlive, type ProcessEnd, runProcess } from "./process.js";
 export type { References } from "./references.js";
 export { platformRoutes } from "./routes.js";
 export { endWithin } from "./stop.js";
-export { startThread } from "./thread.js";
+export { nodeProgram, startThread } from "./thread.js";
 export { processTree } from "./tree.js";
 export type { Platform } from "./types.js";
