@@ -8,6 +8,7 @@ import type { ValidateOptions } from "./commands/validate.js";
 import { addDatasetCommands } from "./program-data.js";
 import { addDeliveryCommands } from "./program-delivery.js";
 import { addEndpointCommands } from "./program-endpoints.js";
+import { addPredictionCommands } from "./program-predictions.js";
 import { addRunCommands } from "./program-runs.js";
 import { addWorkCommands } from "./program-work.js";
 import { type ServerOptions, withServer } from "./server.js";
@@ -83,15 +84,7 @@ export function program(): Command {
     .option(...json)
     .action(async (options: Json) => (await import("./commands/status.js")).status(options));
 
-  withServer(millrace.command("predict"))
-    .description("ask an endpoint for predictions")
-    .argument("<endpoint>")
-    .addOption(new Option("--json <rows>", "a row as a JSON object, or rows as an array of them").conflicts("file"))
-    .option("--file <rows.json>", "a file with a row or rows as JSON")
-    .addHelpText("after", '\nPrints a line of JSON for each row.\nExample: millrace predict trip --json \'{"at": "2024-03-01T08:00:00Z", "city": "Oslo"}\'')
-    .action(async (endpoint: string, options: ServerOptions & { json?: string; file?: string }) =>
-      (await import("./commands/predict.js")).predict(endpoint, options),
-    );
+  addPredictionCommands(millrace);
 
   withServer(millrace.command("lineage"))
     .description("what something was made from, down to files and commit, and what was made of it")

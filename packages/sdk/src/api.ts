@@ -9,6 +9,7 @@ export * from "./api/data.js";
 export * from "./api/datasets.js";
 export * from "./api/delivery.js";
 export * from "./api/evaluation.js";
+export * from "./api/explanations.js";
 export * from "./api/features.js";
 export * from "./api/gc.js";
 export * from "./api/lineage.js";

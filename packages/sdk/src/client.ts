@@ -40,6 +40,7 @@ import type {
   Pipeline,
   Plan,
   Prediction,
+  PredictionExplanation,
   ProjectVersion,
   PushResult,
   Release,
@@ -325,7 +326,11 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       /** By the Open Inference Protocol: rows of the request's columns; one prediction for each. */
       infer: (name: string, body: InferRequest) => ask<InferResponse>("POST", `/v2/models/${part(name)}/infer`, { json: body }),
     },
-    predictions: { get: (id: string) => get<Prediction>(`/api/v1/predictions/${part(id)}`) },
+    predictions: {
+      get: (id: string) => get<Prediction>(`/api/v1/predictions/${part(id)}`),
+      /** What each feature gave to it; with `top`, the largest so many. */
+      explanation: (id: string, query: { top?: number | undefined } = {}) => get<PredictionExplanation>(`/api/v1/predictions/${part(id)}/explanation`, query),
+    },
     monitors: {
       list: () => get<Page<Monitor>>("/api/v1/monitors"),
       get: (name: string) => get<Monitor>(`/api/v1/monitors/${part(name)}`),
@@ -413,6 +418,8 @@ export interface Tensor {
 }
 export interface InferRequest {
   id?: string;
+  /** `explain`: true, or how many of the largest attributions: the output `explanation` is JSON of a PredictionExplanation for each row. */
+  parameters?: Readonly<Record<string, string | number | boolean>>;
   inputs: readonly Tensor[];
 }
 export interface InferResponse {

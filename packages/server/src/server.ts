@@ -6,9 +6,10 @@ import { computeRoutes, createCompute } from "./compute/index.js";
 import { createDatasets, createQuarantine, createTables, datasetQualityRoutes, datasetReferences, datasetsRoutes } from "./datasets/index.js";
 import { createDelivery, deliveryReferences, deliveryRoutes } from "./delivery/index.js";
 import { createEvaluation } from "./evaluation/index.js";
+import { createExplanations, explanationRoutes } from "./explanation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
-import { createInference, createPythonModels, createTransforms, createTrials } from "./inference/index.js";
+import { createInference, createTransforms } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
@@ -148,12 +149,12 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   featuresRoutes(app, features);
   feastRoutes(app, features);
 
-  const inference = createInference({ python: createPythonModels(platform, { compute }), trials: createTrials(platform) });
+  const inference = createInference();
   const evaluation = createEvaluation(platform, { projects, registry, inference });
-  const serving = await createServing(platform, { projects, registry, features, inference, answers: work === "all" });
+  const serving = await createServing(platform, { projects, registry, features, inference });
   servingRoutes(app, serving);
   const transforms = createTransforms(platform);
-  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }));
+  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }), (of, top) => explanations.explain(of, top));
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
 
@@ -172,6 +173,8 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   });
   pipelinesRoutes(app, pipelines, platform.objects);
 
+  const explanations = createExplanations(platform, { serving, registry, inference, pipelines });
+  explanationRoutes(app, explanations);
   const monitoring = createMonitoring(platform, { projects, serving, registry, pipelines });
   monitoringRoutes(app, monitoring);
   const triggers = createTriggers(platform, { projects, pipelines, datasets, monitoring });
@@ -231,7 +234,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
       await end("pipelines", () => pipelines.stop());
       await end("processes", () => compute.stop());
       await end("the online store of features", () => online.close());
-      inference.stop();
+      await end("explanations", () => explanations.close());
       await end("serving", () => serving.stop());
       await end("transforms", () => transforms.stop());
     },

@@ -7,18 +7,31 @@ import { connect, type ServerOptions } from "../server.js";
 type Cell = string | number | boolean | null;
 type Row = Readonly<Record<string, unknown>>;
 
-export async function predict(endpoint: string, options: ServerOptions & { json?: string; file?: string }): Promise<void> {
+export interface PredictOptions extends ServerOptions {
+  json?: string;
+  file?: string;
+  explain?: true | number;
+}
+
+export async function predict(endpoint: string, options: PredictOptions): Promise<void> {
   const rows = await readRows(options);
   const client = connect(options);
   const inputs = await inputsOf(client, endpoint);
-  const answer = await client.endpoints.infer(endpoint, { inputs: inputs.map(({ name, datatype }) => tensor(name, datatype, rows)) });
+  const { explain } = options;
+  const answer = await client.endpoints.infer(endpoint, {
+    inputs: inputs.map(({ name, datatype }) => tensor(name, datatype, rows)),
+    ...(explain === undefined ? {} : { parameters: { explain } }),
+  });
   const output = (name: string) => answer.outputs.find((one) => one.name === name)?.data ?? [];
-  const [ids, probabilities] = [output("prediction_id"), output("probability")];
+  const [ids, probabilities, explanations] = [output("prediction_id"), output("probability"), output("explanation")];
   const version = answer.model_version ?? answer.parameters?.version;
-  for (const index of rows.keys()) print(JSON.stringify({ id: ids[index], probability: probabilities[index], version }));
+  for (const index of rows.keys()) {
+    const explained: { explanation?: unknown } = explain === undefined ? {} : { explanation: JSON.parse(String(explanations[index])) };
+    print(JSON.stringify({ id: ids[index], probability: probabilities[index], version, ...explained }));
+  }
 }
 
-async function readRows({ json, file }: { json?: string; file?: string }): Promise<Row[]> {
+async function readRows({ json, file }: PredictOptions): Promise<Row[]> {
   if (json === undefined && file === undefined) throw new CliError("Give the rows with --json '{…}' or --file rows.json.", exit.usage);
   const text = json ?? (await readFile(file ?? "", "utf8"));
   const value = parse(text, file ?? "--json");

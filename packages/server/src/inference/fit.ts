@@ -13,7 +13,7 @@ type Value = string | number | boolean | null;
  * says what does not fit.
  */
 export function fit(model: ServedModel, features: readonly Feature[]): LoadedModel {
-  const tensors = plan(model.inputs, features);
+  const tensors = featureTensors(model.inputs, features);
   const last = model.outputs?.at(-1)?.name;
   const options = last === undefined ? undefined : { outputs: [last] };
   return {
@@ -30,7 +30,7 @@ export function fit(model: ServedModel, features: readonly Feature[]): LoadedMod
 type Plan = (columns: Columns, rows: number) => Tensor[];
 const ofFeature = { string: "BYTES", int64: "INT64", float64: "FP64", boolean: "BOOL", timestamp: "BYTES", date: "BYTES" } as const;
 
-function plan(inputs: readonly TensorSpec[] | null, features: readonly Feature[]): Plan {
+export function featureTensors(inputs: readonly TensorSpec[] | null, features: readonly Feature[]): Plan {
   const names = new Set(features.map((feature) => feature.name));
   const declared = inputs ?? features.map(({ name, type }): TensorSpec => ({ name, datatype: ofFeature[type], shape: [-1] }));
   const [only] = declared;

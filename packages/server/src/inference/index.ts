@@ -1,4 +1,4 @@
-/** Inference: models that are ready to answer. ONNX runs in this process, what MLflow loads in Python processes. */
+/** Inference: models that are ready to answer. ONNX runs in this process. */
 export {
   accepted,
   bytesOf,
@@ -14,9 +14,7 @@ export {
   widths,
   zeros,
 } from "./datatypes.js";
-export { fit } from "./fit.js";
-export { createTrials } from "./onnx/trials.js";
-export { createPythonModels } from "./python/open.js";
+export { featureTensors, fit } from "./fit.js";
 export { createInference } from "./service.js";
 export { createTransforms } from "./transforms/open.js";
 export type { Datatype, Feature, Inference, LoadedModel, ModelSource, RunOptions, ServedModel, Tensor, TensorData, TensorSpec } from "./types.js";

@@ -1,9 +1,9 @@
 /** What a model version was trained on, as distributions of its features and of its predictions on them. */
 import { createHash } from "node:crypto";
-import type { Artifact, RunDetail } from "@millrace/sdk/api";
-import type { InputRef, NodeSpec } from "@millrace/sdk/spec";
+import type { RunDetail } from "@millrace/sdk/api";
 import { sql } from "kysely";
 import { localPaths, modelInput, streamColumns } from "../evaluation/index.js";
+import { trainingTable } from "../pipelines/index.js";
 import { identifier, type Platform, parquet } from "../platform/index.js";
 import type { Serving } from "../serving/index.js";
 import { type Distribution, distributions } from "./distribution.js";
@@ -54,26 +54,4 @@ export async function referenceOf(
     insert into monitor_reference (model, version, service_digest, distribution)
     values (${version.model}, ${version.version}, ${digest}, ${JSON.stringify(reference)}::jsonb) on conflict do nothing`.execute(db);
   return reference;
-}
-
-/** The table that went into the step whose output the run registered as this model. */
-function trainingTable(run: RunDetail, model: string): Artifact | undefined {
-  const register = run.spec.nodes.find((node) => node.kind === "register" && node.config.model === model);
-  const trained = register?.inputs.model === undefined ? undefined : madeBy(run, register.inputs.model);
-  for (const input of Object.values(trained?.inputs ?? {})) {
-    if (!("node" in input)) continue;
-    const artifact = run.steps.find((step) => step.id === input.node)?.outputs[input.output];
-    if (artifact?.type === "table") return artifact;
-  }
-  return undefined;
-}
-
-/** The step that an output comes from: of the branches that `choose` joins, the one that was run. */
-function madeBy(run: RunDetail, from: InputRef): NodeSpec | undefined {
-  if (!("node" in from)) return undefined;
-  const node = run.spec.nodes.find((one) => one.id === from.node);
-  if (node?.kind !== "choose") return node;
-  const ran = (input: InputRef) => "node" in input && Object.keys(run.steps.find((step) => step.id === input.node)?.outputs ?? {}).length > 0;
-  const chosen = Object.values(node.inputs).find(ran);
-  return chosen === undefined ? undefined : madeBy(run, chosen);
 }

@@ -5,4 +5,5 @@ export { pipelinesRoutes } from "./routes.js";
 export { createPipelines } from "./service.js";
 export type { StepKind } from "./step.js";
 export type { RunTracker } from "./tracker.js";
+export { trainingTable } from "./training.js";
 export type { Pipelines } from "./types.js";

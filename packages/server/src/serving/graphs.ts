@@ -16,7 +16,7 @@ export interface Graph {
   /** The project version that last changed it. */
   version: number;
   takes(): Promise<Extract<Takes, { kind: "tensors" }>>;
-  infer(request: InferRequest): Promise<InferAnswer>;
+  infer(request: InferRequest): Promise<Omit<InferAnswer, "logged">>;
   /** Has all that is in it ready to answer. Throws where it can't be. */
   load(): Promise<void>;
 }

@@ -36,7 +36,7 @@ interface Counted {
 
 export async function createServing(
   platform: Platform,
-  on: { projects: Projects; registry: Registry; features: Pick<Features, "readOnline" | "service">; inference: Inference; answers?: boolean },
+  on: { projects: Projects; registry: Registry; features: Pick<Features, "readOnline" | "service">; inference: Inference },
 ): Promise<Serving> {
   const { db, clock, log, metrics } = platform;
   const deployments = openDeployments({ ...on, objects: platform.objects });
@@ -56,7 +56,6 @@ export async function createServing(
       const endpoint = await definition(name);
       await open(endpoint, await serviceOf(endpoint), version);
     },
-    answers: on.answers ?? true,
     keep: (versions) => void keep(versions).catch((error) => log.warn({ error }, "versions could not be kept in memory")),
   });
   const tallies = openTallies(db);
@@ -133,14 +132,13 @@ export async function createServing(
     const service = await serviceOf(endpoint);
     const counts = countOf(name);
     const id = request.id ?? newId();
-    const state = await states.of(name);
-    const key = keyOf(request.key, state?.rollout?.stickyBy ?? ("stickyBy" in spec.rollout ? spec.rollout.stickyBy : undefined), request.inputs);
+    const key = keyOf(request.key, "stickyBy" in spec.rollout ? spec.rollout.stickyBy : undefined, request.inputs);
 
     let answered: Routed;
     let ask: (() => Asked) | undefined;
     try {
       // Neither features nor models are asked for what is killed.
-      if (state?.killed != null) answered = fallback(endpoint, service, request);
+      if ((await states.of(name))?.killed != null) answered = fallback(endpoint, service, request);
       else {
         const asked = service === undefined ? undefined : await askFeatures({ deployments, features: on.features }, spec.model, service, request);
         // A copy outlives its request.
@@ -182,7 +180,7 @@ export async function createServing(
         keep: (theirs) => append(theirs, candidate, "shadow", (row) => `${ids[row] ?? id}~${candidate}`),
       });
     }
-    return { id, version, outputs: ran.outputs, ids, from: service === undefined ? "tensors" : "features" };
+    return { id, version, outputs: ran.outputs, ids, logged: ran.logged, from: service === undefined ? "tensors" : "features" };
   }
 
   /** The same for every row, whatever was asked. */
@@ -370,6 +368,12 @@ export async function createServing(
       });
     },
     scorer,
+    async served(name, version) {
+      const endpoint = await definition(name);
+      const service = await serviceOf(endpoint);
+      await open(endpoint, service, version);
+      return { name: endpoint.spec.model, model: await deployments.open(endpoint.spec.model, version), service };
+    },
     async load(name, version) {
       const endpoint = await definition(name);
       await open(endpoint, await serviceOf(endpoint), version);

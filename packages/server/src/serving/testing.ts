@@ -4,9 +4,10 @@ import { fileURLToPath } from "node:url";
 import type { EndpointSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { createCompute } from "../compute/index.js";
 import { createDatasets } from "../datasets/index.js";
+import { createExplanations, explanationRoutes } from "../explanation/index.js";
 import { createFeatures } from "../features/index.js";
-import { createInference, createPythonModels, createTransforms } from "../inference/index.js";
-import { newId, openHttp, platformRoutes, type ServerConfig } from "../platform/index.js";
+import { createInference, createTransforms } from "../inference/index.js";
+import { newId, notFound, openHttp, platformRoutes, type ServerConfig } from "../platform/index.js";
 import { openMetrics } from "../platform/metrics.js";
 import { openPlatform } from "../platform/open.js";
 import { createProjects } from "../projects/index.js";
@@ -21,15 +22,18 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   platformRoutes(app, platform);
   const projects = createProjects(platform);
   const registry = createRegistry(platform);
-  const compute = createCompute(platform);
-  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute, projects }) });
+  const datasets = createDatasets(platform, { projects, validation: createValidation(platform, { compute: createCompute(platform), projects }) });
   const features = createFeatures(platform, { projects, datasets });
-  const inference = createInference({ python: createPythonModels(platform, { compute }) });
+  const inference = createInference();
   const parts = { projects, registry, features, inference };
   const serving = await createServing(platform, parts);
   servingRoutes(app, serving);
   const transforms = createTransforms(platform);
-  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }));
+  // There are no pipelines: no version says what it was trained on.
+  const get = async (id: string) => Promise.reject(notFound("run", id));
+  const explanations = createExplanations(platform, { serving, registry, inference, pipelines: { get } });
+  explanationRoutes(app, explanations);
+  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }), explanations.explain);
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
   const grpc = await openGrpc(platform, async () => ({ name: "anna" }), exchange, 0);
@@ -38,7 +42,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
 
   /** A version of the model `shade` or of another, of one of inference's fixtures. */
   async function register(
-    fixture: "columns" | "reversed" | "faulty" | "matrix" | "datatypes",
+    fixture: "columns" | "reversed" | "faulty" | "matrix" | "datatypes" | "trees",
     { model, service }: { model: string; service: string | null } = { model: "shade", service: "shade_features" },
   ): Promise<number> {
     const bytes = await readFile(fileURLToPath(new URL(`../inference/fixtures/${fixture}.onnx`, import.meta.url)));
@@ -72,7 +76,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
     async stop() {
       await app.close();
       await grpc.stop();
-      inference.stop();
+      await explanations.close();
       await serving.stop();
       await transforms.stop();
       await close();

@@ -24,6 +24,16 @@ export interface InferAnswer {
   outputs: Tensor[];
   /** `<request id>`, or `<request id>:<row>` where there are several rows. */
   ids: string[];
+  /** What the log keeps of a row beside its id, time and version. */
+  logged(row: number): Record<string, unknown>;
+}
+/** A version as an endpoint runs it. */
+export interface ServedVersion {
+  /** The registered model. */
+  name: string;
+  model: ServedModel;
+  /** Undefined where the endpoint takes what its model takes. */
+  service: FeatureServiceSpec | undefined;
 }
 /** What requests to an endpoint bring: the request columns of its feature service, or the tensors of its model. */
 export type Takes = { kind: "features"; service: FeatureServiceSpec } | { kind: "tensors"; model: Omit<ServedModel, "run" | "close"> };
@@ -66,6 +76,8 @@ export interface Serving {
   loggedPredictions: LoggedPredictions;
   /** Runs a version on features that were logged. Throws where it can't be loaded or fails, a 409 where the endpoint has no features. */
   scorer(endpoint: string, version: number): Promise<{ features: Feature[]; predict(columns: Columns, rows: number): Promise<Float64Array> }>;
+  /** Throws where it can't be loaded, or takes other features than the endpoint gives. */
+  served(endpoint: string, version: number): Promise<ServedVersion>;
   /** Has a version ready to answer. Throws where it can't be. */
   load(endpoint: string, version: number): Promise<void>;
   /** Frees the memory of its model's versions. Whoever asks next brings them back. */

@@ -3,7 +3,7 @@ import type { RunOptions, Tensor, TensorSpec } from "../../inference/index.js";
 import { ApiError, invalid, notFound, version } from "../../platform/index.js";
 import { datatypes, type GivenTensor } from "../given.js";
 import type { Graph, Graphs } from "../graphs.js";
-import type { Serving, Takes } from "../types.js";
+import type { InferAnswer, Serving, Takes } from "../types.js";
 
 interface TensorMetadata {
   name: string;
@@ -36,6 +36,8 @@ export interface Exchange {
       inputs: readonly GivenTensor[];
       outputs: readonly string[];
       moment: Date;
+      /** As the request has it: `true`, or how many of the largest attributions are wanted. Each row's explanation is one more output, as JSON. */
+      explain: unknown;
     },
   ): Promise<{ id: string; ids: string[]; version: number; outputs: Tensor[] }>;
   /** With `ready`, of what is ready alone. */
@@ -46,7 +48,12 @@ export interface Exchange {
   unload(name: string): Promise<void>;
 }
 
-export function openExchange(serving: Serving, graphs: Graphs): Exchange {
+/** Says what the features of a row gave to its prediction; at most so many of them. */
+export type Explain = (of: { endpoint: string; version: number; given: Readonly<Record<string, unknown>> }, top: number | undefined) => Promise<object>;
+/** Of a request: each takes a while. */
+const mostExplained = 100;
+
+export function openExchange(serving: Serving, graphs: Graphs, explain: Explain): Exchange {
   async function graphOf(name: string, version: string | undefined): Promise<Graph | undefined> {
     const graph = await graphs.get(name);
     if (graph !== undefined && version !== undefined && Number(version) !== graph.version) throw notFound(`version of the inference graph "${name}"`, version);
@@ -64,6 +71,20 @@ export function openExchange(serving: Serving, graphs: Graphs): Exchange {
       }),
     );
     return found.filter(({ state }) => !ready || state === "READY");
+  }
+  /** Where a prediction can't be explained, it is answered nevertheless, and the explanation says why. */
+  async function explained(name: string, { ids, version: of, from, logged }: InferAnswer, top: number | undefined): Promise<Tensor> {
+    const prefix = from === "features" ? "f_" : "i_";
+    const texts: string[] = [];
+    for (const row of ids.keys()) {
+      const columns = Object.entries(logged(row)).flatMap(([column, value]) => (column.startsWith(prefix) ? [[column.slice(prefix.length), value]] : []));
+      const told = explain({ endpoint: name, version: of, given: Object.fromEntries(columns) }, top).catch((error: unknown) => {
+        if (!(error instanceof ApiError)) throw error;
+        return { error: { code: error.code, message: error.message } };
+      });
+      texts.push(JSON.stringify(await told));
+    }
+    return { name: "explanation", datatype: "BYTES", shape: [texts.length], data: texts };
   }
   return {
     // What is killed answers whether or not its model can be loaded.
@@ -115,15 +136,23 @@ export function openExchange(serving: Serving, graphs: Graphs): Exchange {
         },
       );
     },
-    async infer(name, { version: pinned, outputs: wanted, key: named, ...request }) {
+    async infer(name, { version: pinned, outputs: wanted, key: named, explain: toExplain, ...request }) {
       const key = keyNamed(named);
+      const top = topOf(toExplain, request.inputs);
       const graph = await graphOf(name, pinned);
+      if (graph !== undefined && top !== undefined) throw invalid(`"${name}" is an inference graph: ask an endpoint that is in it for explanations.`);
       const of = pinned === undefined ? {} : { version: versionNumber(pinned) };
       const taken = graph === undefined && (await serving.isKilled(name)) ? undefined : await takes(name, of.version);
       const known =
         taken === undefined ? undefined : taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
       for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
-      const answer = await (graph === undefined ? serving.infer(name, { ...request, ...of, key }) : graph.infer({ ...request, key }));
+      const explanations: Tensor[] = [];
+      async function ofEndpoint(): Promise<Omit<InferAnswer, "logged">> {
+        const made = await serving.infer(name, { ...request, ...of, key });
+        if (top !== undefined) explanations.push(await explained(name, made, top.most));
+        return made;
+      }
+      const answer = await (graph === undefined ? ofEndpoint() : graph.infer({ ...request, key }));
       const ids: Tensor = { name: "prediction_id", datatype: "BYTES", shape: [answer.ids.length], data: answer.ids };
       const all = answer.from === "features" ? [...answer.outputs, ids] : answer.outputs;
       const chosen = wanted.map((one) => {
@@ -135,7 +164,7 @@ export function openExchange(serving: Serving, graphs: Graphs): Exchange {
           );
         return output;
       });
-      return { id: answer.id, ids: answer.ids, version: answer.version, outputs: chosen.length === 0 ? all : chosen };
+      return { id: answer.id, ids: answer.ids, version: answer.version, outputs: [...(chosen.length === 0 ? all : chosen), ...explanations] };
     },
     index: async (ready) => [
       ...(await serving.endpoints())
@@ -165,6 +194,15 @@ function keyNamed(key: unknown): string | undefined {
   if (key === undefined || key === "") return undefined;
   if (typeof key !== "string" || key.length > 200) throw invalid("The key of a request is a text of 1 to 200 characters.");
   return key;
+}
+
+function topOf(asked: unknown, inputs: readonly GivenTensor[]): { most: number | undefined } | undefined {
+  if (asked === undefined || asked === false) return undefined;
+  const isCount = typeof asked === "number" && Number.isInteger(asked) && asked >= 1 && asked <= 1_000;
+  if (asked !== true && !isCount) throw invalid("The parameter `explain` is true, or how many of the largest attributions are wanted: 1 to 1000.");
+  const rows = inputs[0]?.shape[0] ?? 0;
+  if (rows > mostExplained) throw invalid(`At most ${mostExplained} rows of a request are explained, not ${rows}.`);
+  return { most: isCount ? asked : undefined };
 }
 
 const noOutput = (name: string, known: string[]) => invalid(`There is no output "${name}". The model gives ${known.join(", ")}.`);

@@ -38,7 +38,7 @@ interface InferRequest {
   inputs: { name: string; datatype: string; shape: string[]; contents: Contents | null }[];
   outputs: { name: string }[];
   raw_input_contents: Buffer[];
-  parameters: Record<string, { string_param?: string } | undefined>;
+  parameters: Record<string, { bool_param?: boolean; int64_param?: string; uint64_param?: string; string_param?: string } | undefined>;
 }
 interface Named {
   name: string;
@@ -116,6 +116,7 @@ export async function openGrpc(
         key: metadata.get("millrace-key")[0] ?? request.parameters.millrace_key?.string_param,
         inputs: tensorsOf(request),
         outputs: request.outputs.map(({ name }) => name),
+        explain: parameterOf(request.parameters.explain),
         moment: clock.now(),
       });
       // A client is answered in the form in which it asks; half floats have no other than raw.
@@ -151,6 +152,13 @@ export async function openGrpc(
         });
       }),
   };
+}
+
+/** A parameter is one of these; what it is not is told as its default. */
+function parameterOf(parameter: InferRequest["parameters"][string]): boolean | number | undefined {
+  if (parameter === undefined) return undefined;
+  const number = Number(parameter.int64_param ?? 0) || Number(parameter.uint64_param ?? 0);
+  return number === 0 ? parameter.bool_param === true : number;
 }
 
 /** What is under way may end. */

@@ -38,11 +38,16 @@ export function openInvocationRoutes(app: Http, exchange: Exchange): void {
       scope.post(path, predict, async (asked) => {
         const { name } = asked.params;
         const taken = await exchange.takes(name);
-        const { id, inputs } = await given(asked.body, taken);
+        const { id, inputs, explain } = await given(asked.body, taken);
         const answer = await exchange.infer(name, {
-          ...{ id, version: undefined, key: asked.headers["millrace-key"], inputs, outputs: [], moment: asked.moment },
+          ...{ id, version: undefined, key: asked.headers["millrace-key"], inputs, outputs: [], moment: asked.moment, explain },
         });
-        return { predictions: predictionsOf(taken, answer.outputs), prediction_ids: answer.ids, model_version: String(answer.version) };
+        const explanations = explain === undefined ? undefined : answer.outputs.at(-1);
+        const outputs = explanations === undefined ? answer.outputs : answer.outputs.slice(0, -1);
+        return {
+          ...{ predictions: predictionsOf(taken, outputs), prediction_ids: answer.ids, model_version: String(answer.version) },
+          ...(explanations === undefined ? {} : { explanations: jsonOf(explanations).map((text): unknown => JSON.parse(String(text))) }),
+        };
       });
     }
   });
@@ -65,7 +70,7 @@ function nest(values: readonly unknown[], shape: readonly number[]): unknown[] {
   return Array.from({ length }, (_, at) => nest(values.slice(at * width, (at + 1) * width), rest));
 }
 
-async function given(body: unknown, taken: Takes): Promise<{ id: string | undefined; inputs: GivenTensor[] }> {
+async function given(body: unknown, taken: Takes): Promise<{ id: string | undefined; inputs: GivenTensor[]; explain?: unknown }> {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw invalid(`The body is an object with one of ${names.join(", ")}, or CSV with the content type text/csv.`);
   if ("csv" in body) return { id: undefined, inputs: tensors(await csvColumns(String(body.csv), taken), taken) };
@@ -77,14 +82,9 @@ async function given(body: unknown, taken: Takes): Promise<{ id: string | undefi
   if (id !== undefined && (typeof id !== "string" || id.length === 0 || id.length > 190))
     throw invalid("`client_request_id` is a text of 1 to 190 characters.");
   const value: unknown = Reflect.get(body, form);
-  const columns = takesWholeRows(taken, value) ? undefined : columnsOf(form, value);
-  return { id, inputs: columns === undefined ? [oneTensor(form, value, taken)] : tensors(columns, taken) };
-}
-
-/** A model of one value a row, which may be an object: then its keys are no columns. */
-function takesWholeRows(taken: Takes, value: unknown): boolean {
-  const [only, ...others] = (taken.kind === "tensors" && taken.model.inputs) || [];
-  return only?.json === true && others.length === 0 && Array.isArray(value) && !(isRows.Check(value) && value.every((row) => only.name in row));
+  const columns = columnsOf(form, value);
+  const explain = "explain" in body && body.explain !== false ? { explain: body.explain } : {};
+  return { id, ...explain, inputs: columns === undefined ? [oneTensor(form, value, taken)] : tensors(columns, taken) };
 }
 
 /** Each column as the tensor that a client of the protocol would send, so that what does not fit is told by the same checks. */
@@ -102,7 +102,7 @@ function tensors(columns: Map<string, unknown[]>, taken: Takes): GivenTensor[] {
         ),
       ];
     }
-    return [...columns].map(([name, data]) => jsonOfNested(specs?.find((one) => one.name === name) ?? { name, datatype: guessed(data) }, data));
+    return [...columns].map(([name, data]) => jsonOfNested({ name, datatype: specs?.find((one) => one.name === name)?.datatype ?? guessed(data) }, data));
   }
   return [...columns].map(([name, data]) => {
     const type = taken.service.request.find((one) => one.name === name)?.type;
@@ -116,11 +116,7 @@ function oneTensor(form: Form, value: unknown, taken: Takes): GivenTensor {
   if (only === undefined || specs?.length !== 1) throw invalid(`${form} holds rows without names; the model takes several inputs: give each row as an object.`);
   return jsonOfNested(only, Array.isArray(value) ? value : []);
 }
-function jsonOfNested({ name, datatype, json }: { name: string; datatype: string; json?: boolean }, data: unknown[]): GivenTensor {
-  if (json === true) {
-    const texts = data.map((value) => (value === null || typeof value === "string" ? value : JSON.stringify(value)));
-    return jsonTensor({ name, shape: [texts.length], datatype }, texts);
-  }
+function jsonOfNested({ name, datatype }: { name: string; datatype: string }, data: unknown[]): GivenTensor {
   const shape = [data.length];
   for (let inner = data[0]; Array.isArray(inner) && shape.length < 8; inner = inner[0]) shape.push(inner.length);
   return jsonTensor({ name, shape, datatype }, data);

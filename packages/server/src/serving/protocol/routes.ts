@@ -101,6 +101,7 @@ function routes(app: Http, exchange: Exchange): void {
           moment: asked.moment,
         },
         outputs: wanted.map((one) => one.name),
+        explain: json.parameters?.explain,
       });
       const head = {
         ...{ model_name: name, model_version: String(answer.version) },
