@@ -1,5 +1,6 @@
 /** The project: everything that its files define. */
 import { project } from "@millrace/sdk";
+import * as checks from "./checks.js";
 import * as datasets from "./datasets.js";
 import * as endpoint from "./endpoint.js";
 import * as features from "./features.js";
@@ -8,4 +9,4 @@ import * as lateness from "./pipelines/lateness.js";
 import * as schemas from "./schemas.js";
 import * as sweeps from "./sweeps.js";
 
-export default project({ name: "flights", definitions: [datasets, schemas, features, delay, lateness, sweeps, endpoint] });
+export default project({ name: "flights", definitions: [datasets, schemas, features, delay, lateness, sweeps, endpoint, checks] });

@@ -64,6 +64,8 @@ def train(name, label, numbers, categories=(), rising=(), falling=(), rounds=120
     codes = {c: {v: i for i, v in enumerate(sorted({v for v in table[c].to_pylist() if v is not None}))} for c in categories}
     x, y = matrix(table, categories, numbers, codes), table[label].cast(pa.int8()).to_numpy(zero_copy_only=False)
     monotone = [0] * len(categories) + [1 if n in rising else -1 if n in falling else 0 for n in numbers]
+    # Few rows, as in a check, could not be divided at all by what keeps many from being learnt by heart.
+    smallest = max(1, min(smallest, len(y) // 20))
     settings = {
         "objective": "binary", "metric": ["binary_logloss", "auc"], "learning_rate": 0.06, "num_leaves": leaves, "min_data_in_leaf": smallest,
         "max_cat_to_onehot": 1, "cat_smooth": 20, "feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 2,

@@ -1,11 +1,12 @@
 /** `millrace check` as CI runs it: a process, on projects whose faults it is to find. */
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { CheckReport } from "./check/result.js";
-import { runCommand } from "./testing.js";
+import { runCommand, source } from "./testing.js";
 import { openDuck } from "./transfer/duck.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
@@ -133,7 +134,6 @@ test("a sound project passes, and says in JUnit, Markdown and JSON what was look
   const [junit, markdown] = [path.join(folder, "reports/check.xml"), path.join(folder, "reports/check.md")];
   const before = path.join(folder, "before.json");
   await writeFile(before, JSON.stringify({ pipelines: [{ name: "fit", metrics: { train_loss: 0.9 } }] }));
-  const temporary = (await readdir(tmpdir())).filter((name) => name.startsWith("millrace-check-"));
   const { code, stdout, stderr } = await check(place, "--json", "--junit", junit, "--markdown", markdown, "--against", before);
   const report: CheckReport = JSON.parse(stdout);
   const wrong = report.cases.filter(({ state }) => state !== "passed");
@@ -153,8 +153,6 @@ test("a sound project passes, and says in JUnit, Markdown and JSON what was look
   expect(told).toContain("✅ sound: millrace check passed");
   expect(told).toMatch(/\| train\\_loss \| 0\.\d+ \| 0\.9 \| -0\.\d+ \|/);
   expect(told).toMatch(/```mermaid\nxychart-beta\n {4}title "train_loss on the sample"\n {4}x-axis "step" 0 --> 11\n.*\n {4}line \[0\.69/);
-  // Neither server nor folder stays.
-  expect((await readdir(tmpdir())).filter((name) => name.startsWith("millrace-check-"))).toEqual(temporary);
 });
 
 test("each fault is found and named: types, tests, a missing artifact, NaN, a loss that stays, ten rows not learnt, a table without its column", async () => {
@@ -208,6 +206,39 @@ test("a broken definition is told with its place, and so is a check that names w
   const named = await check(place, "--only", "fit");
   expect(named.stdout).toContain('the check "fit": there is no step "trains"; is "train" meant?');
   expect(named.stdout).toContain('the check "fit": "minRows" is nothing that a model has, as "train" gives it by "model"');
+});
+
+test("whoever ends a check early finds neither its server nor its folder, and the next one removes what a killed one left", async () => {
+  const place = await project("ended", { "millrace.ts": sound });
+  // What others check at the same time has other folders.
+  const temporary = path.join(folder, "tmp");
+  await mkdir(temporary);
+  const running = () => readdir(temporary);
+  const begin = async () => {
+    const child = spawn(process.execPath, [...source, "check", place, "--only", "fit"], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, TMPDIR: temporary },
+    });
+    child.stdout.resume();
+    await expect.poll(async () => (await running()).length, { timeout: 60_000, interval: 20 }).toBe(1);
+    return child;
+  };
+  const ended = (child: ChildProcess) => new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal)));
+  const asked = await begin();
+  await expect
+    .poll(async () => (await Promise.all((await running()).map((name) => readdir(path.join(temporary, name))))).flat(), { timeout: 60_000 })
+    .toContain("data");
+  asked.kill("SIGTERM");
+  expect(await ended(asked)).toBe(4);
+  expect(await running()).toEqual([]);
+
+  const killed = await begin();
+  killed.kill("SIGKILL");
+  expect(await ended(killed)).toBe("SIGKILL");
+  expect((await running()).length).toBe(1);
+  const next = await runCommand(["check", place, "--only", "fit"], { url: "http://127.0.0.1:9", timeoutMs: 120_000, env: { TMPDIR: temporary } });
+  expect(next).toMatchObject({ code: 0 });
+  expect(await running()).toEqual([]);
 });
 
 test("what is no project, and a report to compare with that is none, is wrong usage", async () => {

@@ -6,6 +6,8 @@ import { type Case, type CheckedPipeline, type CheckReport, type Series, stops, 
 const mostPoints = 30;
 const mostCurves = 6;
 const mostLines = 40;
+/** GitHub takes 65,536. */
+const mostCharacters = 60_000;
 
 /** Found again by whoever writes the comment anew. */
 const mark = "<!-- millrace check -->";
@@ -15,11 +17,16 @@ export interface Compared {
   metrics: Record<string, number>;
 }
 
-export async function compared(report: CheckReport, against: Baseline | undefined): Promise<Map<string, Compared>> {
+/** A server that can't be asked, as from a fork that has no token, leaves the report without it: it is no fault of the change. */
+export async function compared(report: CheckReport, against: Baseline | undefined, said: (line: string) => void): Promise<Map<string, Compared>> {
   const found = new Map<string, Compared>();
-  for (const one of report.pipelines) {
-    const before = await against?.metricsOf(one);
-    if (before !== undefined) found.set(one.name, before);
+  try {
+    for (const one of report.pipelines) {
+      const before = await against?.metricsOf(one);
+      if (before !== undefined) found.set(one.name, before);
+    }
+  } catch (error) {
+    said(`The metrics are compared with nothing: ${error instanceof Error ? error.message : String(error)}`);
   }
   return found;
 }
@@ -27,19 +34,24 @@ export async function compared(report: CheckReport, against: Baseline | undefine
 export function markdownOf(report: CheckReport, before: ReadonlyMap<string, Compared>, what: string | undefined): string {
   const { cases, project, commit, dirty, ms } = report;
   const bad = cases.filter(stops);
-  const title = bad.length === 0 ? `✅ ${project}: millrace check passed` : `❌ ${project}: ${bad.length} of ${cases.length} checks did not pass`;
+  const title = bad.length === 0 ? `✅ ${text(project)}: millrace check passed` : `❌ ${text(project)}: ${bad.length} of ${cases.length} checks did not pass`;
   const at = commit === null ? "" : ` · ${commit.slice(0, 7)}${dirty ? " and changes that are not committed" : ""}`;
   const counts = `${tally(cases, "passed")} passed, ${bad.length} not, ${tally(cases, "warned")} warn, ${tally(cases, "skipped")} skipped`;
-  return [
-    mark,
-    `## ${title}`,
-    "",
-    `${counts} · ${duration(ms)}${at}`,
-    ...bad.flatMap(problem),
-    ...report.pipelines.flatMap((one) => section(one, before.get(one.name), what)),
-    ...all(cases),
-    "",
-  ].join("\n");
+  const parts = [
+    [mark, `## ${title}`, "", `${counts} · ${duration(ms)}${at}`],
+    ...bad.map(problem),
+    ...report.pipelines.map((one) => section(one, before.get(one.name), what)),
+    all(cases),
+  ];
+  // What does not fit into a comment is in the other reports.
+  let length = 0;
+  const kept = parts.filter((part) => {
+    const fits = length + part.join("\n").length <= mostCharacters;
+    if (fits) length += part.join("\n").length;
+    return fits;
+  });
+  const left = parts.length - kept.length;
+  return [...kept.flat(), ...(left === 0 ? [] : ["", `${left} parts are left out, which a comment has no room for.`]), ""].join("\n");
 }
 
 function problem(one: Case): string[] {

@@ -1,13 +1,13 @@
 /** A server of its own for a check: in a folder that goes with it, on a clock that stands still, with a sample of the project's data and nothing that starts by itself. */
 import { openAsBlob } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { CheckSpec, Overfit } from "@millrace/sdk";
 import type { ValidationReport } from "@millrace/sdk/api";
 import { ApiError, type Client, createClient } from "@millrace/sdk/client";
 import { everyNode, type GateSpec, isProcess, type NodeSpec, needsOf, type PipelineSpec, type ProjectSpec } from "@millrace/sdk/spec";
-import { CliError } from "../errors.js";
+import { CliError, codeOf } from "../errors.js";
 import { count } from "../output.js";
 import type { Compiled } from "../project/compile.js";
 import type { Collector } from "./result.js";
@@ -31,7 +31,9 @@ export async function openRehearsal(
   checks: readonly CheckSpec[],
   found: Collector,
 ): Promise<Rehearsal | undefined> {
-  const folder = await mkdtemp(path.join(tmpdir(), "millrace-check-"));
+  await removeAbandoned();
+  const folder = await mkdtemp(path.join(tmpdir(), prefix));
+  await writeFile(path.join(folder, "owner"), String(process.pid));
   const empty = new Map<string, string>();
   const samples: Sample[] = [];
   try {
@@ -48,9 +50,10 @@ export async function openRehearsal(
     }
     const moments = samples.flatMap(({ newest }) => newest?.getTime() ?? []);
     const server = await started(project, folder, moments.length === 0 ? new Date() : new Date(Math.max(...moments) + 1));
-    const stop = async () => {
-      await server.stop();
-      await rm(folder, { recursive: true, force: true });
+    let stopped: Promise<void> | undefined;
+    const stop = () => {
+      stopped ??= server.stop().then(() => rm(folder, { recursive: true, force: true }));
+      return stopped;
     };
     try {
       const client = createClient({ url: server.url });
@@ -69,6 +72,23 @@ export async function openRehearsal(
     const [message = "", ...details] = messageOf(error).split("\n");
     found.add({ group: "project", name: "rehearsal", state: "failed", ms: 0, message, details });
     return undefined;
+  }
+}
+
+const prefix = "millrace-check-";
+/** What a check left that was killed. Its PostgreSQL ends by itself, within a minute after its folder is gone. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(prefix)) continue;
+    const owner = Number(await readFile(path.join(tmpdir(), name, "owner"), "utf8").catch(() => "0"));
+    if (owner > 0 && !lives(owner)) await rm(path.join(tmpdir(), name), { recursive: true, force: true }).catch(() => {});
+  }
+}
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return codeOf(error)?.code === "EPERM";
   }
 }
 

@@ -127,6 +127,8 @@ async function judgeArtifacts(reader: Reader, run: RunDetail, pipeline: Pipeline
 async function judgeInputs(reader: Reader, run: RunDetail, pipeline: PipelineSpec, check: CheckSpec, found: Collector): Promise<void> {
   const nodes = everyNode(pipeline.nodes);
   for (const node of nodes) {
+    // What was skipped read nothing.
+    if (run.steps.every((step) => step.node !== node.id || step.state === "skipped")) continue;
     const wrong: string[] = [];
     const read: string[] = [];
     for (const [name, ref] of Object.entries(node.inputs)) {
@@ -227,7 +229,7 @@ function judgeLosses(
   }
   for (const key of check.falls ?? [])
     if (!curves.some((curve) => curve.key === key)) judge(`loss falls: ${key}`, ["the training logs no such metric by step, or a single value"], "");
-  const trains = run.steps.some((step) => ended.has(step.state) && isOwn(step) && Object.values(step.outputs).some(({ type }) => type === "model"));
+  const trains = run.steps.some((step) => step.state === "succeeded" && isOwn(step) && Object.values(step.outputs).some(({ type }) => type === "model"));
   if (trains && curves.length === 0 && check.falls === undefined)
     found.add({
       ...{ group: check.name, name: "loss falls", state: "skipped", ms: 0 },

@@ -8,7 +8,11 @@ export interface Ended {
 }
 const mostSaid = 1_000_000;
 
-export function runTool(command: string, args: readonly string[], options: { cwd: string; env?: Record<string, string>; timeoutMs: number }): Promise<Ended> {
+export function runTool(
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string>; timeoutMs: number; signal: AbortSignal },
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: options.cwd, env: { ...process.env, ...options.env }, stdio: ["ignore", "pipe", "pipe"], detached: true });
     let said = "";
@@ -30,14 +34,18 @@ export function runTool(command: string, args: readonly string[], options: { cwd
       end();
     }, options.timeoutMs);
     process.once("exit", end);
-    child.once("error", (error) => {
+    options.signal.addEventListener("abort", end, { once: true });
+    const over = () => {
       clearTimeout(timer);
       process.removeListener("exit", end);
+      options.signal.removeEventListener("abort", end);
+    };
+    child.once("error", (error) => {
+      over();
       reject(error);
     });
     child.once("close", (code) => {
-      clearTimeout(timer);
-      process.removeListener("exit", end);
+      over();
       resolve({ code: code ?? 1, said });
     });
   });

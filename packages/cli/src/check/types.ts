@@ -9,7 +9,7 @@ import { linesOf, runTool } from "./tool.js";
 
 const mostErrors = 100;
 
-export async function checkTypes(folder: string, found: Collector): Promise<void> {
+export async function checkTypes(folder: string, found: Collector, signal: AbortSignal): Promise<void> {
   await found.timed("project", "types", async () => {
     const config = tsconfigOf(folder);
     if (config === undefined) return { value: undefined, state: "skipped", message: "The project has no tsconfig.json, so its types are not checked." };
@@ -23,6 +23,7 @@ export async function checkTypes(folder: string, found: Collector): Promise<void
     const { code, said } = await runTool(process.execPath, [compiler.tsc, "--noEmit", "--pretty", "false", "-p", config], {
       cwd: folder,
       timeoutMs: 10 * 60_000,
+      signal,
     });
     const with_ = `TypeScript ${compiler.version}`;
     if (code === 0) return { value: undefined, message: with_ };

@@ -12,25 +12,30 @@ const timeoutMs = 30 * 60_000;
 /** The helper that Python steps import. */
 const helper = fileURLToPath(new URL("../../../../python", import.meta.url));
 
-export async function unitTests(folder: string, found: Collector): Promise<void> {
+export async function unitTests(folder: string, found: Collector, signal: AbortSignal): Promise<void> {
+  const tests: Tests = { folder, run: (command, args, env = {}) => runTool(command, args, { cwd: folder, env, timeoutMs, signal }) };
   const [script, { paths: files }] = await Promise.all([testScript(folder), projectPaths(folder)]);
   const inNode = files.filter((file) => /\.(test|spec)\.[cm]?[jt]s$/.test(file));
   const inPython = files.filter((file) => /(^|\/)(test_[^/]*|[^/]*_test)\.py$/.test(file));
-  if (script) await found.timed("project", "npm test", async () => told(await runTool("npm", ["test", "--silent"], { cwd: folder, timeoutMs })));
+  if (script) await found.timed("project", "npm test", async () => told(await tests.run("npm", ["test", "--silent"])));
   else if (inNode.length > 0) {
     const texts = await Promise.all(inNode.map((file) => readFile(path.join(folder, file), "utf8")));
     const forVitest = inNode.filter((_, i) => /from\s+["']vitest["']/.test(texts[i] ?? ""));
     const forNode = inNode.filter((file) => !forVitest.includes(file));
-    if (forVitest.length > 0) await found.timed("project", "tests of vitest", () => vitest(folder, forVitest));
-    if (forNode.length > 0) await found.timed("project", "tests of node:test", () => node(folder, forNode));
+    if (forVitest.length > 0) await found.timed("project", "tests of vitest", () => vitest(tests, forVitest));
+    if (forNode.length > 0) await found.timed("project", "tests of node:test", () => node(tests, forNode));
   }
-  if (inPython.length > 0) await found.timed("project", "tests in Python", () => python(folder, inPython));
+  if (inPython.length > 0) await found.timed("project", "tests in Python", () => python(tests, inPython));
   if (!script && inNode.length === 0 && inPython.length === 0) {
     const message = 'The project has no unit tests: neither "test" among the scripts of package.json, nor *.test.ts, nor test_*.py.';
     found.add({ group: "project", name: "tests", state: "skipped", ms: 0, message });
   }
 }
 
+interface Tests {
+  folder: string;
+  run(command: string, args: readonly string[], env?: Record<string, string>): Promise<Ended>;
+}
 type Told = { value: undefined } & Partial<Case>;
 function told({ code, said }: Ended): Told {
   const lines = linesOf(said);
@@ -56,7 +61,7 @@ async function testScript(folder: string): Promise<boolean> {
   return !scripts.test.includes("no test specified");
 }
 
-async function vitest(folder: string, files: readonly string[]): Promise<Told> {
+async function vitest({ folder, run }: Tests, files: readonly string[]): Promise<Told> {
   let manifest: string;
   try {
     manifest = createRequire(path.join(folder, "package.json")).resolve("vitest/package.json");
@@ -64,25 +69,24 @@ async function vitest(folder: string, files: readonly string[]): Promise<Told> {
     throw new Error("Tests are written for vitest, which is not there. Install it: npm install --save-dev vitest");
   }
   const main = path.join(path.dirname(manifest), "vitest.mjs");
-  return told(await runTool(process.execPath, [main, "run", "--root", folder, ...files], { cwd: folder, timeoutMs }));
+  return told(await run(process.execPath, [main, "run", "--root", folder, ...files]));
 }
 
-async function node(folder: string, files: readonly string[]): Promise<Told> {
+async function node({ run }: Tests, files: readonly string[]): Promise<Told> {
   const loader = import.meta.resolve("tsx");
-  return told(await runTool(process.execPath, ["--import", loader, "--test", ...files], { cwd: folder, timeoutMs }));
+  return told(await run(process.execPath, ["--import", loader, "--test", ...files]));
 }
 
-async function python(folder: string, files: readonly string[]): Promise<Told> {
+async function python({ folder, run }: Tests, files: readonly string[]): Promise<Told> {
   const texts = await Promise.all(files.map((file) => readFile(path.join(folder, file), "utf8")));
   const env = { PYTHONPATH: [helper, folder, process.env.PYTHONPATH ?? ""].filter((one) => one !== "").join(path.delimiter) };
   const own = [path.join(folder, ".venv", "bin", "python"), path.join(folder, ".venv", "Scripts", "python.exe")].filter((one) => existsSync(one));
   for (const interpreter of [...own, "python3", "python"]) {
-    const has = await runTool(interpreter, ["-m", "pytest", "--version"], { cwd: folder, timeoutMs: 60_000 }).catch(() => undefined);
+    const has = await run(interpreter, ["-m", "pytest", "--version"]).catch(() => undefined);
     if (has?.code !== 0) continue;
-    const ended = await runTool(interpreter, ["-m", "pytest", "-q", "-p", "no:cacheprovider", ...files], { cwd: folder, env, timeoutMs });
+    const ended = await run(interpreter, ["-m", "pytest", "-q", "-p", "no:cacheprovider", ...files], env);
     return ended.code === 5 ? { value: undefined, state: "skipped", message: "pytest found no test in these files." } : told(ended);
   }
-  if (texts.every((text) => /^\s*(import unittest|from unittest)/m.test(text)))
-    return told(await runTool(own[0] ?? "python3", ["-m", "unittest", ...files], { cwd: folder, env, timeoutMs }));
+  if (texts.every((text) => /^\s*(import unittest|from unittest)/m.test(text))) return told(await run(own[0] ?? "python3", ["-m", "unittest", ...files], env));
   throw new Error("Tests are written for pytest, which no Python here has: neither .venv nor python3. Install it: python3 -m pip install pytest");
 }

@@ -14,7 +14,7 @@ import { CliError, exit } from "../errors.js";
 import { junitOfCases } from "../junit.js";
 import { duration, print, printJson, tell } from "../output.js";
 import { type Compiled, compileProject } from "../project/compile.js";
-import { loadProject } from "../project/load.js";
+import { entryOf } from "../project/load.js";
 import { terminal } from "./run.js";
 import { untilAsked } from "./up.js";
 
@@ -30,14 +30,14 @@ export interface CheckOptions {
 export async function check(given: string, options: CheckOptions): Promise<void> {
   const folder = path.resolve(given);
   // What is no project at all is told before anything is begun, and so is a report to compare with that is none.
-  await loadProject(folder).catch((error: unknown) => {
-    if (error instanceof CliError && error.code === exit.usage) throw error;
-  });
+  entryOf(folder);
   const against = options.against === undefined ? undefined : await baselineOf(options.against, options.token);
   const told = teller(options.json === true);
   const stopping = new AbortController();
   // Whoever ends it early leaves nothing behind: neither processes nor folders.
   void untilAsked().then(() => stopping.abort());
+  // So does who reads no more of what it says, as a CI that cancels a job.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => stopping.abort());
   const began = performance.now();
   const startedAt = new Date().toISOString();
   const found = collector(told.one);
@@ -56,12 +56,12 @@ export async function check(given: string, options: CheckOptions): Promise<void>
 }
 
 async function checkAll(folder: string, only: readonly string[], found: Collector, report: CheckReport, now: (line: string) => void, signal: AbortSignal) {
-  if (only.length === 0) await checkTypes(folder, found);
+  if (only.length === 0) await checkTypes(folder, found, signal);
   const compiled = await found.timed("project", "definitions", async () => {
     const value = await compileProject(folder);
     return { value, message: contents(value.spec, value.checks) };
   });
-  if (only.length === 0) await unitTests(folder, found);
+  if (only.length === 0) await unitTests(folder, found, signal);
   if (compiled === undefined || signal.aborted) return;
   report.project = compiled.spec.name;
   report.commit = compiled.spec.source?.commit ?? null;
@@ -129,7 +129,7 @@ function contents(spec: ProjectSpec, checks: readonly CheckSpec[]): string {
 }
 
 async function write(report: CheckReport, against: Baseline | undefined, { junit, markdown }: CheckOptions): Promise<void> {
-  const before = markdown === undefined ? new Map() : await compared(report, against);
+  const before = markdown === undefined ? new Map() : await compared(report, against, tell);
   const files: [string | undefined, () => string][] = [
     [junit, () => junitOfCases(report)],
     [markdown, () => markdownOf(report, before, against?.what)],

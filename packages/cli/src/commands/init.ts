@@ -7,7 +7,7 @@ import { sdkTypes } from "../project/tsconfig.js";
 
 const template = fileURLToPath(new URL("../../template/", import.meta.url));
 
-/** A new folder with a small project: a dataset with two files, a schema, features, a pipeline that trains, an endpoint, a trigger. */
+/** A new folder with a small project: a dataset with two files, a schema, features, a pipeline that trains, an endpoint, a trigger; and what CI makes of it. */
 export async function init(given: string): Promise<void> {
   const folder = path.resolve(given);
   const name = path.basename(folder).replaceAll(/[^a-zA-Z0-9_-]/g, "-");
@@ -18,7 +18,7 @@ export async function init(given: string): Promise<void> {
 
   await cp(template, folder, { recursive: true });
   // A .gitignore in the template would be one for the template.
-  await rename(path.join(folder, "gitignore"), path.join(folder, ".gitignore"));
+  for (const name of ["gitignore", "github", "gitlab-ci.yml"]) await rename(path.join(folder, name), path.join(folder, `.${name}`));
   const entry = path.join(folder, "millrace.ts");
   await writeFile(entry, (await readFile(entry, "utf8")).replace("PROJECT_NAME", name));
   await writeFile(path.join(folder, "package.json"), `${JSON.stringify({ name: name.toLowerCase(), private: true, type: "module" }, null, 2)}\n`);
@@ -27,6 +27,7 @@ export async function init(given: string): Promise<void> {
   const place = path.relative(process.cwd(), folder) || ".";
   print(`A project is in ${place}. What comes next:
 
+  millrace check ${place}
   millrace up                       in a terminal of its own
   millrace apply ${place}
   millrace run late --wait

@@ -9,10 +9,16 @@ import { tsconfigOf } from "./tsconfig.js";
 
 const entries = ["millrace.ts", "millrace.mts", "millrace.js", "millrace.mjs"];
 
-export async function loadProject(folder: string): Promise<Project> {
+/** The file that a project begins with. Throws where the folder is no project. */
+export function entryOf(folder: string): string {
   if (!existsSync(folder)) throw new CliError(`There is no folder ${folder}.`, exit.usage);
   const entry = entries.find((name) => existsSync(path.join(folder, name)));
   if (entry === undefined) throw new CliError(`${folder} is no project: it has no millrace.ts. Make a project with: millrace init <folder>`, exit.usage);
+  return entry;
+}
+
+export async function loadProject(folder: string): Promise<Project> {
+  const entry = entryOf(folder);
   if (!/\.m[jt]s$/.test(entry) && !isModule(folder)) {
     throw new CliError(`${entry}: a project's files are ES modules. Write { "private": true, "type": "module" } into ${path.join(folder, "package.json")}.`);
   }
