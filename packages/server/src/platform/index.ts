@@ -7,7 +7,17 @@ export { type DuckDb, identifier, literal, openDuckDb, parquet } from "./duckdb.
 export { ApiError, conflict, invalid, notFound, orNone, StartError } from "./errors.js";
 export type { PlatformEvent } from "./events.js";
 export { guardGroup, marker as processMarker, owner as processOwner, releaseGroup } from "./guard.js";
-export { type Authorize, type DeclaredRoute, errorAnswer, type Http, listen, openHttp, type Permission, type Principal } from "./http/index.js";
+export {
+  type Authorize,
+  type DeclaredRoute,
+  type DirectHandler,
+  errorAnswer,
+  type Http,
+  listen,
+  openHttp,
+  type Permission,
+  type Principal,
+} from "./http/index.js";
 export { newId } from "./ids.js";
 export { openKeeper } from "./keeper.js";
 export { type Limit, limit } from "./limit.js";

@@ -1,7 +1,9 @@
 /** Endpoints without a feature service: they take what their model takes. */
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { gzipSync } from "node:zlib";
 import type { Prediction, Rollout } from "@millrace/sdk/api";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openServingServer, type ServingServer, shadeProject } from "./testing.js";
@@ -122,6 +124,49 @@ test("whole numbers beyond 2^53 are exact as bytes", async () => {
   expect(answer.status).toBe(200);
   const bytes = Buffer.from(await answer.arrayBuffer()).subarray(Number(answer.headers.get("inference-header-content-length")));
   expect([bytes.readBigInt64LE(0), bytes.readBigInt64LE(8), bytes.readBigUInt64LE(16)]).toEqual([-(2n ** 63n), 2n ** 63n - 1n, 2n ** 64n - 1n]);
+});
+
+test("whole numbers beyond 2^53 are exact as JSON too", async () => {
+  const text = JSON.stringify({ inputs: all(), outputs: [{ name: "same_int64" }, { name: "same_uint64" }] })
+    .replace("-9007199254740991", "-9223372036854775808")
+    .replace('"UINT64","shape":[2,2],"data":[0,9007199254740991', '"UINT64","shape":[2,2],"data":[0,18446744073709551615');
+  const answer = await fetch(`${server.url}/v2/models/datatypes/infer`, { method: "POST", body: text });
+  const said = await answer.text();
+  expect([answer.status, said]).toEqual([200, expect.stringContaining('"data":[-9223372036854775808,9007199254740991,0,1]')]);
+  expect(said).toContain('"data":[0,18446744073709551615,1,2]');
+});
+
+/** What comes back for bytes that a client sends as they are. */
+async function raw(text: string): Promise<string> {
+  const { hostname, port } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  socket.setEncoding("utf8").write(text);
+  let said = "";
+  for await (const part of socket) {
+    said += part;
+    if (/\r\n\r\n.*(\}|0\r\n\r\n)$/s.test(said)) break;
+  }
+  return said;
+}
+
+test("a request in parts, compressed or with escapes in it is answered as one that comes whole, and what is too large is refused before it comes", async () => {
+  const body = JSON.stringify({ id: "parts", inputs: [matrix([1, 2, -3, 1])] });
+  const head = (more: string, route = "matrix") => `POST /v2/models/${route}/infer HTTP/1.1\r\nhost: localhost\r\n${more}\r\n\r\n`;
+  const whole = await raw(`${head(`content-length: ${body.length}`)}${body}`);
+  expect(whole).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+  const answerOf = (said: string): unknown => JSON.parse(said.slice(said.indexOf("{"), said.lastIndexOf("}") + 1));
+  const chunked = await raw(`${head("transfer-encoding: chunked")}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+  expect(answerOf(chunked)).toEqual(answerOf(whole));
+  const escaped = body.replace("X", "\\u0058");
+  expect(answerOf(await raw(`${head(`content-length: ${escaped.length}`)}${escaped}`))).toEqual(answerOf(whole));
+  const packed = await fetch(`${server.url}/v2/models/matrix/infer`, { method: "POST", body: gzipSync(body), headers: { "content-encoding": "gzip" } });
+  expect(await packed.json()).toEqual(answerOf(whole));
+
+  expect(await raw(head("content-length: 17000000"))).toMatch(/^HTTP\/1.1 413 .*at most 16777216 are taken/s);
+  expect(await raw(head("content-length: 17000000\r\nexpect: 100-continue"))).toMatch(/^HTTP\/1.1 (100 Continue\r\n\r\nHTTP\/1.1 )?413 /);
+  expect(await raw(`${head("content-length: 2", "nobody")}{}`)).toMatch(/^HTTP\/1.1 400 /);
+  expect(await infer("datatypes", all(), { parameters: { timeout: 0.001 } })).toMatchObject({ status: 504 });
+  expect((await get<string>("/openapi.json").catch(() => undefined)) as unknown).toMatchObject({ paths: { "/v2/models/{name}/infer": expect.anything() } });
 });
 
 test("NaN and infinities are taken as texts and as bytes, and are in the log", async () => {

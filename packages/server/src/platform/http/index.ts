@@ -1,3 +1,4 @@
+import { createServer } from "node:http";
 import fastifySwagger from "@fastify/swagger";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger } from "fastify";
@@ -12,9 +13,9 @@ import { limitSlowClients } from "./limits.js";
 import { decorateMoment } from "./moment.js";
 import { patience } from "./patience.js";
 import { compileWhenNeeded } from "./schemas.js";
-import type { Authorize, DeclaredRoute, Http, Principal } from "./types.js";
+import type { Authorize, DeclaredRoute, DirectHandler, Http, Principal } from "./types.js";
 
-export type { Authorize, DeclaredRoute, Http, Permission, Principal } from "./types.js";
+export type { Authorize, DeclaredRoute, DirectHandler, Http, Permission, Principal } from "./types.js";
 
 /** Clients that connect at once, more than Node's 511: who finds no place tries again only after a second, and then after two. The system may allow fewer. */
 const backlog = 4_096;
@@ -22,13 +23,18 @@ const megabyte = 1024 * 1024;
 
 export async function openHttp(platform: Pick<Platform, "log" | "clock" | "config" | "metrics">, authorize: Authorize): Promise<Http> {
   const { log, metrics } = platform;
+  let direct: DirectHandler = () => false;
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     // Routes that take more say so.
     bodyLimit: megabyte,
     // A screen's address holds what it shows, up to five hundred runs, and comes a second time as the referrer of what it asks for.
-    http: { maxHeaderSize: 64 * 1024 },
+    serverFactory(handler) {
+      return createServer({ maxHeaderSize: 64 * 1024 }, (request, response) => {
+        if (!direct(request, response)) handler(request, response);
+      });
+    },
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 1_000 },
   }).withTypeProvider<TypeBoxTypeProvider>();
@@ -37,6 +43,10 @@ export async function openHttp(platform: Pick<Platform, "log" | "clock" | "confi
 
   const declared: DeclaredRoute[] = [];
   app.decorate("declaredRoutes", declared);
+  app.decorate("authorize", authorize);
+  app.decorate("serveDirectly", (handler: DirectHandler) => {
+    direct = handler;
+  });
   app.addHook("onRoute", ({ config, method, url }) => {
     const permission = config?.permission;
     if (permission === undefined) throw new Error(`The route ${method} ${url} declares no permission.`);

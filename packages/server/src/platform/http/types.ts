@@ -12,6 +12,9 @@ declare module "fastify" {
   }
   interface FastifyInstance {
     readonly declaredRoutes: readonly DeclaredRoute[];
+    readonly authorize: Authorize;
+    /** Gives requests to a handler of Node's own before the framework sees them. What it does not take goes to the routes as if it had not been asked. */
+    serveDirectly(handler: DirectHandler): void;
   }
   interface FastifyRequest {
     /** Who asks; set before any handler runs. */
@@ -20,6 +23,8 @@ declare module "fastify" {
     demand(permission: Permission): Promise<void>;
   }
 }
+/** Answers whether it takes the request. For what it takes, a declared route must do the same, with the same permission. */
+export type DirectHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
 export interface DeclaredRoute {
   method: string;
   url: string;

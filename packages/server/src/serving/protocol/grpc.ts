@@ -1,6 +1,7 @@
 /** The Open Inference Protocol, version 2, over gRPC: the same endpoints, limits and permissions as over HTTP. Loaded where a port for it is set. */
 import { fileURLToPath } from "node:url";
 import {
+  type Deadline,
   type handleUnaryCall,
   loadPackageDefinition,
   Metadata,
@@ -15,7 +16,7 @@ import type { Tensor } from "../../inference/index.js";
 import { ApiError, type Authorize, errorAnswer, invalid, type Permission, type Platform, StartError } from "../../platform/index.js";
 import type { GivenTensor } from "../given.js";
 import type { Exchange } from "./exchange.js";
-import { largestBody } from "./routes.js";
+import { largestBody, longestMs } from "./infer.js";
 import { binaryOf, binaryTensor, jsonTensor, textOf, valuesIn } from "./tensors.js";
 
 const proto = fileURLToPath(new URL("../../../proto/open_inference.proto", import.meta.url));
@@ -108,16 +109,22 @@ export async function openGrpc(
       await exchange.unload(request.model_name);
       return {};
     }),
-    ModelInfer: call("predictions:write", async (request: InferRequest, { metadata }) => {
+    ModelInfer: call("predictions:write", async (request: InferRequest, asked) => {
       if (request.id.length > 190) throw invalid("An id has at most 190 characters.");
       const { id, version, outputs } = await exchange.infer(request.model_name, {
         id: request.id === "" ? undefined : request.id,
         version: request.model_version === "" ? undefined : request.model_version,
-        key: metadata.get("millrace-key")[0] ?? request.parameters.millrace_key?.string_param,
+        key: asked.metadata.get("millrace-key")[0] ?? request.parameters.millrace_key?.string_param,
         inputs: tensorsOf(request),
         outputs: request.outputs.map(({ name }) => name),
         explain: parameterOf(request.parameters.explain),
         moment: clock.now(),
+        deadline: performance.now() + Math.min(longestMs, millisecondsLeft(asked.getDeadline())),
+        signal: {
+          get aborted() {
+            return asked.cancelled;
+          },
+        },
       });
       // A client is answered in the form in which it asks; half floats have no other than raw.
       const raw = request.raw_input_contents.length > 0 || outputs.some(({ datatype }) => datatype === "FP16");
@@ -160,6 +167,7 @@ function parameterOf(parameter: InferRequest["parameters"][string]): boolean | n
   const number = Number(parameter.int64_param ?? 0) || Number(parameter.uint64_param ?? 0);
   return number === 0 ? parameter.bool_param === true : number;
 }
+const millisecondsLeft = (deadline: Deadline): number => (deadline instanceof Date ? deadline.getTime() : deadline) - Date.now();
 
 /** What is under way may end. */
 const stopMs = 2_000;

@@ -7,7 +7,7 @@ import { type Http, invalid } from "../../platform/index.js";
 import { type GivenTensor, mostRows, type Value } from "../given.js";
 import type { Takes } from "../types.js";
 import type { Exchange } from "./exchange.js";
-import { largestBody } from "./routes.js";
+import { largestBody } from "./infer.js";
 import { jsonOf, jsonTensor } from "./tensors.js";
 
 const Cell = Type.Unknown();

@@ -15,6 +15,8 @@ import {
 } from "../../inference/index.js";
 import { ApiError, invalid } from "../../platform/index.js";
 import type { GivenTensor, Value } from "../given.js";
+import { readNumbers } from "./numbers.js";
+import type { Place } from "./scan.js";
 
 interface Said {
   name: string;
@@ -41,6 +43,28 @@ export function jsonTensor({ name, shape, datatype }: Said, data: unknown): Give
         if (!isFloat(known) && Number(into[at]) !== number) throw invalid(`The input "${name}" of ${known} holds ${number}, which is out of its range.`);
       }
       return into;
+    },
+  };
+}
+
+/** A list of values that still lies in a body. */
+export function listTensor(said: Said, body: Buffer, { from, to }: Place): GivenTensor {
+  let parsed: GivenTensor | undefined;
+  const whole = () => {
+    parsed ??= jsonTensor(said, parse(body, from, to));
+    return parsed;
+  };
+  return {
+    ...{ name: said.name, shape: said.shape, datatype: said.datatype },
+    values: (count) => whole().values(count),
+    data(count) {
+      const { shape, datatype } = said;
+      // Each value has a byte at least, and one before it.
+      if (isDatatype(datatype) && datatype !== "BYTES" && 2 * count < to - from) {
+        const found = readNumbers(body, from, to, datatype, count, Math.max(2, shape.length));
+        if (found !== undefined) return found;
+      }
+      return whole().data(count);
     },
   };
 }
@@ -149,11 +173,22 @@ export function binaryOf({ datatype, data }: Pick<Tensor, "datatype" | "data">):
   return Buffer.concat(parts);
 }
 
-/** An output's values for JSON: null stands for NaN and the infinities, which it has not. Whole numbers beyond 2^53 are rounded: as bytes they are exact. */
+/** An output's values for JSON: null stands for NaN and the infinities, which it has not. Whole numbers beyond 2^53 are rounded: as text and as bytes they are exact. */
 export function jsonOf({ datatype, data }: Pick<Tensor, "datatype" | "data">): (string | number | boolean | null)[] {
   return Array.from(valuesIn(datatype, data), (value) =>
     typeof value === "bigint" ? Number(value) : value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : value,
   );
+}
+/** The same as JSON's text, with whole numbers as they are. */
+export function jsonText({ datatype, data }: Pick<Tensor, "datatype" | "data">): string {
+  if (datatype === "BOOL" || datatype === "FP16" || !("buffer" in data)) return JSON.stringify(jsonOf({ datatype, data }));
+  if (data.length === 0) return "[]";
+  let text = "";
+  for (let at = 0; at < data.length; at++) {
+    const value = data[at] ?? 0;
+    text += typeof value === "bigint" || Number.isFinite(value) ? `,${value}` : ",null";
+  }
+  return `[${text.slice(1)}]`;
 }
 export function* valuesIn(datatype: Datatype, data: Tensor["data"]): Generator<ReturnType<typeof valueAt>> {
   for (let at = 0; at < data.length; at++) yield valueAt(datatype, data, at);
@@ -164,8 +199,11 @@ export function splitBody(body: Buffer, header: string | undefined): { json: unk
   const length = header === undefined ? body.length : Number(header);
   if (!Number.isInteger(length) || length < 0 || length > body.length)
     throw invalid(`Inference-Header-Content-Length is ${header}; the body has ${body.length} bytes.`);
+  return { json: parse(body, 0, length), binary: header === undefined ? undefined : body.subarray(length) };
+}
+function parse(body: Buffer, from: number, to: number): unknown {
   try {
-    return { json: JSON.parse(body.toString("utf8", 0, length)), binary: header === undefined ? undefined : body.subarray(length) };
+    return JSON.parse(body.toString("utf8", from, to));
   } catch (error) {
     throw new ApiError(400, "INVALID", `The request is no JSON: ${(error as Error).message}`);
   }
