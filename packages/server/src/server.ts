@@ -9,7 +9,7 @@ import { createEvaluation } from "./evaluation/index.js";
 import { createExplanations, explanationRoutes } from "./explanation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
-import { createInference, createTransforms } from "./inference/index.js";
+import { createInference, createPythonModels, createTransforms, createTrials } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
@@ -149,9 +149,9 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   featuresRoutes(app, features);
   feastRoutes(app, features);
 
-  const inference = createInference();
+  const inference = createInference({ python: createPythonModels(platform, { compute }), trials: createTrials(platform) });
   const evaluation = createEvaluation(platform, { projects, registry, inference });
-  const serving = await createServing(platform, { projects, registry, features, inference });
+  const serving = await createServing(platform, { projects, registry, features, inference, answers: work === "all" });
   servingRoutes(app, serving);
   const transforms = createTransforms(platform);
   const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }), (of, top) => explanations.explain(of, top));
@@ -235,6 +235,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
       await end("processes", () => compute.stop());
       await end("the online store of features", () => online.close());
       await end("explanations", () => explanations.close());
+      inference.stop();
       await end("serving", () => serving.stop());
       await end("transforms", () => transforms.stop());
     },

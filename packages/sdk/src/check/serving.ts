@@ -16,6 +16,7 @@ export function checkEndpoints(spec: ProjectSpec, report: Report): void {
       report,
     );
     checkFallback(endpoint, report);
+    if (endpoint.workers?.timeout !== undefined) checkDuration(`"workers.timeout" of ${of}`, endpoint.workers.timeout, endpoint, report);
     checkDuration(`"retain" of the log of ${of}`, endpoint.log.retain, endpoint, report);
     for (const pipeline of spec.pipelines) {
       for (const node of everyNode(pipeline.nodes)) {

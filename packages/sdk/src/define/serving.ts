@@ -16,6 +16,11 @@ export function endpoint(options: {
   rollout: Rollout;
   /** What is answered while the kill switch is on, a value for each output; without it, requests are refused then. */
   fallback?: FallbackSpec;
+  /**
+   * Of a model that runs in Python, as those of MLflow's flavors do: how many processes answer (default 1), and of each how long a call may take (`30s`) and
+   * how much memory it may have (half of the machine's).
+   */
+  workers?: number | { count?: number; timeout?: DurationText; memoryMb?: number };
   /** The prediction log. */
   log?: { retain?: DurationText };
 }): Endpoint {
@@ -25,6 +30,7 @@ export function endpoint(options: {
     service: options.features?.name,
     rollout: options.rollout.spec,
     fallback: options.fallback,
+    workers: typeof options.workers === "object" ? given(options.workers) : options.workers === undefined ? undefined : { count: options.workers },
     log: given({ retain: options.log?.retain }),
     definedAt: here(),
   });

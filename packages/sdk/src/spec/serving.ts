@@ -11,6 +11,17 @@ export const EndpointSpec = Type.Object(
     service: Type.Optional(Name),
     rollout: RolloutSpec,
     fallback: Type.Optional(FallbackSpec),
+    /** Of a model that runs in Python: how many processes answer, how long a call may take, and how much memory each may have. */
+    workers: Type.Optional(
+      Type.Object(
+        {
+          count: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
+          timeout: Type.Optional(Duration),
+          memoryMb: Type.Optional(Type.Integer({ minimum: 64 })),
+        },
+        closed,
+      ),
+    ),
     log: Type.Object({ retain: Type.Optional(Duration) }, closed),
     definedAt: Type.Optional(Type.String()),
   },

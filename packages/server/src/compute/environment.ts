@@ -4,8 +4,8 @@ import { access, copyFile, mkdir, readdir, readFile, rename, rm, stat, utimes, w
 import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Interpreter } from "./types.js";
-import { findUv, type Progress, registrySettings, tool } from "./uv.js";
+import type { Interpreter, Progress } from "./types.js";
+import { findUv, registrySettings, tool } from "./uv.js";
 
 /** A lock whose holder did not touch it for so long is nobody's. */
 const staleMs = 20_000;

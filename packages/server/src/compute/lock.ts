@@ -2,8 +2,8 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { Interpreter } from "./types.js";
-import { findUv, type Progress, registrySettings, tool } from "./uv.js";
+import type { Interpreter, Progress } from "./types.js";
+import { findUv, registrySettings, tool } from "./uv.js";
 
 export async function lockRequirements(
   { toolsFolder }: { toolsFolder: string },

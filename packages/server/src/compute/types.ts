@@ -1,7 +1,6 @@
 /** What compute offers, and what it is given. */
 import type { Backend } from "./backend.js";
 import type { CheckRows } from "./row-checks.js";
-import type { Progress } from "./uv.js";
 
 /** A Python that can run steps. */
 export interface Interpreter {
@@ -9,6 +8,12 @@ export interface Interpreter {
   path: string;
   /** `3.12`: what decides whether an environment can be used again. */
   version: string;
+}
+
+/** Of work that takes a while. */
+export interface Progress {
+  signal: AbortSignal;
+  onLine(text: string): void;
 }
 
 export interface Compute {

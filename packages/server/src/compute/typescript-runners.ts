@@ -3,20 +3,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { copyFile, mkdir, rename } from "node:fs/promises";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
-import { type Digest, guardGroup, ownFolder, type Platform, processMarker, processOwner, processTree, releaseGroup } from "../platform/index.js";
+import { type Digest, guardGroup, nodeProgram, ownFolder, type Platform, processMarker, processOwner, processTree, releaseGroup } from "../platform/index.js";
 import { stepEnvironment } from "./inherited.js";
 import type { FromRunner } from "./typescript-protocol.js";
 
 const idleMs = 60_000;
 const mostIdle = 4;
 const megabyte = 1024 ** 2;
-/** From the sources, which only tests do, the runner is TypeScript too. */
-const fromSource = import.meta.url.endsWith(".ts");
-const runner = fileURLToPath(new URL(fromSource ? "typescript-runner.ts" : "typescript-runner.js", import.meta.url));
-const flags = fromSource ? ["--conditions=millrace-source", "--import", new URL("../../../../node_modules/tsx/dist/loader.mjs", import.meta.url).href] : [];
+const runner = (flags: readonly string[] = []) => nodeProgram(import.meta.url, "typescript-runner", flags);
 /** What a person starts to run one step. */
-export const runnerCommand = (): string[] => [process.execPath, ...flags, runner];
+export const runnerCommand = (): string[] => [runner().command, ...runner().args];
 let started = 0;
 
 /** A process that does one thing at a time: a step, or checks of rows. */
@@ -81,7 +77,8 @@ export function openRunners({ config, objects }: Pick<Platform, "config" | "obje
     }
     const mark = `${processOwner}-ts${++started}`;
     const heap = memoryBytes === undefined ? [] : [`--max-old-space-size=${Math.max(16, Math.floor(memoryBytes / megabyte))}`];
-    const child = spawn(process.execPath, [...heap, ...flags, runner], {
+    const { command, args } = runner(heap);
+    const child = spawn(command, args, {
       cwd: own.path,
       env: { ...stepEnvironment(), [processMarker]: mark },
       stdio: ["ignore", "pipe", "pipe", "ipc"],

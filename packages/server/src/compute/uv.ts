@@ -5,17 +5,12 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { runProcess } from "../platform/index.js";
 import { stepEnvironment } from "./inherited.js";
-import type { Interpreter } from "./types.js";
+import type { Interpreter, Progress } from "./types.js";
 
 const run = promisify(execFile);
 /** The newest of the versions whose command line is known to be the one that is used here. */
 const wanted = "uv>=0.8,<1";
 const minutes = 60_000;
-
-export interface Progress {
-  signal: AbortSignal;
-  onLine(text: string): void;
-}
 
 /** The path of `uv`. */
 export async function findUv(folder: string, python: Interpreter, progress: Progress): Promise<string> {

@@ -1,4 +1,5 @@
 import type { Artifact } from "@millrace/sdk/api";
+import type { ModelSource } from "../inference/index.js";
 import { type Digest, invalid, type ObjectStore } from "../platform/index.js";
 
 export type { Digest } from "../platform/index.js";
@@ -10,14 +11,28 @@ export async function localPaths(objects: ObjectStore, table: Artifact): Promise
 }
 
 /** The ONNX file of a model's files: `model.onnx`, or the only one that ends so. */
-export function onnxFile(files: { path: string; digest: string }[]): Digest {
+function onnxFile(files: readonly { path: string; digest: string }[]): Digest {
   const candidates = files.filter((f) => f.path.endsWith(".onnx"));
   const chosen = candidates.find((f) => f.path === "model.onnx") ?? (candidates.length === 1 ? candidates[0] : undefined);
   if (chosen === undefined) {
     const has = files.length === 0 ? "no files" : files.map((f) => f.path).join(", ");
-    throw invalid(`A model needs a file model.onnx, or one file that ends in .onnx. This one has ${has}.`);
+    throw invalid(`A model needs a file model.onnx, one file that ends in .onnx, or the files of a model of MLflow's with its MLmodel. This one has ${has}.`);
   }
   return digestOf(chosen.digest);
+}
+
+/**
+ * What runs a model with these files: ONNX where the whole of it is a file model.onnx, as MLflow's own flavor has it, or where nothing says that it is
+ * MLflow's; else Python.
+ */
+export async function modelSource(
+  objects: Pick<ObjectStore, "localPath">,
+  files: readonly { path: string; digest: string }[],
+  called: string,
+): Promise<ModelSource> {
+  const isMlflow = files.some((file) => file.path === "MLmodel") && !files.some((file) => file.path === "model.onnx");
+  if (isMlflow) return { mlflow: { files: files.map((file) => ({ path: file.path, digest: digestOf(file.digest) })), called } };
+  return { onnx: await objects.localPath(onnxFile(files)) };
 }
 
 /** Of an artifact that an earlier step gave. */

@@ -2,7 +2,7 @@ import type { EvaluationReport, Metrics } from "@millrace/sdk/api";
 import type { StepKind } from "../pipelines/step.js";
 import type { Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
-import { artifact, digestOf, onnxFile } from "./artifacts.js";
+import { artifact, digestOf, modelSource } from "./artifacts.js";
 import type { ScorerSource, VersionRegistry } from "./ports.js";
 import { evaluate, type ScoredModel } from "./report.js";
 
@@ -14,7 +14,7 @@ export function evaluateStep(
   const featuresOf = async (service: string) => (await projects.require("feature_service", service)).spec.features;
   const opened = async (name: string, files: { path: string; digest: string }[], service: string): Promise<ScoredModel> => {
     const features = await featuresOf(service);
-    return { name, features, scorer: await inference.openModel({ onnx: await platform.objects.localPath(onnxFile(files)) }, features) };
+    return { name, features, scorer: await inference.openModel(await modelSource(platform.objects, files, name), features) };
   };
 
   return {

@@ -1,6 +1,6 @@
 /** Evaluation: metrics overall and on slices, and the gates that decide by them. */
 
-export { localPaths, onnxFile } from "./artifacts.js";
+export { localPaths, modelSource } from "./artifacts.js";
 export { batchRows, modelInput, streamColumns } from "./columns.js";
 export { judgeGates } from "./gates.js";
 export { binaryMetrics, calibrationBins } from "./metrics.js";

@@ -1,5 +1,6 @@
 import type { Columns, EvaluationReport, GateResult } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
+import type { ModelSource } from "../inference/index.js";
 
 /** A model that is ready to predict. */
 export interface Scorer {
@@ -8,7 +9,7 @@ export interface Scorer {
 }
 /** What evaluation needs of inference. */
 export interface ScorerSource {
-  openModel(model: { onnx: string }, features: { name: string; type: ColumnType }[]): Promise<Scorer>;
+  openModel(model: ModelSource, features: { name: string; type: ColumnType }[]): Promise<Scorer>;
 }
 
 export interface RegisteredVersion {

@@ -3,7 +3,7 @@ import { storeTable } from "../datasets/index.js";
 import type { StepKind } from "../pipelines/step.js";
 import { identifier, invalid, literal, type Platform, parquet } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
-import { artifact, localPaths, onnxFile } from "./artifacts.js";
+import { artifact, localPaths, modelSource } from "./artifacts.js";
 import { modelInput, streamColumns } from "./columns.js";
 import type { ScorerSource } from "./ports.js";
 
@@ -26,7 +26,7 @@ export function predictStep(
       const features = await featuresOf(config.service);
       const table = parquet(await localPaths(objects, rows));
       const { DOUBLE, DuckDBDataChunk } = await import("@duckdb/node-api");
-      const scorer = await inference.openModel({ onnx: await objects.localPath(onnxFile(model.files)) }, features);
+      const scorer = await inference.openModel(await modelSource(objects, model.files, "the model to predict with"), features);
       try {
         // Two connections: what one reads in batches ends at its next statement.
         const meta = await duckdb.use((reading) =>

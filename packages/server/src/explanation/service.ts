@@ -1,5 +1,5 @@
 import type { PredictionExplanation } from "@millrace/sdk/api";
-import { onnxFile } from "../evaluation/index.js";
+import { modelSource } from "../evaluation/index.js";
 import type { Inference } from "../inference/index.js";
 import { conflict, limit, type Platform } from "../platform/index.js";
 import type { Registry } from "../registry/index.js";
@@ -86,10 +86,10 @@ export function createExplanations(
   /** Undefined where the version is no ONNX, or its trees can't be had by themselves: then it is sampled. */
   async function treesOf(model: string, version: number, places: Places, output: string | undefined): Promise<TreeModel | undefined> {
     const { files } = await on.registry.registered(model, version);
-    if (output === undefined || !files.some((file) => file.path.endsWith(".onnx"))) return undefined;
     try {
-      const file = await objects.localPath(onnxFile(files));
-      return await openTrees(file, places, output, { inference: on.inference, folder: config.dataDir });
+      const source = await modelSource(objects, files, `${model}/${version}`);
+      if (output === undefined || !("onnx" in source)) return undefined;
+      return await openTrees(source.onnx, places, output, { inference: on.inference, folder: config.dataDir });
     } catch (error) {
       log.warn({ error, model, version }, "the trees of a model could not be read; its explanations are sampled");
       return undefined;

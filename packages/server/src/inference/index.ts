@@ -1,4 +1,4 @@
-/** Inference: models that are ready to answer. ONNX runs in this process. */
+/** Inference: models that are ready to answer. ONNX runs in this process, what MLflow loads in Python processes. */
 export {
   accepted,
   bytesOf,
@@ -15,6 +15,8 @@ export {
   zeros,
 } from "./datatypes.js";
 export { featureTensors, fit } from "./fit.js";
+export { createTrials } from "./onnx/trials.js";
+export { createPythonModels } from "./python/open.js";
 export { createInference } from "./service.js";
 export { createTransforms } from "./transforms/open.js";
 export type { Datatype, Feature, Inference, LoadedModel, ModelSource, RunOptions, ServedModel, Tensor, TensorData, TensorSpec } from "./types.js";

@@ -1,11 +1,22 @@
 import { fit } from "./fit.js";
 import { openOnnx } from "./onnx/index.js";
-import type { Inference, ModelSource } from "./types.js";
+import type { Trials } from "./onnx/trials.js";
+import type { PythonModels } from "./python/open.js";
+import type { Inference, ModelSource, ServedModel } from "./types.js";
 
-export function createInference(): Inference {
-  const open = ({ onnx }: ModelSource) => openOnnx(onnx);
+/** Without `python` there is ONNX alone. Without `trials` its files are opened as they are. */
+export function createInference({ python, trials }: { python?: PythonModels; trials?: Trials } = {}): Inference {
+  async function open(source: ModelSource): Promise<ServedModel> {
+    if ("onnx" in source) {
+      await trials?.(source.onnx);
+      return openOnnx(source.onnx);
+    }
+    if (python === undefined) throw new Error("There is nothing here that runs models of Python's.");
+    return python.open(source.mlflow);
+  }
   return {
     open,
+    stop: () => python?.stop(),
     async openModel(source, features) {
       const model = await open(source);
       try {

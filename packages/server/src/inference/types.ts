@@ -1,5 +1,6 @@
 import type { Columns } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
+import type { Digest } from "../platform/index.js";
 
 /** Datatypes of the Open Inference Protocol, version 2. */
 export type Datatype = "BOOL" | "INT8" | "INT16" | "INT32" | "INT64" | "UINT8" | "UINT16" | "UINT32" | "UINT64" | "FP16" | "FP32" | "FP64" | "BYTES";
@@ -34,6 +35,8 @@ export interface TensorSpec {
   shape: readonly number[];
   /** It may be left out. */
   optional?: boolean;
+  /** Each text is a value as JSON, such as a list or an object. */
+  json?: boolean;
 }
 
 export interface RunOptions {
@@ -77,13 +80,24 @@ export interface LoadedModel {
   /** Waits for what is under way. */
   close(): Promise<void>;
 }
-/** Where a model's file lies on this machine. */
-export interface ModelSource {
-  onnx: string;
+/** An ONNX file on this machine, or the files of a model of MLflow's in the object store. */
+export type ModelSource = { onnx: string } | { mlflow: MlflowSource };
+export interface MlflowSource {
+  files: readonly { path: string; digest: Digest }[];
+  /** What the log calls it. */
+  called: string;
+  /** How many processes answer. Default 1. */
+  workers?: number;
+  /** How long a call may take before its process is ended. Default 30 s. */
+  callMs?: number;
+  /** Of a process. Default half of the machine's. */
+  memoryBytes?: number;
 }
 export interface Inference {
   /** Throws a 422 that says what is wrong with the model. */
   open(source: ModelSource): Promise<ServedModel>;
+  /** What is being opened is given up. What is open is closed by whoever opened it. */
+  stop(): void;
   /** Opens a model for these features, as `fit` does. Throws a 422 that says what does not fit. */
   openModel(source: ModelSource, features: readonly Feature[]): Promise<LoadedModel>;
 }

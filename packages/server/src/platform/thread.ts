@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { Worker, type WorkerOptions } from "node:worker_threads";
 
 /**
@@ -9,4 +10,11 @@ export function startThread(beside: string, name: string, options: WorkerOptions
   const source = new URL(`${name}.ts`, beside);
   const code = `import { register } from ${JSON.stringify(import.meta.resolve("tsx/esm/api"))}; register(); await import(${JSON.stringify(source.href)});`;
   return new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), options);
+}
+
+/** As `startThread`, a process of Node's: what to start, and with which arguments. `flags` go before the module. */
+export function nodeProgram(beside: string, name: string, flags: readonly string[] = []): { command: string; args: string[] } {
+  const source = beside.endsWith(".ts");
+  const loading = source ? ["--conditions=millrace-source", "--import", import.meta.resolve("tsx")] : [];
+  return { command: process.execPath, args: [...flags, ...loading, fileURLToPath(new URL(`${name}.${source ? "ts" : "js"}`, beside))] };
 }

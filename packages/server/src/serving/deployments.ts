@@ -1,10 +1,13 @@
+import { durationMs } from "@millrace/sdk";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
-import { onnxFile } from "../evaluation/index.js";
+import { modelSource } from "../evaluation/index.js";
 import { fit, type Inference, type LoadedModel, type ServedModel } from "../inference/index.js";
 import { ApiError, type ObjectStore } from "../platform/index.js";
+import type { Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import { batched } from "./batching.js";
 
+const megabyte = 1024 ** 2;
 /** How long a model is kept open after the last time that it was needed, and how many are. */
 const keepMs = 600_000;
 const mostOpen = 32;
@@ -39,7 +42,7 @@ function inputsOf(service: FeatureServiceSpec): string {
 }
 
 /** Models that are open in this process. */
-export function openDeployments(on: { registry: Registry; inference: Inference; objects: ObjectStore }): Deployments {
+export function openDeployments(on: { registry: Registry; inference: Inference; objects: ObjectStore; projects: Pick<Projects, "list"> }): Deployments {
   const models = new Map<string, { loading: Promise<Opened>; used: number }>();
   // The map's order is that of the last use.
   const closing = setInterval(() => {
@@ -60,8 +63,21 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
 
   async function load(model: string, version: number): Promise<Opened> {
     const { files, service } = await on.registry.registered(model, version);
-    const served = batched(await on.inference.open({ onnx: await on.objects.localPath(onnxFile(files)) }));
+    const source = await modelSource(on.objects, files, `${model}/${version}`);
+    const served = batched(await on.inference.open("mlflow" in source ? { mlflow: { ...source.mlflow, ...(await workersOf(model)) } } : source));
     return { served, trainedOn: service, fitted: new Map() };
+  }
+  /** Endpoints that have the model in common have its workers in common: as many as the one that asks for most. */
+  async function workersOf(model: string): Promise<{ workers: number; callMs?: number; memoryBytes?: number }> {
+    const asked = (await on.projects.list("endpoint")).flatMap(({ spec }) => (spec.model === model && spec.workers !== undefined ? [spec.workers] : []));
+    const most = (values: (number | undefined)[]) => values.reduce((largest = 0, value = 0) => Math.max(largest, value), 0) || undefined;
+    const callMs = most(asked.map(({ timeout }) => (timeout === undefined ? undefined : durationMs(timeout))));
+    const memoryMb = most(asked.map((one) => one.memoryMb));
+    return {
+      workers: most(asked.map(({ count }) => count)) ?? 1,
+      ...(callMs === undefined ? {} : { callMs }),
+      ...(memoryMb === undefined ? {} : { memoryBytes: memoryMb * megabyte }),
+    };
   }
   function opened(model: string, version: number): Promise<Opened> {
     const key = `${model}/${version}`;

@@ -36,7 +36,7 @@ interface Counted {
 
 export async function createServing(
   platform: Platform,
-  on: { projects: Projects; registry: Registry; features: Pick<Features, "readOnline" | "service">; inference: Inference },
+  on: { projects: Projects; registry: Registry; features: Pick<Features, "readOnline" | "service">; inference: Inference; answers?: boolean },
 ): Promise<Serving> {
   const { db, clock, log, metrics } = platform;
   const deployments = openDeployments({ ...on, objects: platform.objects });
@@ -56,6 +56,7 @@ export async function createServing(
       const endpoint = await definition(name);
       await open(endpoint, await serviceOf(endpoint), version);
     },
+    answers: on.answers ?? true,
     keep: (versions) => void keep(versions).catch((error) => log.warn({ error }, "versions could not be kept in memory")),
   });
   const tallies = openTallies(db);
@@ -132,13 +133,14 @@ export async function createServing(
     const service = await serviceOf(endpoint);
     const counts = countOf(name);
     const id = request.id ?? newId();
-    const key = keyOf(request.key, "stickyBy" in spec.rollout ? spec.rollout.stickyBy : undefined, request.inputs);
+    const state = await states.of(name);
+    const key = keyOf(request.key, state?.rollout?.stickyBy ?? ("stickyBy" in spec.rollout ? spec.rollout.stickyBy : undefined), request.inputs);
 
     let answered: Routed;
     let ask: (() => Asked) | undefined;
     try {
       // Neither features nor models are asked for what is killed.
-      if ((await states.of(name))?.killed != null) answered = fallback(endpoint, service, request);
+      if (state?.killed != null) answered = fallback(endpoint, service, request);
       else {
         const asked = service === undefined ? undefined : await askFeatures({ deployments, features: on.features }, spec.model, service, request);
         // A copy outlives its request.

@@ -66,16 +66,20 @@ export interface States {
   close(): Promise<void>;
 }
 
-/** `load` brings a version into this process' memory, and `keep` is told what has to stay there whenever that changes. */
+/**
+ * `load` brings a version into this process' memory, and `keep` is told what has to stay there whenever that changes. A process that does not `answer` takes no part before it is asked for the
+ * first time.
+ */
 export function openStates(
   { db, notifications, log }: Pick<Platform, "db" | "notifications" | "log">,
-  on: { load(endpoint: string, version: number): Promise<void>; keep(versions: readonly { endpoint: string; version: number }[]): void },
+  on: { load(endpoint: string, version: number): Promise<void>; keep(versions: readonly { endpoint: string; version: number }[]): void; answers: boolean },
 ): States {
   const id = newId();
   let known: { epoch: number; states: Map<string, EndpointState> } = { epoch: 0, states: new Map() };
   /** When the database was asked that said last that `known` is the newest. */
   let asked: Moment | undefined;
   let used = false;
+  let joined = on.answers;
   let asking: Promise<void> | undefined;
   let again = false;
   let closed = false;
@@ -152,6 +156,7 @@ export function openStates(
   }
   /** Asks until the database says that what is known is the newest. One question at a time; whoever comes meanwhile has one that begins after they came. */
   function ask(): Promise<void> {
+    joined = true;
     again = true;
     asking ??= (async () => {
       try {
@@ -169,11 +174,11 @@ export function openStates(
   const holds = (): boolean => asked !== undefined && within(asked, leaseMs);
 
   const timer = setInterval(() => {
-    if (used || asked === undefined || !within(asked, idleMs)) quietly();
+    if (joined && (used || asked === undefined || !within(asked, idleMs))) quietly();
     used = false;
   }, renewMs);
   timer.unref();
-  notifications.on(channel, () => quietly());
+  notifications.on(channel, () => joined && quietly());
 
   async function whenKnown(endpoint: string): Promise<EndpointState | undefined> {
     // Another change may come while it is asked.

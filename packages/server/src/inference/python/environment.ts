@@ -5,7 +5,8 @@ import path from "node:path";
 import { sql } from "kysely";
 import type { Compute, Interpreter } from "../../compute/index.js";
 import type { Platform } from "../../platform/index.js";
-import { type MlflowModel, unfit } from "./mlmodel.js";
+import { unfit } from "../onnx/index.js";
+import type { MlflowModel } from "./mlmodel.js";
 import { readRequirements } from "./requirements.js";
 
 type Progress = Parameters<Compute["environment"]>[1];

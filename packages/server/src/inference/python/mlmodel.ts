@@ -4,7 +4,7 @@ import path from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { parse } from "yaml";
-import { ApiError } from "../../platform/index.js";
+import { unfit } from "../onnx/index.js";
 import type { Datatype, TensorSpec } from "../types.js";
 
 const mostBytes = 4 * 1024 ** 2;
@@ -26,8 +26,6 @@ export interface MlflowModel {
   /** Files that say what it needs, where it names them. */
   environment: { virtualenv: string | null; conda: string | null };
 }
-
-export const unfit = (message: string) => new ApiError(422, "MODEL_UNFIT", message);
 
 const Signature = Type.Object({ inputs: Type.Optional(Type.Unknown()), outputs: Type.Optional(Type.Unknown()) });
 const Declared = Type.Object({
@@ -117,8 +115,8 @@ function fieldsOf(said: unknown, which: "inputs" | "outputs"): { form: NonNullab
     }
     const datatype = columnTypes[column.type];
     const kind = datatype === undefined ? "json" : column.type;
-    const optional = column.required === false ? { optional: true } : {};
-    return { name, datatype: datatype ?? "BYTES", shape: [-1], kind, column: column.name ?? null, ...optional };
+    const more = { ...(column.required === false ? { optional: true } : {}), ...(kind === "json" ? { json: true } : {}) };
+    return { name, datatype: datatype ?? "BYTES", shape: [-1], kind, column: column.name ?? null, ...more };
   });
   const twice = fields.find((field, at) => fields.findIndex((one) => one.name === field.name) !== at);
   if (twice !== undefined) throw unfit(`The ${which} of the model's signature have "${twice.name}" twice.`);

@@ -17,7 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 FOLDER = Path(sys.argv[1])
-NEEDS = ["mlflow-skinny==3.17.2", "scikit-learn==1.7.2", "pandas==2.3.3", "numpy==2.2.6", "scipy==1.15.3", "cloudpickle==3.1.2", "skops==0.16.0"]
+# The same as those of serving/client/flavors.py, so that tests make one environment.
+NEEDS = ["mlflow-skinny==3.17.2", "scikit-learn==1.7.2", "pandas==2.3.3", "numpy==2.2.6", "scipy==1.15.3", "cloudpickle==3.1.2", "skops==0.16.0", "xgboost-cpu==3.2.0"]
 
 
 class Moody(mlflow.pyfunc.PythonModel):

@@ -1,11 +1,12 @@
 /** Any flavor of MLflow's, as a model that takes tensors: what loads it is Python, in processes of their own. */
+import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Compute, Interpreter } from "../../compute/index.js";
+import { type Compute, type Interpreter, placeFiles } from "../../compute/index.js";
 import { invalid, ownFolder, type Platform } from "../../platform/index.js";
 import { unfit } from "../onnx/index.js";
-import type { ServedModel, Tensor } from "../types.js";
+import type { MlflowSource, ServedModel, Tensor } from "../types.js";
 import { openPool } from "../workers/pool.js";
 import { inheritedEnvironment, type Program, startWorker, type WorkerLimits } from "../workers/worker.js";
 import { environmentOf } from "./environment.js";
@@ -21,64 +22,82 @@ const usual = (): WorkerLimits => ({
   answerBytes: 256 * 1024 ** 2,
 });
 
-export interface PythonOptions extends Partial<WorkerLimits> {
-  /** How many processes answer. Default 1. */
-  workers?: number;
-}
 export interface PythonModels {
-  /** Where to put a model's files until it is closed. */
-  scratch(): Promise<string>;
-  /** The model whose files are in the folder. Throws a 422 that says what is wrong with it. */
-  open(source: { folder: string; called: string }, options?: PythonOptions): Promise<ServedModel>;
+  /** Throws a 422 that says what is wrong with the model. */
+  open(source: MlflowSource & Partial<WorkerLimits>): Promise<ServedModel>;
+  /** What is being opened is given up, and nothing more is opened. What is open is closed by whoever opened it. */
+  stop(): void;
 }
 
-export function createPythonModels({ db, config, log }: Pick<Platform, "db" | "config" | "log">, { compute }: { compute: Compute }): PythonModels {
+export function createPythonModels(
+  { db, config, objects, log }: Pick<Platform, "db" | "config" | "objects" | "log">,
+  { compute }: { compute: Pick<Compute, "python" | "lock" | "environment"> },
+): PythonModels {
   const own = ownFolder(path.join(config.dataDir, "models"));
-  return {
-    scratch: own.make,
-    async open({ folder, called }, { workers = 1, ...more } = {}) {
-      const limits = { ...usual(), ...more };
-      const scratch = await own.make();
-      const model = await readMlmodel(folder);
-      const ours = log.child({ model: called });
-      const progress = { signal: AbortSignal.timeout(environmentMs), onLine: (text: string) => ours.info(text) };
-      const python = await environmentOf({ db, compute }, { folder, model, scratch }, progress);
-      const cores = Math.max(1, Math.floor(availableParallelism() / workers));
-      let made = 0;
-      const hello = { folder, form: model.form, fields: model.inputs?.map(({ name, kind, column }) => ({ name, kind, column })) ?? null };
-      const start = () => startWorker({ program: program(python, cores), hello }, limits, { scratch, log: ours.child({ worker: ++made }) });
-      const pool = await openPool(workers, start, ours).catch((error) => {
-        throw unfit(`The model can't be loaded: ${error instanceof Error ? error.message : String(error)}`);
-      });
-      const { inputs, outputs } = model;
-      return {
-        platform: "mlflow_pyfunc",
-        inputs,
-        outputs,
-        // What says of neither what it is may do anything with several rows.
-        batches: [inputs, outputs].every((fields) => fields?.every(({ shape }) => shape[0] === -1) === true),
-        runsAtOnce: workers,
-        get bytes() {
-          return pool.bytes;
-        },
-        async run(given, options) {
-          const found = await pool.call(
-            given.map((tensor) =>
-              legible(
-                tensor,
-                inputs?.find(({ name }) => name === tensor.name),
-              ),
+  const stopping = new AbortController();
+
+  /** All that a model needs on this machine lies below `scratch`, which goes when it is closed. */
+  async function openIn(scratch: string, { files, called, workers = 1, ...more }: Parameters<PythonModels["open"]>[0]): Promise<ServedModel> {
+    const limits = { ...usual(), ...more };
+    const folder = path.join(scratch, "model");
+    await placeFiles(objects, files, folder);
+    const model = await readMlmodel(folder);
+    const ours = log.child({ model: called });
+    const progress = { signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(environmentMs)]), onLine: (text: string) => ours.info(text) };
+    const python = await environmentOf({ db, compute }, { folder, model, scratch }, progress);
+    const cores = Math.max(1, Math.floor(availableParallelism() / workers));
+    let made = 0;
+    const hello = { folder, form: model.form, fields: model.inputs?.map(({ name, kind, column }) => ({ name, kind, column })) ?? null };
+    const start = () =>
+      startWorker({ program: program(python, cores), hello }, limits, { scratch, log: ours.child({ worker: ++made }), signal: stopping.signal });
+    const pool = await openPool(workers, start, ours).catch((error) => {
+      throw unfit(`The model can't be loaded: ${error instanceof Error ? error.message : String(error)}`);
+    });
+    const { inputs, outputs } = model;
+    return {
+      platform: "mlflow_pyfunc",
+      inputs,
+      outputs,
+      // What says of neither what it is may do anything with several rows.
+      batches: [inputs, outputs].every((fields) => fields?.every(({ shape }) => shape[0] === -1) === true),
+      runsAtOnce: workers,
+      get bytes() {
+        return pool.bytes;
+      },
+      async run(given, options) {
+        const found = await pool.call(
+          given.map((tensor) =>
+            legible(
+              tensor,
+              inputs?.find(({ name }) => name === tensor.name),
             ),
-            options,
-          );
-          const wanted = options?.outputs;
-          return wanted === undefined ? found : wanted.map((name) => outputOf(name, found));
-        },
-        close: pool.close,
-      };
+          ),
+          options,
+        );
+        const wanted = options?.outputs;
+        return wanted === undefined ? found : wanted.map((name) => outputOf(name, found));
+      },
+      async close() {
+        await pool.close();
+        await remove(scratch);
+      },
+    };
+  }
+  return {
+    stop: () => stopping.abort(new Error("The server stops.")),
+    async open(source) {
+      stopping.signal.throwIfAborted();
+      const scratch = await mkdtemp(path.join(await own.make(), "model-"));
+      try {
+        return await openIn(scratch, source);
+      } catch (error) {
+        await remove(scratch);
+        throw error;
+      }
     },
   };
 }
+const remove = (folder: string) => rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
 
 const script = fileURLToPath(new URL("../../../../../python/millrace/_serve.py", import.meta.url));
 function program(python: Interpreter, cores: number): Program {

@@ -1,47 +1,63 @@
 /** Models of MLflow's flavors, made by its own client, in worker processes. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { createCompute } from "../../compute/index.js";
-import { isAlive, openLog } from "../../platform/index.js";
+import { isAlive, type ObjectStore, openLog } from "../../platform/index.js";
 import { openPlatform } from "../../platform/open.js";
 import { clientPython } from "../../tracking/testing.js";
 import type { ServedModel, Tensor, TensorData } from "../types.js";
-import { createPythonModels, type PythonModels, type PythonOptions } from "./open.js";
+import { createPythonModels, type PythonModels } from "./open.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 let folder: string;
 let models: PythonModels;
+let objects: ObjectStore;
 let close: () => Promise<void>;
+/** Of MLflow's client. */
+let python: string;
 /** What scikit-learn itself gives for red and -2, blue and about -1.98, … */
 let expected: number[][];
 const opened: ServedModel[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
-  const python = await clientPython(path.join(here, "../../tracking/client/requirements-3.lock"), folder);
+  python = await clientPython(path.join(here, "../../tracking/client/requirements-3.lock"), folder);
   const env = { ...process.env, PYTHONWARNINGS: "ignore", MLFLOW_DISABLE_TELEMETRY: "true", PYTHONDONTWRITEBYTECODE: "1" };
   const { stdout } = await promisify(execFile)(python, [path.join(here, "models.py"), path.join(folder, "made")], { cwd: folder, env });
   expected = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
   const platform = await openPlatform({ host: "127.0.0.1", port: 0, dataDir: path.join(folder, "data"), clock: { kind: "system" }, logLevel: "silent" });
   close = platform.close;
+  objects = platform.platform.objects;
   models = createPythonModels({ ...platform.platform, log: openLog(process.env.LOG ?? "silent") }, { compute: createCompute(platform.platform) });
 }, 600_000);
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((one) => one.close()));
 });
 afterAll(async () => {
-  expect(await readdir(await models.scratch()), "what workers leave behind").toEqual([]);
+  const left = path.join(folder, "data", "models", `${hostname()}-${process.pid}`);
+  expect(await readdir(left), "what workers leave behind").toEqual([]);
   await close();
   await rm(folder, { recursive: true, force: true });
 });
 
-async function open(name: string, options?: PythonOptions): Promise<ServedModel> {
-  const model = await models.open({ folder: path.join(folder, "made", name), called: name }, options);
+/** The files of a folder below `made`, as they are in the object store. */
+async function open(name: string, options?: Omit<Parameters<PythonModels["open"]>[0], "files" | "called">): Promise<ServedModel> {
+  const from = path.join(folder, "made", name);
+  const entries = (await readdir(from, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const files = await Promise.all(
+    entries.map(async (entry) => {
+      const file = path.join(entry.parentPath, entry.name);
+      return { path: path.relative(from, file), digest: (await objects.put(await readFile(file))).digest };
+    }),
+  );
+  const model = await models.open({ ...options, files, called: name });
   opened.push(model);
   return model;
 }
@@ -197,6 +213,32 @@ it("a model that wants all memory or all of the disk fails alone, and goes on", 
   expect(held(await model.run([texts("what", "print")]))).toMatchObject({ calls: [1] });
 });
 
+it.runIf(process.platform !== "win32")("a worker does not outlive a server that is killed, whatever its model does", async () => {
+  const scratch = await mkdtemp(path.join(folder, "scratch-"));
+  const file = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
+  const code = `
+    const { readMlmodel } = await import(${file("mlmodel.ts")});
+    const { startWorker } = await import(${file("../workers/worker.ts")});
+    const { openLog } = await import(${file("../../platform/index.ts")});
+    const folder = ${JSON.stringify(path.join(folder, "made", "moody"))};
+    const limits = { callMs: 60_000, startMs: 60_000, memoryBytes: 2e9, folderBytes: 1e9, answerBytes: 1e6 };
+    const model = await readMlmodel(folder);
+    const hello = { folder, form: model.form, fields: model.inputs };
+    const program = { command: ${JSON.stringify(python)}, args: [${file("../../../../../python/millrace/_serve.py")}.slice(7)], env: {} };
+    const { call } = await startWorker({ program, hello }, limits, { scratch: ${JSON.stringify(scratch)}, log: openLog("silent") });
+    const what = (text) => [{ name: "what", datatype: "BYTES", shape: [1], data: [text] }];
+    const [{ data }] = await call(what("fine"));
+    const hangs = call(what("hang"));
+    console.log(String(data[0]));
+    await hangs;`;
+  const flags = ["--conditions=millrace-source", "--import", "tsx", "--input-type=module", "--eval", code];
+  const server = spawn(process.execPath, flags, { stdio: ["ignore", "pipe", "inherit"] });
+  const pid = Number((await once(createInterface({ input: server.stdout }), "line"))[0]);
+  expect(isAlive(pid)).toBe(true);
+  server.kill("SIGKILL");
+  await expect.poll(() => isAlive(pid)).toBe(false);
+});
+
 it("what can't be served is told as such when it is opened", async () => {
   await expect(open("unloadable")).rejects.toMatchObject({
     status: 422,
@@ -220,5 +262,5 @@ it("what can't be served is told as such when it is opened", async () => {
   await expect(changed("MLmodel", () => "a: &a [*a, *a]")).rejects.toMatchObject({ status: 422 });
   await expect(changed("MLmodel", () => "flavors: {sklearn: {}}")).rejects.toThrow("names no flavor python_function");
   await expect(changed("MLmodel", (text) => text.replace("float32", "complex64"))).rejects.toThrow("is of type complex64");
-  await expect(models.open({ folder: here, called: "nothing" })).rejects.toThrow("The model has no file MLmodel");
+  await expect(models.open({ files: [], called: "nothing" })).rejects.toThrow("The model has no file MLmodel");
 });

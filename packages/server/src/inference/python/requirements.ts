@@ -1,7 +1,8 @@
 /** What a model needs of Python: its version and its packages, as MLflow wrote them down. */
 import path from "node:path";
 import { Type } from "@sinclair/typebox";
-import { fitting, type MlflowModel, minorOf, readText, readYaml, unfit } from "./mlmodel.js";
+import { unfit } from "../onnx/index.js";
+import { fitting, type MlflowModel, minorOf, readText, readYaml } from "./mlmodel.js";
 
 export interface Requirements {
   /** `3.11`; null where the model does not say. */

@@ -1,8 +1,7 @@
 /** Functions of tensors that a project brings, as models: they run in Node processes of their own. */
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import type { TransformSpec } from "@millrace/sdk/spec";
-import { type Digest, ownFolder, type Platform } from "../../platform/index.js";
+import { type Digest, nodeProgram, ownFolder, type Platform } from "../../platform/index.js";
 import { unfit } from "../onnx/index.js";
 import type { ServedModel, TensorSpec } from "../types.js";
 import { openPool } from "../workers/pool.js";
@@ -11,10 +10,6 @@ import type { Hello } from "./runner.js";
 
 const megabyte = 1024 ** 2;
 const limits: WorkerLimits = { callMs: 10_000, startMs: 30_000, memoryBytes: 1024 * megabyte, folderBytes: 256 * megabyte, answerBytes: 64 * megabyte };
-/** From the sources, which only tests do, the runner is TypeScript too. */
-const fromSource = import.meta.url.endsWith(".ts");
-const runner = fileURLToPath(new URL(fromSource ? "runner.ts" : "runner.js", import.meta.url));
-const flags = fromSource ? ["--conditions=millrace-source", "--import", new URL("../../../../../node_modules/tsx/dist/loader.mjs", import.meta.url).href] : [];
 /** One that nobody asked for so long is closed. */
 const idleMs = 600_000;
 
@@ -41,7 +36,7 @@ export function createTransforms({ config, objects, log }: Pick<Platform, "confi
     const scratch = await own.make();
     const hello: Hello = { bundle: await objects.localPath(digest as Digest), name, out: outputs };
     const ours = log.child({ transform: name });
-    const program = { command: process.execPath, args: ["--max-old-space-size=768", ...flags, runner], env: { NODE_OPTIONS: "" } };
+    const program = { ...nodeProgram(import.meta.url, "runner", ["--max-old-space-size=768"]), env: {} };
     const pool = await openPool(1, () => startWorker({ program, hello }, limits, { scratch, log: ours }), ours).catch((error: Error) => {
       throw unfit(`The transform "${name}" can't be loaded: ${error.message}`);
     });

@@ -57,7 +57,7 @@ interface Call {
 export async function startWorker(
   { program, hello }: { program: Program; hello: object },
   limits: WorkerLimits,
-  { scratch, log }: { scratch: string; log: Log },
+  { scratch, log, signal }: { scratch: string; log: Log; signal?: AbortSignal },
 ): Promise<Worker> {
   const own = await mkdtemp(path.join(scratch, "worker-"));
   const abort = new AbortController();
@@ -72,6 +72,9 @@ export async function startWorker(
     reason ??= why;
     abort.abort();
   };
+
+  const give = () => end("the server stops");
+  signal?.addEventListener("abort", give, { once: true });
 
   let started: (() => void) | undefined;
   let failedToStart: ((error: Error) => void) | undefined;
@@ -161,8 +164,10 @@ export async function startWorker(
   } catch (error) {
     await stop();
     throw error;
+  } finally {
+    clearTimeout(starting);
+    signal?.removeEventListener("abort", give);
   }
-  clearTimeout(starting);
 
   return {
     call: (inputs) =>

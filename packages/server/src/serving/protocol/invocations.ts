@@ -82,9 +82,15 @@ async function given(body: unknown, taken: Takes): Promise<{ id: string | undefi
   if (id !== undefined && (typeof id !== "string" || id.length === 0 || id.length > 190))
     throw invalid("`client_request_id` is a text of 1 to 190 characters.");
   const value: unknown = Reflect.get(body, form);
-  const columns = columnsOf(form, value);
+  const columns = takesWholeRows(taken, value) ? undefined : columnsOf(form, value);
   const explain = "explain" in body && body.explain !== false ? { explain: body.explain } : {};
   return { id, ...explain, inputs: columns === undefined ? [oneTensor(form, value, taken)] : tensors(columns, taken) };
+}
+
+/** A model of one value a row, which may be an object: then its keys are no columns. */
+function takesWholeRows(taken: Takes, value: unknown): boolean {
+  const [only, ...others] = (taken.kind === "tensors" && taken.model.inputs) || [];
+  return only?.json === true && others.length === 0 && Array.isArray(value) && !(isRows.Check(value) && value.every((row) => only.name in row));
 }
 
 /** Each column as the tensor that a client of the protocol would send, so that what does not fit is told by the same checks. */
@@ -102,7 +108,7 @@ function tensors(columns: Map<string, unknown[]>, taken: Takes): GivenTensor[] {
         ),
       ];
     }
-    return [...columns].map(([name, data]) => jsonOfNested({ name, datatype: specs?.find((one) => one.name === name)?.datatype ?? guessed(data) }, data));
+    return [...columns].map(([name, data]) => jsonOfNested(specs?.find((one) => one.name === name) ?? { name, datatype: guessed(data) }, data));
   }
   return [...columns].map(([name, data]) => {
     const type = taken.service.request.find((one) => one.name === name)?.type;
@@ -116,7 +122,11 @@ function oneTensor(form: Form, value: unknown, taken: Takes): GivenTensor {
   if (only === undefined || specs?.length !== 1) throw invalid(`${form} holds rows without names; the model takes several inputs: give each row as an object.`);
   return jsonOfNested(only, Array.isArray(value) ? value : []);
 }
-function jsonOfNested({ name, datatype }: { name: string; datatype: string }, data: unknown[]): GivenTensor {
+function jsonOfNested({ name, datatype, json }: { name: string; datatype: string; json?: boolean }, data: unknown[]): GivenTensor {
+  if (json === true) {
+    const texts = data.map((value) => (value === null || typeof value === "string" ? value : JSON.stringify(value)));
+    return jsonTensor({ name, shape: [texts.length], datatype }, texts);
+  }
   const shape = [data.length];
   for (let inner = data[0]; Array.isArray(inner) && shape.length < 8; inner = inner[0]) shape.push(inner.length);
   return jsonTensor({ name, shape, datatype }, data);

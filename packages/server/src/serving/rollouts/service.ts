@@ -3,7 +3,7 @@ import { durationMs, rolloutProblems } from "@millrace/sdk";
 import type { RolloutEvent, RolloutMove, RolloutStart } from "@millrace/sdk/api";
 import type { JudgeSpec, RolloutSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
-import { conflict, invalid, newId, type Platform, type PlatformEvent } from "../../platform/index.js";
+import { ApiError, conflict, invalid, newId, type Platform, type PlatformEvent } from "../../platform/index.js";
 import type { Definition, Projects } from "../../projects/index.js";
 import type { Registry } from "../../registry/index.js";
 import type { States } from "../states.js";
@@ -398,6 +398,16 @@ export function createRollouts(
 
   // ------------------------------------------------------------------------------------- what people say
 
+  /** A version that can't answer is not begun with, and whoever asked is told why. */
+  async function checkReady(endpoint: Endpoint, version: number, stable: number | null): Promise<void> {
+    try {
+      await on.ready(endpoint, version, stable);
+    } catch (error) {
+      if (error instanceof ApiError) throw error;
+      throw conflict(`v${version} can't answer at the endpoint "${endpoint.name}": ${(error as Error).message}`);
+    }
+  }
+
   async function running(name: string, what: string): Promise<RolloutRow> {
     const found = await runningRollout(db, name);
     if (found === undefined) throw conflict(`No rollout of the endpoint "${name}" runs, so there is nothing to ${what}.`);
@@ -429,7 +439,7 @@ export function createRollouts(
       const { name } = endpoint;
       const stable = (await stableVersions(db)).get(name) ?? null;
       if (wanted.some((one) => one.version === stable)) throw conflict(`v${stable} answers at the endpoint "${name}" already.`);
-      for (const one of wanted) await on.ready(endpoint, one.version, stable);
+      for (const one of wanted) await checkReady(endpoint, one.version, stable);
       const begun = await begin(endpoint, plan, wanted, { id: newId(), by, supersedes: `${by} began another.`, reason });
       if (begun === undefined) throw conflict(`A rollout of the same versions runs at the endpoint "${name}" already.`);
       return begun;
@@ -466,7 +476,7 @@ export function createRollouts(
       const rollout = await runningRollout(db, endpoint.name);
       const wanted = version ?? rollout?.result?.winner ?? rollout?.candidate;
       if (wanted === undefined) throw invalid(`No rollout of the endpoint "${endpoint.name}" runs: say which version is to answer.`);
-      await on.ready(endpoint, wanted, null);
+      await checkReady(endpoint, wanted, null);
       const done = await deploy(endpoint, wanted, { id: newId(), by, reason: reason ?? asked(by) });
       if (done === undefined) throw conflict(`v${wanted} answers at the endpoint "${endpoint.name}" already.`);
       return done;
