@@ -98,9 +98,11 @@ export function checkConfig(spec: ProjectSpec, node: NodeSpec, of: string, repor
       checkDuration(`"test" of ${of}`, node.config.test, node, report);
       checkDuration(`"train" of ${of}`, node.config.train, node, report);
       break;
+    case "predict":
+      if (node.config.service !== undefined) named("feature service", node.config.service, spec.featureServices);
+      break;
     case "historical_features":
     case "evaluate":
-    case "predict":
       named("feature service", node.config.service, spec.featureServices);
       break;
     case "register":

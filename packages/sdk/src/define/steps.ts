@@ -151,11 +151,24 @@ export function predict<C extends Columns, F extends Columns, const N extends st
   rows: Table<C & F>,
   options: StepOptions & { column?: N; service: FeatureService<Columns, F> },
 ): Table<Predicted<C & F, N>>;
-export function predict(model: Model, rows: Table | FeatureTable, options: StepOptions & { column?: string; service?: FeatureService } = {}): Table {
+/**
+ * Rows with what the model itself takes: a column for each of its inputs, by name or as `inputs` says, where several columns side by side are one matrix. Each
+ * of its outputs is a column more, a list where it has several values a row.
+ */
+export function predict(model: Model, rows: Table, options?: StepOptions & { inputs?: Readonly<Record<string, string | readonly string[]>> }): Table;
+export function predict(
+  model: Model,
+  rows: Table | FeatureTable,
+  options: StepOptions & { column?: string; service?: FeatureService; inputs?: Readonly<Record<string, string | readonly string[]>> } = {},
+): Table {
   const service = options.service ?? ("service" in rows ? rows.service : undefined);
-  if (service === undefined) throw new TypeError("predict takes rows with the features of a service: those of historicalFeatures, or say { service }.");
-  const config = { service: service.name, column: options.column ?? "prediction" };
-  const node = addNode(options.name ?? "predict", { kind: "predict", config }, { model, rows }, [["rows", "table"]], [service], options);
+  const inputs =
+    options.inputs === undefined
+      ? undefined
+      : Object.fromEntries(Object.entries(options.inputs).map(([name, from]) => [name, typeof from === "string" ? from : [...from]]));
+  const config = service === undefined ? given({ inputs }) : { service: service.name, column: options.column ?? "prediction" };
+  const references = service === undefined ? [] : [service];
+  const node = addNode(options.name ?? "predict", { kind: "predict", config }, { model, rows }, [["rows", "table"]], references, options);
   return given({ ...node.output("rows", "table"), time: rows.time });
 }
 

@@ -293,7 +293,26 @@ const plainNodes = [
   ),
   /** inputs: model, rows (the features of the service, and more). outputs: rows, as they came in with one column more: the model's answer to each. */
   Type.Object(
-    { ...node, kind: Type.Literal("predict"), config: Type.Object({ service: Name, column: Type.String({ minLength: 1, maxLength: 200 }) }, closed) },
+    {
+      ...node,
+      kind: Type.Literal("predict"),
+      config: Type.Object(
+        {
+          /** Whose features the rows have. Without it they have what the model takes, and get a column for each of its outputs. */
+          service: Type.Optional(Name),
+          /** Of the answer, with a service. */
+          column: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+          /** By the model's input, the column that it is, or those that lie side by side in it. Without it, the column of its name. */
+          inputs: Type.Optional(
+            Type.Record(
+              Type.String({ minLength: 1, maxLength: 200 }),
+              Type.Union([Type.String({ minLength: 1 }), Type.Array(Type.String({ minLength: 1 }), { minItems: 1, maxItems: 10_000 })]),
+            ),
+          ),
+        },
+        closed,
+      ),
+    },
     closed,
   ),
   /** inputs: model, report. outputs: version. Registers the model where every gate passes; else the run ends as `refused`. */

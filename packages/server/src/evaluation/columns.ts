@@ -1,4 +1,4 @@
-import type { DuckDBConnection } from "@duckdb/node-api";
+import { DuckDBArrayValue, type DuckDBConnection, DuckDBListValue } from "@duckdb/node-api";
 import type { Columns } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
 import { identifier } from "../platform/index.js";
@@ -32,16 +32,28 @@ export function modelInput(feature: { name: string; type: ColumnType }, prefix =
  * batch the connection is for this alone: with another statement the batches end.
  */
 export async function* streamColumns(connection: DuckDBConnection, sql: string): AsyncGenerator<{ columns: Columns; rows: number }> {
+  yield* batches(connection, sql, scalar);
+}
+
+/** As `streamColumns`, of columns of any type; what is in a list comes as an array. */
+export const streamValues = (connection: DuckDBConnection, sql: string): AsyncGenerator<{ columns: Record<string, unknown[]>; rows: number }> =>
+  batches(connection, sql, (value) => (value instanceof DuckDBListValue || value instanceof DuckDBArrayValue ? value.items : value));
+
+async function* batches<T>(
+  connection: DuckDBConnection,
+  sql: string,
+  read: (value: unknown, column: string) => T,
+): AsyncGenerator<{ columns: Record<string, T[]>; rows: number }> {
   const result = await connection.stream(sql);
   const names = result.columnNames();
-  let columns: Columns = {};
+  let columns: Record<string, T[]> = {};
   let rows = 0;
-  const empty = () => Object.fromEntries(names.map((name) => [name, []]));
+  const empty = () => Object.fromEntries(names.map((name): [string, T[]] => [name, []]));
   columns = empty();
   for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
     for (const [index, name] of names.entries()) {
       const into = columns[name];
-      for (const value of chunk.getColumnValues(index)) into?.push(scalar(value, name));
+      for (const value of chunk.getColumnValues(index)) into?.push(read(value, name));
     }
     rows += chunk.rowCount;
     if (rows >= batchRows) {

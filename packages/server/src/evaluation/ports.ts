@@ -1,6 +1,6 @@
 import type { Columns, EvaluationReport, GateResult } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
-import type { ModelSource } from "../inference/index.js";
+import type { ModelSource, ServedModel } from "../inference/index.js";
 
 /** A model that is ready to predict. */
 export interface Scorer {
@@ -9,6 +9,7 @@ export interface Scorer {
 }
 /** What evaluation needs of inference. */
 export interface ScorerSource {
+  open(model: ModelSource): Promise<ServedModel>;
   openModel(model: ModelSource, features: { name: string; type: ColumnType }[]): Promise<Scorer>;
 }
 

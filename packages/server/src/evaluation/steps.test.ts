@@ -4,6 +4,7 @@ import path from "node:path";
 import type { Artifact, EvaluationReport } from "@millrace/sdk/api";
 import type { FeatureServiceSpec, GateSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createInference, fit } from "../inference/index.js";
 import type { StepContext } from "../pipelines/step.js";
 import { type DuckDb, literal, notFound, type ObjectStore, openDuckDb, openFolderStore } from "../platform/index.js";
 import type { Definition, DefinitionKind, Projects } from "../projects/index.js";
@@ -46,15 +47,32 @@ function isKind<K extends DefinitionKind>(definition: Definition<DefinitionKind>
 
 /** A model of a test is a file with the number that its predictions are x to the power of. */
 const fakeInference: ScorerSource = {
-  async openModel(source) {
+  async open(source) {
     if (!("onnx" in source)) throw new Error("a model of a test is a file");
     const power = Number(await readFile(source.onnx, "utf8"));
     return {
-      async predict(columns, rows) {
-        return Float64Array.from({ length: rows }, (_, row) => Math.abs(Number(columns.x?.[row])) ** power);
+      ...{ platform: "onnxruntime_onnx", batches: true, bytes: 0 },
+      inputs: [
+        { name: "x", datatype: "FP64", shape: [-1] },
+        { name: "carrier", datatype: "BYTES", shape: [-1] },
+      ],
+      outputs: [{ name: "probability", datatype: "FP64", shape: [-1] }],
+      async run(inputs) {
+        const x = inputs.find(({ name }) => name === "x")?.data ?? [];
+        return [
+          {
+            name: "probability",
+            datatype: "FP64",
+            shape: [x.length],
+            data: Float64Array.from({ length: x.length }, (_, row) => Math.abs(Number(x[row])) ** power),
+          },
+        ];
       },
-      close() {},
+      async close() {},
     };
+  },
+  async openModel(source, features) {
+    return fit(await fakeInference.open(source), features);
   },
 };
 
@@ -201,4 +219,53 @@ test("a model's answers to many rows are a column more, in the rows' order; a co
   );
   const without = { ...given, rows: await table("select 1.0 as x") };
   await expect(predict.run({ ...context, workDir, node: node({ service: "inputs", column: "odds" }), inputs: without })).rejects.toThrow('no column "carrier"');
+});
+
+test("a model's own outputs become columns, of columns by its inputs' names or of several side by side", async () => {
+  const { predict } = createEvaluation({ objects, duckdb }, { projects: definitions, registry: fakeRegistry(), inference: createInference() }).stepKinds;
+  const workDir = await mkdtemp(path.join(folder, "work-"));
+  const fixture = async (name: string): Promise<Artifact> => {
+    const { digest, size } = await objects.put(await readFile(new URL(`../inference/fixtures/${name}.onnx`, import.meta.url)));
+    return { type: "model", digest, files: [{ path: "model.onnx", digest, size }], meta: { version: 4 } };
+  };
+  const node = (config: StepContext<"predict">["node"]["config"]): StepContext<"predict">["node"] => ({
+    ...{ id: "predict", kind: "predict", inputs: {}, outputs: [{ name: "rows", type: "table" as const }], config },
+  });
+  const read = async (made: { outputs: Record<string, Artifact> }, sql: string) =>
+    duckdb.rows<Record<string, unknown>>(
+      sql.replace("$rows", `read_parquet(${literal(await objects.localPath(made.outputs.rows?.files[0]?.digest as `sha256:${string}`))})`),
+    );
+
+  const rows = await table("select range as n, (range % 7)::double as a, -(range % 5)::integer as b from range(10000)");
+  const matrix = { rows, model: await fixture("matrix") };
+  const made = await predict.run({ ...context, workDir, node: node({ inputs: { X: ["a", "b"] } }), inputs: matrix });
+  expect(made.outputs.rows?.meta).toMatchObject({
+    rows: 10_000,
+    model: 4,
+    columns: expect.arrayContaining([
+      { name: "probabilities", type: "FLOAT[]" },
+      { name: "label", type: "BIGINT" },
+    ]),
+  });
+  const [found] = await read(
+    made,
+    "select count(*) as n, count(*) filter (label <> (a + b > 0)::int or abs(probabilities[2] - 1 / (1 + exp(-2 * (a + b)))) > 1e-6) as wrong from $rows",
+  );
+  expect(found).toEqual({ n: 10_000, wrong: 0 });
+
+  // Of every datatype, with lists, and columns whose types only convert.
+  const every = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "fp16", "fp32", "fp64", "bytes"];
+  const lists = await table(`select ${every.map((name) => (name === "bytes" ? "['a', null] as bytes" : `[0, 1] as ${name}`)).join(", ")}`);
+  const same = await predict.run({ ...context, workDir, node: node({}), inputs: { rows: lists, model: await fixture("datatypes") } });
+  expect(await read(same, `select ${every.map((name) => `same_${name} = ${name === "bytes" ? "['a', '']" : name} as ${name}`).join(", ")} from $rows`)).toEqual(
+    [Object.fromEntries(every.map((name) => [name, true]))],
+  );
+
+  await expect(predict.run({ ...context, workDir, node: node({}), inputs: matrix })).rejects.toThrow(
+    'no column "X". They have n, a, b. Say which are the model\'s "X" with `inputs`.',
+  );
+  await expect(predict.run({ ...context, workDir, node: node({ inputs: { X: ["a", "b", "n"] } }), inputs: matrix })).rejects.toThrow(
+    '3 values for the model\'s "X", which takes [-1, 2]',
+  );
+  await expect(predict.run({ ...context, workDir, node: node({ inputs: { Y: "a" } }), inputs: matrix })).rejects.toThrow('no input "Y". It takes X.');
 });
