@@ -1,5 +1,6 @@
 /** The commands of delivery: releases, what is signed, and promotions from one environment to the next. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { PromoteOptions, RollbackOptions } from "./commands/promote.js";
 import type { ReleaseOptions } from "./commands/release.js";
 import type { SignOptions, VerifyOptions } from "./commands/verify.js";
 import { type ServerOptions, withServer } from "./server.js";
@@ -47,5 +48,53 @@ export function addDeliveryCommands(millrace: Command): void {
     .option("--key <file.pub>", "a public key that is trusted; again for each", collect, [])
     .option(...json)
     .action(async (what: string, options: VerifyOptions) => (await import("./commands/verify.js")).verify(what, options));
-  for (const command of [...release.commands, releases, sign, verify]) command.exitOverride().showHelpAfterError("(add --help for what there is)");
+  const promote = withServer(millrace.command("promote"))
+    .description("ask for a release or a model's version to come into an environment, by its gates and approvals")
+    .argument("<what>", "a release (sha256:…), or a model's version as delay/3")
+    .requiredOption("--to <environment>", "as staging")
+    .option("--project <name>", "whose environment, where several projects have the model")
+    .option("--reason <text>", "why; kept with it")
+    .option("-w, --wait", "follow it to its end")
+    .option(...json)
+    .addHelpText("after", "\nWith --wait it ends with 3 where a gate or a person said no, and with 4 where it was cancelled or another one took its place.")
+    .action(async (what: string, options: PromoteOptions) => (await import("./commands/promote.js")).promote(what, options));
+  const promotion = millrace.command("promotion").description("what was asked to come into an environment, and what was decided about it");
+  withServer(promotion.command("list"))
+    .description("the newest")
+    .option("--project <name>", "of this project only")
+    .option("--environment <name>", "to this environment only")
+    .option("--open", "only those that are not over")
+    .option("-n, --limit <n>", "how many", positive, 20)
+    .option(...json)
+    .action(async (options: Json & { project?: string; environment?: string; open?: boolean; limit: number }) =>
+      (await import("./commands/promote.js")).list(options),
+    );
+  withServer(promotion.command("show"))
+    .description("one, with each decision and what it was made by")
+    .argument("<promotion>")
+    .option(...json)
+    .action(async (id: string, options: Json) => (await import("./commands/promote.js")).show(id, options));
+  withServer(promotion.command("cancel"))
+    .description("end one that waits")
+    .argument("<promotion>")
+    .option("--comment <text>", "why; kept with it")
+    .option(...json)
+    .action(async (id: string, options: Json & { comment?: string }) => (await import("./commands/promote.js")).answer(id, "cancel", options));
+  const environment = millrace.command("environment").description("dev, staging, prod: what they hold and ask for");
+  withServer(environment.command("list"))
+    .description("environments with what they hold")
+    .argument("[project]", "of this project only")
+    .option(...json)
+    .action(async (project: string | undefined, options: Json) => (await import("./commands/promote.js")).environments(project, options));
+  withServer(environment.command("rollback"))
+    .description("back to the release that an environment held before, or with --model to that version; nothing holds it up")
+    .argument("<environment>")
+    .requiredOption("--reason <text>", "why; kept with it")
+    .option("--model <name>", "the model that goes back")
+    .option("--project <name>", "whose environment")
+    .option("-w, --wait", "follow it to its end")
+    .option(...json)
+    .action(async (name: string, options: RollbackOptions) => (await import("./commands/promote.js")).rollback(name, options));
+  for (const command of [promote, ...promotion.commands, ...environment.commands, ...release.commands, releases, sign, verify])
+    command.exitOverride().showHelpAfterError("(add --help for what there is)");
 }

@@ -52,13 +52,15 @@ export function addRunCommands(millrace: Command): void {
     ["reject", false],
   ] as const) {
     withServer(millrace.command(name))
-      .description(approved ? "say yes to a step that waits for it" : "say no to a step that waits for a yes: the run ends as refused")
-      .argument("<run>")
-      .argument("<step>")
+      .description(approved ? "say yes to a step or a promotion that waits for it" : "say no to a step or a promotion that waits for a yes: it ends as refused")
+      .argument("<run|promotion>")
+      .argument("[step]", "of a run")
       .option("--comment <text>", "why; kept with the answer")
       .option(...json)
-      .action(async (run: string, step: string, options: Json & { comment?: string }) =>
-        (await import("./commands/control.js")).answer(run, step, approved, options),
+      .action(async (what: string, step: string | undefined, options: Json & { comment?: string }) =>
+        step === undefined
+          ? (await import("./commands/promote.js")).answer(what, name, options)
+          : (await import("./commands/control.js")).answer(what, step, approved, options),
       );
   }
   withServer(millrace.command("cancel"))

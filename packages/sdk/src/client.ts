@@ -14,8 +14,10 @@ import type {
   DatasetPartition,
   DatasetVersion,
   DatasetVersionDetail,
+  Deployed,
   Endpoint,
   EndpointSwitch,
+  Environment,
   Event,
   Explanation,
   FeatureComparison,
@@ -42,11 +44,16 @@ import type {
   Prediction,
   PredictionExplanation,
   ProjectVersion,
+  Promotion,
+  PromotionDetail,
+  PromotionStart,
+  PromotionState,
   PushResult,
   Release,
   ReleaseCheckStart,
   ReleaseDetail,
   ReleaseStart,
+  RollbackStart,
   Rollout,
   RolloutEvent,
   RolloutMove,
@@ -78,6 +85,7 @@ import type {
   Trigger,
   ValidationReport,
   ValidationStart,
+  VersionDeploy,
   Worker,
 } from "./api.js";
 import type { ParamValue, ProjectSpec, SchemaSpec } from "./spec.js";
@@ -172,12 +180,27 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       /** A file of a project, named by its digest. */
       upload: (digest: string, bytes: Bytes) => ask<{ digest: string; size: number }>("PUT", `/api/v1/objects/${part(digest)}`, { bytes }),
     },
+    environments: {
+      list: (project?: string) => get<Page<Environment>>("/api/v1/environments", { project }),
+      /** Back to what was there before. */
+      rollback: (project: string, name: string, start: RollbackStart) =>
+        ask<Promotion>("POST", `/api/v1/environments/${part(project)}/${part(name)}/rollback`, { json: start }),
+    },
+    promotions: {
+      start: (promotion: PromotionStart) => ask<Promotion>("POST", "/api/v1/promotions", { json: promotion }),
+      list: (query?: Paging & { project?: string; environment?: string; state?: PromotionState | "open" }) => get<Page<Promotion>>("/api/v1/promotions", query),
+      get: (id: string) => get<PromotionDetail>(`/api/v1/promotions/${part(id)}`),
+      answer: (id: string, answer: "approve" | "reject" | "cancel", comment?: string) =>
+        ask<Promotion>("POST", `/api/v1/promotions/${part(id)}/${answer}`, { json: comment === undefined ? {} : { comment } }),
+    },
     releases: {
       /** What it is made of was uploaded before; else an ApiError with the code FILES_MISSING says what is missing. */
       add: (release: ReleaseStart) => ask<Release>("POST", "/api/v1/releases", { json: release }),
       list: (query?: Paging & { project?: string }) => get<Page<Release>>("/api/v1/releases", query),
       get: (digest: string) => get<ReleaseDetail>(`/api/v1/releases/${part(digest)}`),
       sign: (digest: string, signature: object) => ask<Release>("POST", `/api/v1/releases/${part(digest)}/signatures`, { json: { signature } }),
+      /** Makes it what the server has of its project: for another server, whose environment this one is. */
+      deploy: (digest: string, reason: string) => ask<Deployed>("POST", `/api/v1/releases/${part(digest)}/deploy`, { json: { reason } }),
       /** Notes what a check of it found. */
       check: (digest: string, check: ReleaseCheckStart) => ask<ReleaseDetail>("POST", `/api/v1/releases/${part(digest)}/checks`, { json: check }),
     },
@@ -297,6 +320,8 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       /** The bytes of one of a version's files. */
       file: async (name: string, version: number, path: string) =>
         (await send("GET", `/api/v1/models/${part(name)}/versions/${version}/files/${path.split("/").map(part).join("/")}`, {})).body,
+      /** Makes a version of another server one of this, and what its endpoints answer with. */
+      deploy: (version: VersionDeploy) => ask<Deployed>("POST", "/api/v1/models/deployments", { json: version }),
       signatures: (name: string, version: number) => get<Page<Signature>>(`/api/v1/models/${part(name)}/versions/${version}/signatures`),
       sign: (name: string, version: number, signature: object) =>
         ask<Page<Signature>>("POST", `/api/v1/models/${part(name)}/versions/${version}/signatures`, { json: { signature } }),

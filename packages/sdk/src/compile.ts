@@ -39,6 +39,7 @@ export function compile(project: Project, { folder, files = [], source }: Compil
     schedules: of(project, "schedules"),
     sweeps: of(project, "sweeps"),
     modelCards: of(project, "modelCards"),
+    environments: of(project, "environments"),
     files: [...files],
     ...(source === undefined ? {} : { source }),
     folder,

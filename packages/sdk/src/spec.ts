@@ -6,6 +6,7 @@ export * from "./spec/cards.js";
 export * from "./spec/common.js";
 export * from "./spec/data.js";
 export * from "./spec/datasets.js";
+export * from "./spec/delivery.js";
 export * from "./spec/features.js";
 export * from "./spec/graphs.js";
 export * from "./spec/nodes.js";

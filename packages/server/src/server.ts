@@ -195,7 +195,8 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   lineageRoutes(app, lineage);
   cardRoutes(app, createCards(platform, { registry, mlflow, projects, pipelines, tracking, serving, lineage }));
 
-  deliveryRoutes(app, createDelivery(platform, { registry }));
+  const delivery = createDelivery(platform, { access, projects, registry, serving, pipelines, datasets, lineage, secrets });
+  deliveryRoutes(app, delivery);
 
   // Whoever keeps digests of objects in its tables is named here: what nobody refers to is freed.
   const gc = createGc(platform, {
@@ -214,6 +215,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   if (work === "all") {
     backfills.launch();
     sweeps.launch();
+    delivery.launch();
     platform.clock.start();
   }
   return {
@@ -231,6 +233,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
       await end("webhooks", () => webhooks.stop());
       await end("backfills", () => backfills.stop());
       await end("sweeps", () => sweeps.stop());
+      await end("promotions", () => delivery.stop());
       await end("pipelines", () => pipelines.stop());
       await end("processes", () => compute.stop());
       await end("the online store of features", () => online.close());

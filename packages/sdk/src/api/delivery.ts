@@ -1,6 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { Digest, Name } from "../spec/common.js";
+import { Digest, EnvironmentSpec, Name } from "../spec.js";
 import { Json, Nullable, PageQuery, Time } from "./common.js";
+import { EvaluationReport, GateResult } from "./evaluation.js";
 
 const File = Type.Object({ path: Type.String({ maxLength: 1_000 }), digest: Digest, size: Type.Integer({ minimum: 0 }) }, { additionalProperties: false });
 
@@ -73,3 +74,152 @@ export const ReleaseCheckStart = Type.Object(
 );
 export type ReleaseCheckStart = Static<typeof ReleaseCheckStart>;
 export const ReleaseQuery = Type.Object({ ...PageQuery.properties, project: Type.Optional(Name) });
+
+// ------------------------------------------------------------------------------------------- environments and promotions
+
+export const PromotionState = Type.Union([
+  /** Its gates are looked at. */
+  Type.Literal("checking"),
+  /** They passed: approvals, the end of a freeze, a window or another promotion is waited for. */
+  Type.Literal("waiting"),
+  Type.Literal("deploying"),
+  Type.Literal("deployed"),
+  /** A gate or a person said no. */
+  Type.Literal("refused"),
+  Type.Literal("failed"),
+  /** Another one was asked for that takes its place. */
+  Type.Literal("superseded"),
+  Type.Literal("cancelled"),
+]);
+export type PromotionState = Static<typeof PromotionState>;
+export const Promotion = Type.Object({
+  id: Type.String(),
+  project: Type.String(),
+  environment: Type.String(),
+  kind: Type.Union([Type.Literal("release"), Type.Literal("model")]),
+  release: Nullable(Digest),
+  model: Nullable(Type.String()),
+  version: Nullable(Type.Integer()),
+  /** Back to what was there before: its gates passed then. */
+  rollback: Type.Boolean(),
+  state: PromotionState,
+  /** What it waits for, or how it ended. */
+  message: Nullable(Type.String()),
+  /** Why it was asked for. */
+  reason: Nullable(Type.String()),
+  /** Who may not approve it. */
+  authors: Type.Array(Type.String()),
+  approvedBy: Type.Array(Type.String()),
+  requestedBy: Type.String(),
+  requestedAt: Time,
+  finishedAt: Nullable(Time),
+});
+export type Promotion = Static<typeof Promotion>;
+/** One thing that was decided, and by what. What was decided is never changed. */
+export const Decision = Type.Object({
+  at: Time,
+  /** A user, or `millrace`. */
+  by: Type.String(),
+  kind: Type.Union([
+    Type.Literal("requested"),
+    Type.Literal("gate"),
+    Type.Literal("approved"),
+    Type.Literal("rejected"),
+    /** All that was waited for is there. */
+    Type.Literal("released"),
+    Type.Literal("deployed"),
+    Type.Literal("refused"),
+    Type.Literal("failed"),
+    Type.Literal("superseded"),
+    Type.Literal("cancelled"),
+  ]),
+  /** Which gate. */
+  gate: Nullable(Type.String()),
+  passed: Nullable(Type.Boolean()),
+  message: Type.String(),
+  /** What it was decided by: objects of the store. */
+  evidence: Type.Array(Type.Object({ what: Type.String(), digest: Digest })),
+});
+export type Decision = Static<typeof Decision>;
+export const PromotionDetail = Type.Intersect([Promotion, Type.Object({ decisions: Type.Array(Decision) })]);
+export type PromotionDetail = Static<typeof PromotionDetail>;
+/** Of a release, or of a model's version. */
+export const PromotionStart = Type.Object(
+  {
+    environment: Name,
+    release: Type.Optional(Type.String({ pattern: "^sha256:[0-9a-f]{6,64}$" })),
+    model: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    version: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_000_000_000 })),
+    /** Whose environment, where a model is of several projects. */
+    project: Type.Optional(Name),
+    reason: Type.Optional(Type.String({ maxLength: 1_000 })),
+  },
+  { additionalProperties: false },
+);
+export type PromotionStart = Static<typeof PromotionStart>;
+export const PromotionQuery = Type.Object({
+  ...PageQuery.properties,
+  project: Type.Optional(Name),
+  environment: Type.Optional(Name),
+  /** `open` for all that are not over. */
+  state: Type.Optional(Type.Union([PromotionState, Type.Literal("open")])),
+});
+export const PromotionAnswer = Type.Object({ comment: Type.Optional(Type.String({ maxLength: 1_000 })) }, { additionalProperties: false });
+export const RollbackStart = Type.Object(
+  {
+    /** The model that goes back; without it, the project's release. */
+    model: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    reason: Type.String({ minLength: 1, maxLength: 1_000 }),
+  },
+  { additionalProperties: false },
+);
+export type RollbackStart = Static<typeof RollbackStart>;
+
+/** A release or a model's version that is in an environment. */
+export const Held = Type.Object({
+  kind: Promotion.properties.kind,
+  release: Nullable(Digest),
+  model: Nullable(Type.String()),
+  version: Nullable(Type.Integer()),
+  since: Time,
+  promotion: Type.String(),
+});
+export type Held = Static<typeof Held>;
+export const Environment = Type.Object({
+  project: Type.String(),
+  name: Type.String(),
+  spec: EnvironmentSpec,
+  /** Whether the project defines it, or has it because it defines none. */
+  defined: Type.Boolean(),
+  /** Whether it is what this server serves: what comes here is applied, and answers. */
+  serves: Type.Boolean(),
+  /** Why nothing comes here now, where that is so: a freeze, or no window. */
+  closed: Nullable(Type.String()),
+  holds: Type.Array(Held),
+});
+export type Environment = Static<typeof Environment>;
+
+/** What another server that is an environment is asked for. */
+export const ReleaseDeploy = Type.Object({ reason: Type.String({ maxLength: 2_000 }) }, { additionalProperties: false });
+export type ReleaseDeploy = Static<typeof ReleaseDeploy>;
+export const VersionDeploy = Type.Object(
+  {
+    model: Type.String({ minLength: 1, maxLength: 256 }),
+    /** Where it comes from, as `https://dev.example/shade/3`: asked for again, it is the same version. */
+    origin: Type.String({ minLength: 1, maxLength: 2_000 }),
+    digest: Digest,
+    /** Objects that were sent before. */
+    files: Type.Array(File, { minItems: 1, maxItems: 10_000 }),
+    service: Nullable(Type.String({ maxLength: 256 })),
+    metrics: Type.Record(Type.String(), Type.Number()),
+    gates: Type.Array(GateResult),
+    report: Nullable(EvaluationReport),
+    signatures: Type.Array(Type.Record(Type.String(), Json), { maxItems: 100 }),
+    /** All traffic at once, as where it goes back to an earlier version. */
+    atOnce: Type.Boolean(),
+  },
+  { additionalProperties: false },
+);
+export type VersionDeploy = Static<typeof VersionDeploy>;
+export const Deployed = Type.Object({ message: Type.String(), done: Type.Boolean() });
+export type Deployed = Static<typeof Deployed>;

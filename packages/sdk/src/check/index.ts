@@ -4,6 +4,7 @@ import type { Problem } from "../define/definition.js";
 import type { ProjectSpec } from "../spec.js";
 import { checkChecks } from "./checks.js";
 import { checkDatasets, checkSchemas } from "./data.js";
+import { checkEnvironments } from "./environments.js";
 import { checkServices, checkViews } from "./features.js";
 import { formProblem } from "./form.js";
 import { checkInferenceGraphs } from "./graphs.js";
@@ -28,6 +29,7 @@ export function checkProject(spec: ProjectSpec): Problem[] {
   checkTriggers(spec, report);
   checkSchedules(spec, report);
   checkSweeps(spec, report);
+  checkEnvironments(spec, report);
   if (problems.length === 0) checkForm(spec, report);
   return problems;
 }
@@ -59,6 +61,7 @@ function checkNames(spec: ProjectSpec, report: Report): void {
     ["schedule", spec.schedules ?? []],
     ["sweep", spec.sweeps ?? []],
     ["model card", spec.modelCards ?? []],
+    ["environment", spec.environments ?? []],
   ];
   checkName("project", { name: spec.name }, report);
   for (const [kind, definitions] of lists) {

@@ -15,7 +15,8 @@ export type SpecList =
   | "triggers"
   | "schedules"
   | "sweeps"
-  | "modelCards";
+  | "modelCards"
+  | "environments";
 /** One of a list's definitions. */
 export type SpecOf<L extends SpecList> = NonNullable<ProjectSpec[L]>[number];
 

@@ -19,6 +19,7 @@ export {
 } from "./data.js";
 export { byKey, byTime, csv, jsonl, parquet, splitByGroup, splitByHash, writeDataset } from "./datasets.js";
 export type { Definition, DurationText, Problem } from "./definition.js";
+export { checked, dataValidated, type Environment, environment, fits, loadTest, sameSignature, signed, smoke } from "./environment.js";
 export { type Expectation, expectation } from "./expectation.js";
 export {
   abs,

@@ -74,5 +74,6 @@ const words = {
   schedules: "the schedule",
   sweeps: "the sweep",
   modelCards: "the model card",
+  environments: "the environment",
 } as const;
 const wordsOf = (definition: Definition): string => words[listOf(definition)];

@@ -2,6 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { ModelCardSpec } from "./cards.js";
 import { closed, Digest, Name } from "./common.js";
 import { DatasetSpec, SchemaSpec } from "./data.js";
+import { EnvironmentSpec } from "./delivery.js";
 import { EntitySpec, FeatureServiceSpec, FeatureViewSpec } from "./features.js";
 import { InferenceGraphSpec } from "./graphs.js";
 import { PipelineSpec } from "./pipelines.js";
@@ -26,6 +27,8 @@ export const ProjectSpec = Type.Object(
     schedules: Type.Optional(Type.Array(ScheduleSpec)),
     sweeps: Type.Optional(Type.Array(SweepSpec)),
     modelCards: Type.Optional(Type.Array(ModelCardSpec)),
+    /** In the order in which they are come to. Without any: dev, staging, prod. */
+    environments: Type.Optional(Type.Array(EnvironmentSpec, { maxItems: 20 })),
     /** The project's code: what a Python step finds in its working folder. Paths are relative, with `/`. */
     files: Type.Array(Type.Object({ path: Type.String({ maxLength: 1_000 }), digest: Digest, size: Type.Integer() }, closed), { maxItems: 10_000 }),
     source: Type.Optional(

@@ -4,15 +4,15 @@ import { sql } from "kysely";
 import { ApiError, conflict, invalid, type Permission, type Platform, type Principal, StartError } from "../platform/index.js";
 import type { Access, Role } from "./types.js";
 
-/** What each role may do. Viewers read; editors change; admins also say who else may. */
+/** What each role may do. Viewers read; editors change and approve; admins also say who else may. */
 const allowed: Record<Role, (permission: Permission) => boolean> = {
   viewer: (permission) => permission.endsWith(":read"),
-  editor: (permission) => permission.endsWith(":read") || permission.endsWith(":write"),
+  editor: (permission) => /:(read|write|approve)$/.test(permission),
   admin: () => true,
 };
 /** For how long a decision about a token is taken from memory. */
 const trustMs = 1_000;
-const singleUser: Principal = { name: "local" };
+const singleUser: Principal = { name: "local", role: "admin" };
 
 export async function createAccess(platform: Pick<Platform, "db" | "config" | "clock">): Promise<Access> {
   const { db, config } = platform;
@@ -72,7 +72,7 @@ export async function createAccess(platform: Pick<Platform, "db" | "config" | "c
     const principal = await byToken(token);
     if (principal === undefined) throw new ApiError(401, "UNAUTHENTICATED", "The token is not known, or has ended.");
     if (!allowed[principal.role](permission)) throw forbidden(principal.name, permission);
-    return { name: principal.name };
+    return { name: principal.name, role: principal.role };
   }
 
   return {

@@ -49,6 +49,10 @@ export async function listReleases(
   return (await sql<ReleaseRow>`select ${columns} from release r where ${of} and ${below} order by r.n desc limit ${limit}`.execute(db)).rows;
 }
 
+export async function releasedProjects(db: Db): Promise<string[]> {
+  return (await sql<{ project: string }>`select distinct project from release`.execute(db)).rows.map(({ project }) => project);
+}
+
 interface CheckRow {
   passed: boolean;
   summary: string;

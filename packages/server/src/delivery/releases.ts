@@ -15,6 +15,7 @@ import {
   insertSignature,
   listReleases,
   type ReleaseRow,
+  releasedProjects,
   signaturesOf,
   toRelease,
 } from "./release-store.js";
@@ -27,6 +28,8 @@ export interface Releases {
   /** Makes a release known whose parts are in the object store. Known already, it stays as it is. Throws a 409 that names what is missing. */
   add(start: ReleaseStart, by: string): Promise<Release>;
   list(query: { project?: string; limit?: number; after?: string }): Promise<{ items: Release[]; next?: string }>;
+  /** Those that have one. */
+  projects(): Promise<string[]>;
   /** By its digest, or by a beginning that no other has. Throws a 404 where there is none. */
   release(digest: string): Promise<ReleaseDetail>;
   sign(digest: string, signature: Record<string, unknown>, by: string): Promise<Release>;
@@ -123,6 +126,7 @@ export function createReleases({ db, objects, clock, events }: Pick<Platform, "d
       const last = rows.at(-1);
       return { items: rows.map(toRelease), ...(last !== undefined && rows.length === limit ? { next: last.digest } : {}) };
     },
+    projects: () => releasedProjects(db),
     release: async (digest) => detailed(await require(digest)),
     async sign(digest, signature, by) {
       const row = await require(digest);

@@ -45,7 +45,9 @@ export async function shadeRepository(folder: string, definitions = ""): Promise
   await git(folder, "init");
   return commitAll(folder, "The endpoint shade");
 }
-export async function commitAll(folder: string, message: string): Promise<string> {
+/** With a file that is new, where nothing else was changed. */
+export async function commitAll(folder: string, message: string, file?: string): Promise<string> {
+  if (file !== undefined) await writeFile(path.join(folder, file), `${message}\n`);
   await git(folder, "add", "--all");
   await git(folder, "commit", "--message", message);
   return git(folder, "rev-parse", "HEAD");
@@ -65,12 +67,13 @@ export default sdk.project({ name: "shades", definitions: [shade${definitions ==
 `;
 
 /** A version of the model `shade` as MLflow's clients register one, of one of inference's fixtures. */
-export async function registerShade(url: string, fixture: "columns" | "reversed" | "faulty" | "matrix"): Promise<number> {
-  const call = mlflowApi(() => url);
+export async function registerShade(url: string, fixture: "columns" | "reversed" | "faulty" | "matrix", token?: string): Promise<number> {
+  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const call = mlflowApi(() => url, headers);
   const run = (await call("POST", "runs/create", { experiment_id: "0" })).body;
   const place = `${run.text("run", "info", "artifact_uri").replace("mlflow-artifacts:/", "")}/model/model.onnx`;
   const body = await readFile(path.join(root, `packages/server/src/inference/fixtures/${fixture}.onnx`));
-  const put = await fetch(`${url}/api/2.0/mlflow-artifacts/artifacts/${place}`, { method: "PUT", body: new Uint8Array(body) });
+  const put = await fetch(`${url}/api/2.0/mlflow-artifacts/artifacts/${place}`, { method: "PUT", body: new Uint8Array(body), headers });
   if (!put.ok) throw new Error(await put.text());
   await call("POST", "registered-models/create", { name: "shade" });
   const run_id = run.text("run", "info", "run_id");

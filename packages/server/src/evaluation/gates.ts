@@ -14,7 +14,7 @@ export function judgeGates(gates: GateSpec[], report: EvaluationReport): GateRes
 
 type Verdict = Pick<GateResult, "passed" | "message">;
 
-function gateName(gate: GateSpec): string {
+export function gateName(gate: GateSpec): string {
   switch (gate.kind) {
     case "better":
       return `${gate.metric} better by ${gate.by}`;

@@ -2,7 +2,7 @@
 
 export { localPaths, modelSource } from "./artifacts.js";
 export { batchRows, modelInput, streamColumns } from "./columns.js";
-export { judgeGates } from "./gates.js";
+export { gateName, judgeGates } from "./gates.js";
 export { binaryMetrics, calibrationBins } from "./metrics.js";
 export type { RegisteredVersion, ScorerSource, VersionRegistry } from "./ports.js";
 export { populationStability } from "./stability.js";

@@ -32,11 +32,14 @@ export interface VersionRegistry {
     digest: string;
     files: { path: string; digest: string; size: number }[];
     service: string | null;
-    runId: string;
+    /** The pipeline run that registers it. */
+    runId: string | null;
+    /** Where it comes from otherwise: from there it comes once. */
+    source?: string;
     trackingRunId: string | null;
     metrics: Record<string, number>;
     gates: GateResult[];
-    report: EvaluationReport;
+    report: EvaluationReport | null;
   }): Promise<{ version: number }>;
   /** `endpoint`: the one whose decision the alias follows. */
   setAlias(model: string, alias: string, version: number, endpoint?: string): Promise<void>;

@@ -119,7 +119,7 @@ test("every column that looks as if it named objects is known to name them, or n
   // A new one belongs to one of the two lists; in the first, also to the `references.ts` of its capability.
   const naming = [
     ...["dataset_part.digest", "dataset_push.digest", "model_version.files", "pipeline_cache.outputs", "pipeline_step.outputs"],
-    ...["prediction_segment.digest", "project_version.spec", "tracking_artifact.digest"],
+    ...["prediction_segment.digest", "project_version.spec", "release.digest", "tracking_artifact.digest"],
   ];
   const others = [
     // Of a whole made of objects, of a definition, a token or a file of SQL; parts of datasets, which the dataset names.
@@ -131,6 +131,7 @@ test("every column that looks as if it named objects is known to name them, or n
       "migration.digest",
       "model_version.digest",
       "principal.token_digest",
+      "signature.digest",
     ],
     ...["monitor_reference.service_digest", "project_version.digest"],
     // Definitions: the files of a project are in its version.

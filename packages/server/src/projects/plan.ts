@@ -25,6 +25,8 @@ export function definitionsOf(spec: ProjectSpec): NamedSpec[] {
     ...of("schedule", spec.schedules ?? []),
     ...of("sweep", spec.sweeps ?? []),
     ...of("model_card", spec.modelCards ?? []),
+    // Each project has its own dev and prod.
+    ...(spec.environments ?? []).map((one): NamedSpec => ({ kind: "environment", name: `${spec.name}/${one.name}`, spec: one })),
   ];
 }
 

@@ -3,6 +3,7 @@ import type {
   DatasetSpec,
   EndpointSpec,
   EntitySpec,
+  EnvironmentSpec,
   FeatureServiceSpec,
   FeatureViewSpec,
   InferenceGraphSpec,
@@ -30,6 +31,8 @@ export interface DefinitionKinds {
   schedule: ScheduleSpec;
   sweep: SweepSpec;
   model_card: ModelCardSpec;
+  /** By the project's name and its own, as `flights/prod`. */
+  environment: EnvironmentSpec;
 }
 export type DefinitionKind = keyof DefinitionKinds;
 export interface Definition<K extends DefinitionKind> {

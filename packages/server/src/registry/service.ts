@@ -4,7 +4,7 @@ import { invalid, notFound, type Platform } from "../platform/index.js";
 import {
   findByAlias,
   findByDigest,
-  findByRun,
+  findFrom,
   findModel,
   findVersion,
   insertVersion,
@@ -64,7 +64,7 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
         const { last, made } = await lockModel(transaction, given.model, now);
         if (made) await telling.modelCreated(transaction, given.model, { tags: {}, description: "" });
         // The same run may ask again after a crash.
-        const before = await findByRun(transaction, given.model, given.digest, given.runId);
+        const before = await findFrom(transaction, given);
         if (before !== undefined) return { version: before };
         const version = last + 1;
         await insertVersion(transaction, {
@@ -74,6 +74,7 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
           files: given.files,
           service: given.service,
           run_id: given.runId,
+          source: given.source ?? null,
           tracking_run_id: given.trackingRunId,
           metrics: given.metrics,
           gates: given.gates,
@@ -81,7 +82,7 @@ export function createRegistry(platform: Pick<Platform, "db" | "events" | "clock
           created_at: now,
         });
         await events.append(transaction, "model_version.registered", `${given.model}/${version}`, { model: given.model, version, runId: given.runId });
-        const source = `mlflow-artifacts:/registry/${given.model}/${version}`;
+        const source = given.source ?? `mlflow-artifacts:/registry/${given.model}/${version}`;
         await telling.versionCreated(transaction, given.model, version, { prompt: false, source, runId: given.trackingRunId, tags: {}, description: null });
         return { version };
       }),

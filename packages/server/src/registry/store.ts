@@ -36,11 +36,14 @@ export async function lockModel(transaction: Transaction<unknown>, model: string
   }
 }
 
-export async function insertVersion(transaction: Transaction<unknown>, row: Omit<VersionRow, "aliases"> & { report: EvaluationReport | null }): Promise<void> {
+export async function insertVersion(
+  transaction: Transaction<unknown>,
+  row: Omit<VersionRow, "aliases"> & { source: string | null; report: EvaluationReport | null },
+): Promise<void> {
   const json = (value: unknown) => sql`${JSON.stringify(value)}::jsonb`;
   await sql`
-    insert into model_version (model, version, digest, files, service, run_id, tracking_run_id, metrics, gates, report, created_at, updated_at)
-    values (${row.model}, ${row.version}, ${row.digest}, ${json(row.files)}, ${row.service}, ${row.run_id}, ${row.tracking_run_id},
+    insert into model_version (model, version, digest, files, service, run_id, source, tracking_run_id, metrics, gates, report, created_at, updated_at)
+    values (${row.model}, ${row.version}, ${row.digest}, ${json(row.files)}, ${row.service}, ${row.run_id}, ${row.source}, ${row.tracking_run_id},
       ${json(row.metrics)}, ${json(row.gates)}, ${row.report === null ? null : json(row.report)}, ${row.created_at}, ${row.created_at})`.execute(transaction);
   await sql`update model set last_version = ${row.version}, updated_at = ${row.created_at} where name = ${row.model}`.execute(transaction);
 }
@@ -55,10 +58,15 @@ export async function findByAlias(db: Db, model: string, alias: string): Promise
     select ${versionColumns} from model_version v join model_alias using (model, version) where v.model = ${model} and alias = ${alias}`.execute(db);
   return rows[0];
 }
-/** What a run registered: at most one version of equal files. */
-export async function findByRun(db: Db, model: string, digest: string, run: string): Promise<number | undefined> {
+/** What a run registered, or what came from another place: at most one version of equal files. */
+export async function findFrom(
+  db: Db,
+  { model, digest, runId, source }: { model: string; digest: string; runId: string | null; source?: string },
+): Promise<number | undefined> {
+  if (runId === null && source === undefined) return undefined;
+  const from = runId === null ? sql`source = ${source}` : sql`run_id = ${runId}`;
   const { rows } = await sql<{ version: number }>`
-    select version from model_version where model = ${model} and digest = ${digest} and run_id = ${run}`.execute(db);
+    select version from model_version where model = ${model} and digest = ${digest} and ${from} order by version limit 1`.execute(db);
   return rows[0]?.version;
 }
 /** The oldest of equal ones. */

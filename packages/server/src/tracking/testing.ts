@@ -40,13 +40,13 @@ export async function withMlflowClient(url: string, script: string): Promise<unk
 
 /** Calls MLflow's API. `body` goes into the address of a GET. */
 export const mlflowApi =
-  (url: () => string) =>
+  (url: () => string, headers: Record<string, string> = {}) =>
   async (method: "GET" | "POST" | "PATCH" | "DELETE", route: string, body: Record<string, unknown> = {}): Promise<{ status: number; body: Json }> => {
     const query = new URLSearchParams(Object.entries(body).flatMap(([key, value]) => [value].flat().map((one): [string, string] => [key, String(one)])));
     const answer =
       method === "GET"
-        ? await fetch(`${url()}/api/2.0/mlflow/${route}?${query}`)
-        : await fetch(`${url()}/api/2.0/mlflow/${route}`, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+        ? await fetch(`${url()}/api/2.0/mlflow/${route}?${query}`, { headers })
+        : await fetch(`${url()}/api/2.0/mlflow/${route}`, { method, headers: { ...headers, "content-type": "application/json" }, body: JSON.stringify(body) });
     return { status: answer.status, body: new Json(await answer.json()) };
   };
 

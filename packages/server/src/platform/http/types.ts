@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
 
-/** `<what>:<read or write or admin>`; `public` needs none. */
-export type Permission = "public" | `${string}:${"read" | "write" | "admin"}`;
+/** `<what>:<read or write or approve or admin>`; `public` needs none. */
+export type Permission = "public" | `${string}:${"read" | "write" | "approve" | "admin"}`;
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -32,6 +32,8 @@ export interface DeclaredRoute {
 }
 export interface Principal {
   name: string;
+  /** Of a user; a token that the platform issued has permissions of its own. */
+  role?: string;
 }
 
 export type Http = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
