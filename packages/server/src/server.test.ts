@@ -142,7 +142,7 @@ test("as soon as there are users, every route but the few that are public asks w
   const open = server.routes.filter((route) => route.permission === "public").map((route) => route.url);
   const wanted = ["/", "/health", "/metrics", "/openapi.json", "/schema/project-v1.json", "/v2/health/live", "/v2/health/ready", "/version"];
   expect([...new Set(open)].sort()).toEqual(wanted);
-  for (const { permission, url } of server.routes) expect(permission, url).toMatch(/^(public|[a-z_]+:(read|write|admin))$/);
+  for (const { permission, url } of server.routes) expect(permission, url).toMatch(/^(public|[a-z_]+:(read|write|approve|admin))$/);
 
   const access = await createAccess(beside.platform);
   const tokens = { viewer: await access.addPrincipal("vera", "viewer"), editor: await access.addPrincipal("edith", "editor") };

@@ -9,25 +9,24 @@ import type { Serving } from "../serving/index.js";
 import type { Releases } from "./releases.js";
 
 const champion = "champion";
-const challenger = "challenger";
 
 export interface Deploy {
   /** Makes a release what this server has of its project. */
   release(release: ReleaseDetail, by: string, reason?: string): Promise<Deployed>;
   /**
    * Makes a version what the endpoints of its model answer with: by their rollouts, or at once where they have no version yet or `atOnce` says so. It is
-   * not `done` while a rollout runs; asked again with the moment at which that was begun, it says how far it is. Throws a 409 where one was rolled back.
+   * not `done` while a rollout runs; asked again with the moment at which that was begun, it says how far it is. Throws a 409 where it was rolled back.
    */
-  model(model: string, version: number, options: { atOnce: boolean; since?: Date | undefined }): Promise<Deployed>;
+  model(model: string, version: number, options: { atOnce: boolean; since?: Date | undefined; by: string; reason: string }): Promise<Deployed>;
   /** Ends the rollouts that try the version. Answers whether there were any. */
-  stop(model: string, version: number, reason: string): Promise<boolean>;
+  stop(model: string, version: number, by: string, reason: string): Promise<boolean>;
   /** A version of another server, as one of this. */
   register(sent: VersionDeploy, by: string): Promise<number>;
 }
 
 export function createDeploy(
   { config, objects, db, events }: Pick<Platform, "config" | "objects" | "db" | "events">,
-  on: { projects: Projects; registry: Registry; serving: Pick<Serving, "endpoints" | "rollouts" | "rollback">; releases: Releases },
+  on: { projects: Projects; registry: Registry; serving: Pick<Serving, "endpoints" | "startRollout" | "moveRollout">; releases: Releases },
 ): Deploy {
   /** Watched folders are relative to the folder that the project has here already, or to one of its own below the data folder. */
   async function folderOf(project: string): Promise<string> {
@@ -52,39 +51,35 @@ export function createDeploy(
         message: `${release.project} is at version ${version}: ${changed === 0 ? "no definition changes" : `${changed} definitions change`}.`,
       };
     },
-    async model(model, version, { atOnce, since }) {
+    async model(model, version, { atOnce, since, by, reason }) {
       const endpoints = (await on.serving.endpoints()).filter((endpoint) => endpoint.model === model);
-      const answering = endpoints.filter(({ stable }) => stable === version).map(({ name }) => name);
-      if (endpoints.length === 0 || answering.length === endpoints.length || atOnce || endpoints.every(({ stable }) => stable === null)) {
+      const names = endpoints.map(({ name }) => name).join(", ");
+      if (endpoints.length === 0) {
         await on.registry.setAlias(model, champion, version);
-        return {
-          done: true,
-          message:
-            endpoints.length === 0
-              ? `It is the ${champion}; no endpoint of this server has the model.`
-              : `It is the ${champion}: ${endpoints.map(({ name }) => name).join(", ")} answer${endpoints.length === 1 ? "s" : ""} with it.`,
-        };
-      }
-      if (since === undefined) {
-        await on.registry.setAlias(model, challenger, version);
-        return { done: false, message: `It is the ${challenger}: the rollout of ${endpoints.map(({ name }) => name).join(", ")} decides.` };
+        return { done: true, message: `It is the ${champion}; no endpoint of this server has the model.` };
       }
       const under: string[] = [];
-      for (const { name, stable } of endpoints) {
+      for (const { name, stable, candidate, rollout } of endpoints) {
         if (stable === version) continue;
-        const rollout = (await on.serving.rollouts(name, 20)).find((one) => one.candidate === version);
-        if (rollout !== undefined && rollout.finishedAt !== null && Date.parse(rollout.finishedAt) >= since.getTime() && rollout.state !== "promoted")
-          throw new ApiError(409, "ROLLED_BACK", `The rollout of ${name} ended as ${rollout.state.replace("_", " ")}: ${rollout.reason ?? "nobody said why"}`);
-        under.push(`${name} at ${Math.round((rollout?.weight ?? 0) * 100)}%`);
+        if (atOnce || stable === null) {
+          await on.serving.moveRollout(name, "promote", { version, reason }, by);
+          continue;
+        }
+        const ended = since !== undefined && rollout?.finishedAt != null && Date.parse(rollout.finishedAt) >= since.getTime() ? rollout : undefined;
+        if (ended?.candidate === version && ended.state !== "promoted")
+          throw new ApiError(409, "ROLLED_BACK", `The rollout of ${name} ended as ${ended.state.replace("_", " ")}: ${ended.reason ?? "nobody said why"}`);
+        if (candidate === version && rollout !== null) under.push(`${name} at ${Math.round(rollout.weight * 100)}%`);
+        else if (since === undefined) {
+          const began = await on.serving.startRollout(name, { version, reason }, by);
+          under.push(`${name} at ${Math.round(began.weight * 100)}%`);
+        } else throw new ApiError(409, "SUPERSEDED", `Another version took its place in the rollout of ${name}.`);
       }
-      return {
-        done: under.length === 0,
-        message: under.length === 0 ? `It is the ${champion}: its rollout was passed.` : `Its rollout is under way: ${under.join(", ")}.`,
-      };
+      if (under.length > 0) return { done: false, message: `Its rollout is under way: ${under.join(", ")}.` };
+      return { done: true, message: `${names} answer${endpoints.length === 1 ? "s" : ""} with it.` };
     },
-    async stop(model, version, reason) {
+    async stop(model, version, by, reason) {
       const trying = (await on.serving.endpoints()).filter((endpoint) => endpoint.model === model && endpoint.candidate === version);
-      for (const { name } of trying) await on.serving.rollback(name, reason);
+      for (const { name } of trying) await on.serving.moveRollout(name, "rollback", { reason }, by);
       return trying.length > 0;
     },
     async register(sent, by) {

@@ -273,7 +273,8 @@ export function createPromotions(
     }
     const { model, version } = candidate.version;
     if (serves) {
-      const answer = await on.deploy.model(model, version, { atOnce: row.rollback, since: row.began_at ?? undefined });
+      const reason = `It was promoted to ${name}${row.reason === null ? "." : `: ${row.reason}`}`.slice(0, 1_000);
+      const answer = await on.deploy.model(model, version, { atOnce: row.rollback, since: row.began_at ?? undefined, by: row.requested_by, reason });
       if (!answer.done) {
         if (row.began_at === null) await setBegan(db, row.id, clock.now());
         return answer;
@@ -336,7 +337,7 @@ export function createPromotions(
     const place: Place = model === undefined ? { project, environment, kind: "release", name: project } : { project, environment, kind: "model", name: model };
     // What is still coming goes back by not coming.
     const coming = (await openAt(db, place)).find(({ state }) => state === "deploying");
-    if (coming?.kind === "model" && (await on.deploy.stop(coming.name, coming.version ?? 0, `${by}: ${reason}`))) {
+    if (coming?.kind === "model" && (await on.deploy.stop(coming.name, coming.version ?? 0, by, reason))) {
       keeper.wake();
       return toPromotion(await require(coming.id));
     }

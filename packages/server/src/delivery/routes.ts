@@ -81,7 +81,7 @@ function releaseRoutes(app: Http, { releases, deploy }: Delivery): void {
       await request.demand("models:write");
       const { model, atOnce } = request.body;
       const version = await deploy.register(request.body, request.principal.name);
-      const { message } = await deploy.model(model, version, { atOnce });
+      const { message } = await deploy.model(model, version, { atOnce, by: request.principal.name, reason: "Another server promoted it to this one." });
       return { done: true, message: `${model}/${version}. ${message}` };
     },
   );
