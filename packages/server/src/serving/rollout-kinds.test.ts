@@ -239,6 +239,13 @@ test("a shadow answers nobody, is compared with what was answered, and waits for
   await pass(61);
   const { rollout, stable } = await endpointOf("shadowed");
   expect(stable).toBe(1);
+  expect((await history("shadowed"))[0]).toMatchObject({
+    kind: "decided",
+    numbers: {
+      [`v${version}`]: { requests: 40, errors: 0, compared: 40, agreed: 40, mean_difference: 0, dropped: 0, p99_ms: expect.any(Number) },
+      v1: { requests: 40 },
+    },
+  });
   expect(rollout?.result).toMatchObject({
     winner: version,
     valid: true,

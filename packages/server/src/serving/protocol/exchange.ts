@@ -1,4 +1,5 @@
 /** What a client and an endpoint say to each other by the Open Inference Protocol, version 2, whatever carries it. */
+import type { Endpoint } from "@millrace/sdk/api";
 import type { RunOptions, Tensor, TensorSpec } from "../../inference/index.js";
 import { ApiError, invalid, notFound, version } from "../../platform/index.js";
 import { datatypes, type GivenTensor } from "../given.js";
@@ -100,8 +101,7 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
         const { platform, inputs, outputs } = (await graph.takes()).model;
         return { name, versions: [String(graph.version)], platform, inputs: (inputs ?? []).map(declared), outputs: (outputs ?? []).map(declared) };
       }
-      const { stable, candidate } = await serving.endpoint(name);
-      const versions = [stable, candidate].filter((one) => one !== null).map(String);
+      const versions = versionsOf(await serving.endpoint(name)).map(String);
       const pinned = asked === undefined ? undefined : versionNumber(asked);
       if (pinned !== undefined) await serving.load(name, pinned);
       const taken = await serving.takes(name, pinned);
@@ -178,9 +178,10 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
     async load(name) {
       const graph = await graphs.get(name);
       if (graph !== undefined) return graph.load();
-      const { stable, candidate } = await serving.endpoint(name);
-      if (stable === null) throw new ApiError(400, "NOT_DEPLOYED", `The endpoint "${name}" has no version to load yet: register one by running its pipeline.`);
-      await Promise.all([stable, candidate].filter((one) => one !== null).map((one) => serving.load(name, one)));
+      const endpoint = await serving.endpoint(name);
+      if (endpoint.stable === null)
+        throw new ApiError(400, "NOT_DEPLOYED", `The endpoint "${name}" has no version to load yet: register one by running its pipeline.`);
+      await Promise.all(versionsOf(endpoint).map((one) => serving.load(name, one)));
     },
     async unload(name) {
       if ((await graphs.get(name)) !== undefined) throw invalid(`"${name}" is an inference graph: unload the endpoints that are in it.`);
@@ -189,6 +190,11 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
   };
 }
 
+/** What answers, and what is tried. */
+function versionsOf({ stable, candidate, rollout }: Endpoint): number[] {
+  const arms = rollout?.state === "running" ? rollout.arms.map((arm) => arm.version) : [];
+  return [...new Set([stable, candidate, ...arms])].filter((one) => one !== null);
+}
 const anything: Takes = { kind: "tensors", model: { platform: "onnxruntime_onnx", inputs: null, outputs: null, batches: true, bytes: 0 } };
 function keyNamed(key: unknown): string | undefined {
   if (key === undefined || key === "") return undefined;

@@ -263,7 +263,8 @@ export function createRollouts(
     await on.settleCounts();
     for (const rollout of await runningRollouts(db)) {
       const endpoint = await on.projects.get("endpoint", rollout.endpoint);
-      if (endpoint === undefined) continue;
+      // Of what is switched off nothing is to be learned.
+      if (endpoint === undefined || (await on.states.of(rollout.endpoint))?.killed != null) continue;
       try {
         if (rollout.plan.kind === "experiment") await judgeExperiment(rollout);
         else await judgeOne(rollout);
@@ -481,15 +482,17 @@ export function createRollouts(
       if (done === undefined) throw conflict(`v${wanted} answers at the endpoint "${endpoint.name}" already.`);
       return done;
     },
-    rollback: (endpoint, reason, by) =>
-      commit(endpoint.name, async (transaction, stable) => {
-        const why = reason ?? asked(by);
+    async rollback(endpoint, reason, by) {
+      const why = reason ?? asked(by);
+      // It is in memory everywhere, so that nothing is waited for; one that was deleted since is none.
+      const previous = (await on.states.of(endpoint.name))?.earlier[0];
+      if (previous !== undefined && (await runningRollout(db, endpoint.name)) === undefined) await checkReady(endpoint, previous, null);
+      return commit(endpoint.name, async (transaction, stable) => {
         const rollout = await runningRollout(transaction, endpoint.name);
         if (rollout !== undefined) {
           await end(transaction, rollout, "rolled_back", why, by, numbersOf(await tallies(transaction, rollout.id)));
           return { ...rollout, state: "rolled_back" as const, reason: why, finished_at: clock.now() };
         }
-        // It is in memory everywhere: nothing is waited for.
         const version = await goBack(transaction, endpoint.name);
         if (version === undefined)
           throw conflict(
@@ -497,7 +500,8 @@ export function createRollouts(
           );
         const row = rowOf(endpoint, { kind: "switch" }, [{ version, weight: 1 }], stable, { id: newId(), by });
         return finished(transaction, row, "promoted", `Back from v${stable}: ${why}`);
-      }),
+      });
+    },
     async kill({ name }, reason, by) {
       await commit(name, async (transaction) => {
         const at = clock.now();
