@@ -58,8 +58,19 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/models/delay?version=3", "model card"],
     ["/models/delay?version=3&slice=carrier", "B6"],
     ["/endpoints", "delay_features"],
+    ["/endpoints", /weighted mean/],
     ["/endpoints/delay", /no error in 4,120 requests/],
     ["/endpoints/delay?tab=scores", /the last 200 predictions/],
+    ["/endpoints/delay?tab=history", "It was the proxy."],
+    ["/endpoints/delay?rollout=r1", "All of the traffic at once, because somebody said so."],
+    ["/endpoints/offers", "version 5 is better"],
+    ["/endpoints/fraud_by_card_and_country_of_issue_without_features", "97.4 %"],
+    ["/endpoints/green", /watched for 4h/],
+    ["/endpoints/never_asked", /Nothing is deployed/],
+    ["/endpoints/loans", /central bank/],
+    ["/predictions/scan-0", /776 more/],
+    ["/predictions/off-1", "killed"],
+    ["/predictions/f-1?explain=yes", "+1.31"],
     ["/predictions/f-1?node=dataset_version%2Fflights%2F5", "5 files"],
     ["/monitors", "1d"],
     ["/monitors/delay", "minute_of_day"],
@@ -110,16 +121,73 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     expect(await page.getByRole("row").count()).toBeLessThan(70);
   });
 
+  it("says what will happen to an endpoint's versions before it does it, and why it was done", async () => {
+    const dialog = page.getByRole("dialog");
+    await open("/endpoints/delay");
+    await page.getByRole("listitem").filter({ hasText: "over in 1 h at the earliest" }).waitFor();
+    await page.getByRole("button", { name: "Go on" }).click();
+    await dialog.getByText("Version 3 gets 50 % of the traffic now, in place of 10 %").waitFor();
+    await dialog.getByLabel("Reason").fill("looks good");
+    await dialog.getByRole("button", { name: "Give it 50 %" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect([server.posted.at(-1), server.brought()]).toEqual(["POST /api/v1/endpoints/delay/rollouts/advance", { reason: "looks good" }]);
+
+    await page.getByRole("button", { name: "Kill switch" }).click();
+    await dialog.getByText("every request is refused, with 503").waitFor();
+    await dialog.getByRole("button", { name: "Switch off" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect([server.posted.at(-1), server.brought()]).toEqual(["POST /api/v1/endpoints/delay/kill", {}]);
+
+    await open("/endpoints/loans");
+    await page.getByRole("alert").getByText("Every request is answered with its fallback: probability 0.5000.").waitFor();
+    for (const [version, sent] of [
+      ["3", ["POST /api/v1/endpoints/loans/rollback", {}]],
+      ["2", ["POST /api/v1/endpoints/loans/promote", { version: 2 }]],
+    ] as const) {
+      await page.getByRole("button", { name: "Roll back" }).click();
+      await dialog.getByLabel("Version").selectOption(version);
+      await dialog.getByRole("button", { name: "Go back" }).click();
+      await dialog.waitFor({ state: "detached" });
+      expect([server.posted.at(-1), server.brought()]).toEqual(sent);
+    }
+
+    await open("/endpoints/price");
+    await page.getByRole("button", { name: "Weights" }).click();
+    await dialog.getByLabel("Version 4").fill("0");
+    await dialog.getByRole("button", { name: "Change" }).click();
+    await dialog.getByRole("alert").getByText("write a number above 0").waitFor();
+    await dialog.getByLabel("Version 4").fill("12.5");
+    await dialog.getByRole("button", { name: "Change" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect(server.brought()).toEqual({
+      arms: [
+        { version: 4, weight: 0.125 },
+        { version: 5, weight: 0.25 },
+      ],
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it("has room on a narrow screen", async () => {
+    await page.setViewportSize({ width: 420, height: 900 });
+    for (const address of ["/endpoints", "/endpoints/fraud_by_card_and_country_of_issue_without_features", "/predictions/scan-0"]) {
+      await open(address);
+      await sees("fraud_by_card_and_country_of_issue");
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+    }
+    await page.setViewportSize({ width: 1440, height: 900 });
+  });
+
   it("asks before it cancels a run", async () => {
     await open(`/runs/${running}`);
     await page.getByRole("button", { name: "Cancel run" }).click();
     const dialog = page.getByRole("alertdialog");
     await dialog.getByRole("button", { name: "Keep" }).click();
-    expect(server.posted).toEqual([]);
+    expect(server.posted.filter((one) => one.endsWith("/cancel"))).toEqual([]);
     await page.getByRole("button", { name: "Cancel run" }).click();
     await dialog.getByRole("button", { name: "Cancel run" }).click();
     await page.getByRole("heading", { level: 1 }).locator("..").getByText("cancelled").waitFor();
-    expect(server.posted).toEqual([`POST /api/v1/runs/${running}/cancel`]);
+    expect(server.posted.at(-1)).toBe(`POST /api/v1/runs/${running}/cancel`);
   });
 
   it("shows what happened elsewhere when the server tells it", async () => {

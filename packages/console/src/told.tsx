@@ -98,6 +98,14 @@ export function sentence({ type, subject, data }: Event): ReactNode {
           on {text(data.condition)}
         </>
       );
+    case "endpoint.killed":
+    case "endpoint.revived":
+      return (
+        <>
+          Endpoint {to.endpoint(subject)} {type === "endpoint.killed" ? "was switched off" : "answers again"}{" "}
+          <span className="text-muted">{text(data.reason)}</span>
+        </>
+      );
     default:
       if (type.startsWith("rollout."))
         return (
@@ -111,7 +119,8 @@ export function sentence({ type, subject, data }: Event): ReactNode {
 }
 
 export const eventTone = ({ type, data }: Event): Tone => {
-  if (type.endsWith("quarantined") || type.endsWith("rolled_back") || type === "monitor.alert" || data.state === "failed") return "bad";
+  if (type.endsWith("quarantined") || type.endsWith("rolled_back") || type === "monitor.alert" || type === "endpoint.killed" || data.state === "failed")
+    return "bad";
   if (data.state === "refused" || data.drifted === true) return "warn";
   if (type.endsWith("promoted") || type.endsWith("registered") || data.state === "succeeded" || type.endsWith("accepted")) return "ok";
   return "none";

@@ -28,7 +28,7 @@ export function Page({
   return (
     <div className={`mx-auto space-y-3 ${wide ? "" : "max-w-[1600px]"}`}>
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-        <h1 className="text-lg font-semibold tracking-tight">{title}</h1>
+        <h1 className="min-w-0 break-words text-lg font-semibold tracking-tight [overflow-wrap:anywhere]">{title}</h1>
         <div className="text-muted">{about}</div>
         <div className="ml-auto flex items-center gap-2">{actions}</div>
       </div>
@@ -105,6 +105,8 @@ const stateTones: Record<string, Tone> = {
   alive: "ok",
   failed: "bad",
   rolled_back: "bad",
+  paused: "warn",
+  killed: "bad",
 };
 export const stateTone = (state: string): Tone => stateTones[state] ?? "none";
 export const State = ({ state }: { state: string }) => (

@@ -26,6 +26,7 @@ import type {
   Firing,
   HistoricalFeatures,
   HistoricalRead,
+  InferenceGraph,
   IngestionStart,
   LabelResult,
   Lineage,
@@ -55,6 +56,7 @@ import type {
   ReleaseStart,
   RollbackStart,
   Rollout,
+  RolloutDetail,
   RolloutEvent,
   RolloutMove,
   RolloutStart,
@@ -330,6 +332,8 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       list: () => get<Page<Endpoint>>("/api/v1/endpoints"),
       get: (name: string) => get<Endpoint>(`/api/v1/endpoints/${part(name)}`),
       rollouts: (name: string, query?: Paging) => get<Page<Rollout>>(`/api/v1/endpoints/${part(name)}/rollouts`, query),
+      /** With its plan, and what is known of each version by now. */
+      rollout: (name: string, id: string) => get<RolloutDetail>(`/api/v1/endpoints/${part(name)}/rollouts/${part(id)}`),
       predictions: (name: string, query?: Paging & { from?: string; to?: string }) =>
         get<Page<Prediction>>(`/api/v1/endpoints/${part(name)}/predictions`, query),
       /** What became of its versions, newest first. */
@@ -351,6 +355,7 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       /** By the Open Inference Protocol: rows of the request's columns; one prediction for each. */
       infer: (name: string, body: InferRequest) => ask<InferResponse>("POST", `/v2/models/${part(name)}/infer`, { json: body }),
     },
+    inferenceGraphs: { list: () => get<Page<InferenceGraph>>("/api/v1/inference-graphs") },
     predictions: {
       get: (id: string) => get<Prediction>(`/api/v1/predictions/${part(id)}`),
       /** What each feature gave to it; with `top`, the largest so many. */

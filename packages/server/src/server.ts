@@ -152,9 +152,10 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const inference = createInference({ python: createPythonModels(platform, { compute }), trials: createTrials(platform) });
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference, answers: work === "all" });
-  servingRoutes(app, serving);
   const transforms = createTransforms(platform);
-  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }), (of, top) => explanations.explain(of, top));
+  const graphs = createGraphs(projects, { serving, transform: transforms.open });
+  servingRoutes(app, serving, graphs);
+  const exchange = openExchange(serving, graphs, (of, top) => explanations.explain(of, top));
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
 

@@ -3,10 +3,10 @@ import type { RunTableRow } from "@millrace/sdk/api";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { send } from "../api";
+import { AskFor } from "../dialog";
 import { counted } from "../format";
 import { Ask } from "../ui";
 import { asked, type RunColumn } from "./columns";
-import { AskFor } from "./dialog";
 import { quotedText } from "./filter-language";
 import type { RunSearch } from "./rows";
 

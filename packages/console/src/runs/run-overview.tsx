@@ -3,9 +3,9 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { mlflow, Refused, read, useApi } from "../api";
+import { AskFor } from "../dialog";
 import { counted, exact, number, value } from "../format";
 import { Badge, Empty, Facts, Panel, Table, Time } from "../ui";
-import { AskFor } from "./dialog";
 import { Markdown } from "./markdown";
 
 interface KeyValue {

@@ -1,11 +1,14 @@
-import type { Endpoint } from "@millrace/sdk/api";
+import type { Endpoint, InferenceGraph } from "@millrace/sdk/api";
 import { Link } from "@tanstack/react-router";
 import { type Listed, useApi } from "../api";
-import { count, duration, number, share } from "../format";
+import { count, duration, number, words } from "../format";
+import { InferenceGraphs } from "../serving/inference-graphs";
+import { percent } from "../serving/plan";
 import { Badge, Page, Panel, Read, Table } from "../ui";
 
 export function Endpoints() {
   const endpoints = useApi<Listed<Endpoint>>("/endpoints", 5_000);
+  const graphs = useApi<Listed<InferenceGraph>>("/inference-graphs");
   return (
     <Page title="Endpoints" about="What answers predictions, and what is tried on a share of the traffic">
       <Panel flush>
@@ -20,7 +23,7 @@ export function Endpoints() {
                 {
                   head: "Name",
                   cell: (one) => (
-                    <Link className="link font-medium" to="/endpoints/$name" params={{ name: one.name }}>
+                    <Link className="link block max-w-60 truncate font-medium" title={one.name} to="/endpoints/$name" params={{ name: one.name }}>
                       {one.name}
                     </Link>
                   ),
@@ -29,21 +32,38 @@ export function Endpoints() {
                 {
                   head: "Model",
                   cell: (one) => (
-                    <Link className="link" to="/models/$name" params={{ name: one.model }}>
+                    <Link className="link block max-w-48 truncate" title={one.model} to="/models/$name" params={{ name: one.model }}>
                       {one.model}
                     </Link>
                   ),
                 },
-                { head: "Features", wide: true, cell: (one) => <span className="text-muted">{one.service ?? "–"}</span> },
-                { head: "Answers", cell: (one) => (one.stable === null ? <span className="text-muted">nothing yet</span> : `version ${one.stable}`) },
+                {
+                  head: "Features",
+                  wide: true,
+                  cell: (one) => <span className="block max-w-48 truncate text-muted">{one.service ?? "its model's inputs"}</span>,
+                },
+                {
+                  head: "Answers",
+                  cell: (one) =>
+                    one.killed !== null ? (
+                      <Badge tone="bad" title={one.killed.reason}>
+                        switched off
+                      </Badge>
+                    ) : one.stable === null ? (
+                      <span className="text-muted">nothing yet</span>
+                    ) : (
+                      `version ${one.stable}`
+                    ),
+                },
                 {
                   head: "Rollout",
                   cell: (one) =>
-                    one.candidate === null ? (
+                    one.rollout?.state !== "running" ? (
                       "–"
                     ) : (
-                      <Badge tone="info">
-                        version {one.candidate} on {share(one.weight, 0)}
+                      <Badge tone={one.rollout.pausedAt === null ? "info" : "warn"}>
+                        {words(one.rollout.kind)}: version {one.rollout.arms.length > 1 ? one.rollout.arms.map((arm) => arm.version).join(", ") : one.candidate}{" "}
+                        {one.rollout.kind === "shadow" ? "on copies" : `on ${percent(one.weight)}`}
                       </Badge>
                     ),
                 },
@@ -57,6 +77,7 @@ export function Endpoints() {
           )}
         </Read>
       </Panel>
+      {graphs.data !== undefined && graphs.data.items.length > 0 && <InferenceGraphs of={graphs.data.items} />}
     </Page>
   );
 }

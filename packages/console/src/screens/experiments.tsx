@@ -3,8 +3,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { mlflow, useList } from "../api";
+import { AskFor } from "../dialog";
 import { count } from "../format";
-import { AskFor } from "../runs/dialog";
 import { Ask, Badge, Failure, Loading, Page, Panel, Table, Time } from "../ui";
 import { useUrl } from "../url";
 

@@ -4,19 +4,23 @@ import { useMemo } from "react";
 import { useApi } from "../api";
 import { number, value, words } from "../format";
 import { type Box, Graph, type Line } from "../graph";
-import { Badge, Facts, Page, Panel, Read, Time } from "../ui";
+import { ExplanationPanel } from "../serving/explanation";
+import { Values } from "../serving/predictions";
+import { Route } from "../serving/route";
+import { Facts, Page, Panel, Read, Time } from "../ui";
 import { useUrl } from "../url";
-import { FeatureValues } from "./endpoint";
 
 export function Prediction() {
   const { id = "" } = useParams({ strict: false });
   const prediction = useApi<PredictionBody>(`/predictions/${encodeURIComponent(id)}`);
-  const lineage = useApi<Lineage>(`/lineage/prediction/${encodeURIComponent(id)}`, 60_000);
+  // What no version answered comes from nowhere.
+  const answered = prediction.data !== undefined && prediction.data.version > 0;
+  const lineage = useApi<Lineage>(answered ? `/lineage/prediction/${encodeURIComponent(id)}` : undefined, 60_000);
   return (
     <Page title={`Prediction ${id}`}>
       <Read query={prediction}>
         {(data) => (
-          <div className="grid grid-cols-[24rem_minmax(0,1fr)] gap-3">
+          <div className="grid items-start gap-3 lg:grid-cols-[24rem_minmax(0,1fr)]">
             <Panel title="Answer">
               <p className="pb-2 text-3xl font-semibold">{number(data.prediction, 4)}</p>
               <Facts
@@ -29,16 +33,18 @@ export function Prediction() {
                   ],
                   [
                     "model",
-                    <Link key="model" className="link" to="/models/$name" params={{ name: data.model }} search={{ version: String(data.version) }}>
-                      {data.model} {data.version}
+                    <Link
+                      key="model"
+                      className="link"
+                      to="/models/$name"
+                      params={{ name: data.model }}
+                      search={data.version === 0 ? {} : { version: String(data.version) }}
+                    >
+                      {data.model} {data.version === 0 ? "" : data.version}
                     </Link>,
                   ],
-                  [
-                    "route",
-                    <Badge key="route" tone={data.route === "fallback" ? "bad" : data.route === "candidate" ? "info" : "ok"}>
-                      {data.route}
-                    </Badge>,
-                  ],
+                  ["route", <Route key="route" of={data.route} />],
+                  ...(data.key === null ? [] : [["key", data.key] as const]),
                   ["asked", <Time key="at" at={data.at} />],
                   ["label", data.label === null ? "not yet known" : String(data.label)],
                   ["labelled", <Time key="labelled" at={data.labelledAt} />],
@@ -46,17 +52,26 @@ export function Prediction() {
               />
             </Panel>
             <div className="space-y-3">
-              <Panel title="Request">
-                <FeatureValues of={data.request} />
-              </Panel>
-              <Panel title="Features at that moment">
-                <FeatureValues of={data.features} />
-              </Panel>
+              {(
+                [
+                  ["Request", data.request],
+                  ["Features at that moment", data.features],
+                  ["Inputs", data.inputs],
+                  ["Outputs", data.outputs],
+                ] as const
+              )
+                .filter(([, values]) => Object.keys(values).length > 0)
+                .map(([title, values]) => (
+                  <Panel key={title} title={title}>
+                    <Values of={values} />
+                  </Panel>
+                ))}
             </div>
           </div>
         )}
       </Read>
-      <Read query={lineage}>{(data) => <LineageView of={data} id={id} />}</Read>
+      {answered && <ExplanationPanel id={id} />}
+      {answered && <Read query={lineage}>{(data) => <LineageView of={data} id={id} />}</Read>}
     </Page>
   );
 }

@@ -3,7 +3,9 @@ import { createReadStream, existsSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import * as fixtures from "./fixtures";
+import * as serving from "./serving";
 import * as views from "./views";
 import * as work from "./work";
 
@@ -11,6 +13,8 @@ export interface FakeServer {
   url: string;
   /** `METHOD path` of every request that was not a read. */
   posted: string[];
+  /** What the last of them brought. */
+  brought(): unknown;
   /** Cancels a run as somebody else would: the server tells it as an event. */
   cancelElsewhere(run: string): void;
   stop(): Promise<void>;
@@ -19,6 +23,7 @@ const types: Record<string, string> = { ".html": "text/html", ".js": "text/javas
 
 export async function startFakeServer(built: string): Promise<FakeServer> {
   const posted: string[] = [];
+  let brought: unknown;
   let paused = false;
   const cancelled = new Set<string>();
   const streams = new Set<ServerResponse>();
@@ -27,6 +32,9 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
     const json = (status: number, body: unknown) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     if (request.method !== "GET") {
       posted.push(`${request.method} ${url.pathname}`);
+      void text(request).then((body) => {
+        brought = body === "" ? undefined : JSON.parse(body);
+      });
       if (url.pathname.endsWith("/pause")) paused = true;
       if (url.pathname.endsWith("/resume")) paused = false;
       const cancel = /^\/api\/v1\/runs\/(.+)\/cancel$/.exec(url.pathname)?.[1];
@@ -60,6 +68,7 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
   return {
     url: `http://127.0.0.1:${port}`,
     posted,
+    brought: () => brought,
     cancelElsewhere(run) {
       cancelled.add(run);
       const event = { id: "1000", type: "run.finished", subject: run, data: { pipeline: "shop", state: "cancelled" }, at: fixtures.clock.now };
@@ -138,13 +147,19 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
     case "models versions":
       return which === "" ? { items: fixtures.modelVersions } : fixtures.modelVersion(Number(which));
     case "endpoints ":
-      return named(fixtures.endpoints);
+      return named(serving.endpoints);
     case "endpoints rollouts":
-      return { items: fixtures.rollouts };
+      return which === "" ? { items: serving.rolloutsOf(name) } : serving.rolloutOf(name, which);
+    case "endpoints history":
+      return { items: serving.history(name, query.get("rollout")) };
     case "endpoints predictions":
-      return { items: fixtures.predictions.slice(0, Number(query.get("limit"))) };
+      return { items: serving.predictionsOf(name).slice(0, Number(query.get("limit"))) };
+    case "inference-graphs ":
+      return { items: serving.graphs };
+    case "predictions explanation":
+      return serving.explanation;
     case "predictions ":
-      return fixtures.predictions.find((one) => one.id === name);
+      return serving.predictionOf(name);
     case "monitors ":
       return named(fixtures.monitors);
     case "monitors checks":

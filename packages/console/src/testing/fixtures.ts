@@ -458,7 +458,7 @@ export const endpoints: Endpoint[] = [
     errors: 0,
     rollout,
     earlier: [1],
-    killed: null,
+    ...{ killed: null, fallback: null },
   },
 ];
 export const predictions: Prediction[] = range(200).map((i) => ({

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { RolloutSpec } from "../spec.js";
+import { FallbackSpec, GraphNode, RolloutSpec } from "../spec.js";
 import { Json, Nullable, Time } from "./common.js";
 
 const RolloutResult = Type.Object({
@@ -59,6 +59,34 @@ export const Rollout = Type.Object({
   errors: Type.Integer(),
 });
 export type Rollout = Static<typeof Rollout>;
+/** What a version did in a rollout until now. */
+export const RolloutNumbers = Type.Object({
+  version: Type.Integer(),
+  requests: Type.Integer(),
+  errors: Type.Integer(),
+  rows: Type.Integer(),
+  p50Ms: Nullable(Type.Number()),
+  p99Ms: Nullable(Type.Number()),
+  /** Of copies in the shadow: how many rows were compared with what was answered, and how many agreed. */
+  compared: Type.Integer(),
+  agreed: Type.Integer(),
+  meanDifference: Nullable(Type.Number()),
+  /** Copies that found no room. */
+  dropped: Type.Integer(),
+});
+export type RolloutNumbers = Static<typeof RolloutNumbers>;
+export const RolloutDetail = Type.Intersect([
+  Rollout,
+  Type.Object({
+    plan: Type.Union([RolloutSpec, Type.Object({ kind: Type.Literal("switch") })]),
+    /** When its step may be over, if the judges are content; null where none goes by time. */
+    dueAt: Nullable(Time),
+    /** How many labelled keys each arm of an experiment is to have. */
+    needed: Nullable(Type.Integer()),
+    versions: Type.Array(RolloutNumbers),
+  }),
+]);
+export type RolloutDetail = Static<typeof RolloutDetail>;
 
 const RolloutArms = Type.Array(Type.Object({ version: Type.Integer({ minimum: 1 }), weight: Type.Number({ exclusiveMinimum: 0, maximum: 1 }) }), {
   minItems: 1,
@@ -136,8 +164,23 @@ export const Endpoint = Type.Object({
   earlier: Type.Array(Type.Integer()),
   /** While the kill switch is on, no version answers. */
   killed: Nullable(Type.Object({ at: Time, by: Type.String(), reason: Type.String() })),
+  /** What is answered then; null: requests are refused. */
+  fallback: Nullable(FallbackSpec),
 });
 export type Endpoint = Static<typeof Endpoint>;
+/** Endpoints and functions that answer as one. */
+export const InferenceGraph = Type.Object({
+  name: Type.String(),
+  project: Type.String(),
+  /** The project version that last changed it. */
+  version: Type.Integer(),
+  node: GraphNode,
+  /** Whether each endpoint in it has a version to answer with. */
+  ready: Type.Boolean(),
+  /** Why it is not. */
+  reason: Nullable(Type.String()),
+});
+export type InferenceGraph = Omit<Static<typeof InferenceGraph>, "node"> & { node: GraphNode };
 export const Label = Type.Object({ id: Type.String({ maxLength: 200 }), label: Type.Union([Type.Number(), Type.Boolean()]) });
 export const LabelPush = Type.Object({ labels: Type.Array(Label, { minItems: 1, maxItems: 100_000 }) });
 export const LabelResult = Type.Object({ accepted: Type.Integer() });

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { Prediction } from "@millrace/sdk/api";
+import type { InferenceGraph, Prediction } from "@millrace/sdk/api";
 import type { GraphNode, InferenceGraphSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openServingServer, type ServingServer, shadeProject } from "./testing.js";
@@ -140,6 +140,12 @@ test("what does not fit, or is not there, is told", async () => {
   expect(await infer("broken", matrix(1, 2))).toMatchObject({ status: 503, body: { error: expect.stringContaining('"never" has no version') } });
   expect((await fetch(`${server.url}/v2/models/broken/ready`)).status).toBe(503);
   expect((await fetch(`${server.url}/v2/models/chain/ready`)).status).toBe(200);
+  const { items } = await get<{ items: InferenceGraph[] }>("/api/v1/inference-graphs");
+  expect(items.find(({ name }) => name === "broken")).toMatchObject({
+    ready: false,
+    reason: 'The endpoint "never" of the graph has no version to answer with yet.',
+  });
+  expect(items.find(({ name }) => name === "chain")).toMatchObject({ ready: true, reason: null, version: 1, node: { kind: "sequence" } });
   const index = (await (await fetch(`${server.url}/v2/repository/index`, { method: "POST" })).json()) as { name: string; state: string }[];
   expect(index.filter(({ name }) => ["broken", "chain"].includes(name)).map(({ name, state }) => [name, state])).toEqual(
     [

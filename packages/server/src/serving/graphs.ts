@@ -1,5 +1,6 @@
 /** Several endpoints and functions that answer as one. */
-import type { GraphNode, TransformSpec } from "@millrace/sdk/spec";
+import type { InferenceGraph } from "@millrace/sdk/api";
+import { type GraphNode, nodesOf, type TransformSpec } from "@millrace/sdk/spec";
 import { type ServedModel, type Tensor, type TensorSpec, valueAt } from "../inference/index.js";
 import { ApiError, invalid, newId } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
@@ -9,6 +10,8 @@ import type { InferAnswer, InferRequest, Serving, Takes } from "./types.js";
 export interface Graphs {
   get(name: string): Promise<Graph | undefined>;
   list(): Promise<Graph[]>;
+  /** What there is and what it waits for. Loads nothing. */
+  describe(): Promise<InferenceGraph[]>;
 }
 /** As an endpoint is asked. */
 export interface Graph {
@@ -52,6 +55,15 @@ export function createGraphs(projects: Pick<Projects, "get" | "list">, on: On): 
       return found === undefined ? undefined : graphOf(found);
     },
     list: async () => (await projects.list("inference_graph")).map(graphOf),
+    async describe() {
+      const [graphs, endpoints] = await Promise.all([projects.list("inference_graph"), on.serving.endpoints()]);
+      const answers = new Map(endpoints.map(({ name, stable }) => [name, stable !== null]));
+      return graphs.map(({ name, project, projectVersion: version, spec: { node } }) => {
+        const missing = [...nodesOf(node)].find((one) => one.kind === "endpoint" && answers.get(one.endpoint) !== true);
+        const reason = missing?.kind === "endpoint" ? noVersion(missing.endpoint) : null;
+        return { name, project, version, node, ready: reason === null, reason };
+      });
+    },
   };
 }
 
@@ -111,13 +123,14 @@ async function sidesOf(node: GraphNode, on: On): Promise<Sides> {
 const byName = (specs: readonly TensorSpec[]): Map<string, TensorSpec> => new Map(specs.map((spec) => [spec.name, spec]));
 const isNumber = (datatype: Tensor["datatype"]): boolean => datatype !== "BYTES" && datatype !== "BOOL";
 
+const noVersion = (endpoint: string): string => `The endpoint "${endpoint}" of the graph has no version to answer with yet.`;
 async function loadAll(node: GraphNode, on: On): Promise<void> {
   if (node.kind === "sequence") await Promise.all(node.nodes.map((one) => loadAll(one, on)));
   else if (node.kind === "ensemble") await Promise.all(node.members.map((member) => loadAll(member.node, on)));
   else if (node.kind === "transform") await on.transform(node);
   else {
     const { stable } = await on.serving.endpoint(node.endpoint);
-    if (stable === null) throw new ApiError(503, "NOT_DEPLOYED", `The endpoint "${node.endpoint}" of the graph has no version to answer with yet.`);
+    if (stable === null) throw new ApiError(503, "NOT_DEPLOYED", noVersion(node.endpoint));
     await on.serving.load(node.endpoint, stable);
   }
 }

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { Endpoint, Prediction, Rollout, RolloutEvent } from "@millrace/sdk/api";
+import type { Endpoint, Prediction, Rollout, RolloutDetail, RolloutEvent } from "@millrace/sdk/api";
 import type { EndpointSpec, RolloutSpec } from "@millrace/sdk/spec";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openServingServer, type ServingServer, shadeProject, shadeRequest } from "./testing.js";
@@ -236,6 +236,12 @@ test("a shadow answers nobody, is compared with what was answered, and waits for
   const all = await logged("shadowed");
   const copy = all.find(({ id }) => id === `s-3~${version}`);
   expect(copy).toMatchObject({ version, route: "shadow", prediction: all.find(({ id }) => id === "s-3")?.prediction });
+  const { id } = (await endpointOf("shadowed")).rollout ?? {};
+  expect(await get<RolloutDetail>(`/api/v1/endpoints/shadowed/rollouts/${id}`)).toMatchObject({
+    ...{ kind: "shadow", plan: { kind: "shadow", share: 1 }, dueAt: new Date(now + 3_600_000).toISOString(), needed: null },
+    versions: [{ version: 1 }, { version, compared: 40, agreed: 40, dropped: 0, errors: 0, p99Ms: expect.any(Number) }],
+  });
+  expect((await fetch(`${server.url}/api/v1/endpoints/sticky/rollouts/${id}`)).status).toBe(404);
   await pass(61);
   const { rollout, stable } = await endpointOf("shadowed");
   expect(stable).toBe(1);

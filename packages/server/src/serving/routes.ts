@@ -1,11 +1,13 @@
 import {
   Endpoint,
   EndpointSwitch,
+  InferenceGraph,
   LabelPush,
   LabelResult,
   Page,
   Prediction,
   Rollout,
+  RolloutDetail,
   RolloutEvent,
   RolloutMove,
   RolloutStart,
@@ -14,6 +16,7 @@ import {
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { type Http, invalid } from "../platform/index.js";
+import type { Graphs } from "./graphs.js";
 import type { Serving } from "./types.js";
 
 const tags = ["endpoints"];
@@ -26,7 +29,7 @@ const HistoryQuery = Type.Object({
   rollout: Type.Optional(Type.String({ maxLength: 200 })),
 });
 
-export function servingRoutes(app: Http, serving: Serving): void {
+export function servingRoutes(app: Http, serving: Serving, graphs: Graphs): void {
   const read = { config: { permission: "endpoints:read" as const } };
   app.get("/api/v1/endpoints", { ...read, schema: { tags, response: { 200: Page(Endpoint) } } }, async () => ({ items: await serving.endpoints() }));
   app.get("/api/v1/endpoints/:name", { ...read, schema: { tags, params: ByName, response: { 200: Endpoint } } }, async ({ params }) =>
@@ -37,6 +40,14 @@ export function servingRoutes(app: Http, serving: Serving): void {
     { ...read, schema: { tags, params: ByName, querystring: Limited, response: { 200: Page(Rollout) } } },
     async ({ params, query }) => ({ items: await serving.rollouts(params.name, query.limit ?? 100) }),
   );
+  app.get(
+    "/api/v1/endpoints/:name/rollouts/:id",
+    { ...read, schema: { tags, params: Type.Object({ ...ByName.properties, id: Type.String({ maxLength: 300 }) }), response: { 200: RolloutDetail } } },
+    async ({ params }) => serving.rollout(params.name, params.id),
+  );
+  app.get("/api/v1/inference-graphs", { ...read, schema: { tags, response: { 200: Page(InferenceGraph) } } }, async () => ({
+    items: await graphs.describe(),
+  }));
   app.get(
     "/api/v1/endpoints/:name/history",
     { ...read, schema: { tags, params: ByName, querystring: HistoryQuery, response: { 200: Page(RolloutEvent) } } },

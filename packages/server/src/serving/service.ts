@@ -13,6 +13,7 @@ import { interfaceProblem, mostRows } from "./given.js";
 import { openPredictionLog } from "./log/index.js";
 import { featureLog, type LogSchema, tensorLog } from "./log/schema.js";
 import type { Sought } from "./log/segments.js";
+import { rolloutDetail } from "./rollouts/detail.js";
 import { createRollouts } from "./rollouts/service.js";
 import { openShadows } from "./rollouts/shadows.js";
 import { listEvents, listRollouts, toRollout } from "./rollouts/store.js";
@@ -288,6 +289,7 @@ export async function createServing(
       rollout: last === undefined ? null : toRollout(last),
       earlier: state?.earlier ?? [],
       killed: state?.killed == null ? null : { ...state.killed, at: new Date(state.killed.at).toISOString() },
+      fallback: spec.fallback ?? null,
     };
   }
 
@@ -307,6 +309,13 @@ export async function createServing(
       await definition(name);
       await settleCounts();
       return (await listRollouts(db, name, limit)).map(toRollout);
+    },
+    async rollout(name, id) {
+      await definition(name);
+      await settleCounts();
+      const found = await rolloutDetail(db, name, id);
+      if (found === undefined) throw notFound(`rollout of the endpoint "${name}"`, id);
+      return found;
     },
     async history(name, query) {
       await definition(name);

@@ -28,13 +28,14 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   const inference = createInference({ python: createPythonModels(platform, { compute }) });
   const parts = { projects, registry, features, inference };
   const serving = await createServing(platform, parts);
-  servingRoutes(app, serving);
   const transforms = createTransforms(platform);
   // There are no pipelines: no version says what it was trained on.
   const get = async (id: string) => Promise.reject(notFound("run", id));
   const explanations = createExplanations(platform, { serving, registry, inference, pipelines: { get } });
   explanationRoutes(app, explanations);
-  const exchange = openExchange(serving, createGraphs(projects, { serving, transform: transforms.open }), explanations.explain);
+  const graphs = createGraphs(projects, { serving, transform: transforms.open });
+  servingRoutes(app, serving, graphs);
+  const exchange = openExchange(serving, graphs, explanations.explain);
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
   const grpc = await openGrpc(platform, async () => ({ name: "anna" }), exchange, 0);

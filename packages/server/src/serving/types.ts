@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
-import type { Columns, Endpoint, Prediction, Rollout, RolloutEvent, RolloutMove, RolloutStart, RolloutWeights } from "@millrace/sdk/api";
+import type { Columns, Endpoint, Prediction, Rollout, RolloutDetail, RolloutEvent, RolloutMove, RolloutStart, RolloutWeights } from "@millrace/sdk/api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import type { LoggedPredictions } from "../features/index.js";
 import type { Feature, RunOptions, ServedModel, Tensor } from "../inference/index.js";
@@ -52,6 +52,8 @@ export interface Serving {
   endpoint(name: string): Promise<Endpoint>;
   /** Newest first. */
   rollouts(endpoint: string, limit: number): Promise<Rollout[]>;
+  /** With its plan and its numbers. Throws a 404 where the endpoint has had none of this id. */
+  rollout(endpoint: string, id: string): Promise<RolloutDetail>;
   /** What became of the endpoint's versions, newest first. */
   history(endpoint: string, query: { limit: number; after?: string | undefined; rollout?: string | undefined }): Promise<RolloutEvent[]>;
   /** This and what follows resolve when every process answers by it. They throw a 409 where there is nothing to do. */

@@ -43,6 +43,10 @@ export async function runningRollout(db: Db, endpoint: string): Promise<RolloutR
   const { rows } = await sql<RolloutRow>`select ${columns} from rollout where state = 'running' and endpoint = ${endpoint}`.execute(db);
   return rows[0];
 }
+export async function findRollout(db: Db, endpoint: string, id: string): Promise<RolloutRow | undefined> {
+  const { rows } = await sql<RolloutRow>`select ${columns} from rollout where id = ${id} and endpoint = ${endpoint}`.execute(db);
+  return rows[0];
+}
 export async function rolloutExists(db: Db, id: string): Promise<boolean> {
   return (await sql`select 1 from rollout where id = ${id}`.execute(db)).rows.length > 0;
 }

@@ -7,6 +7,8 @@ export interface Field {
   value?: string;
   placeholder?: string;
   long?: boolean;
+  /** One of these, as value and name. */
+  of?: (readonly [string, string])[];
 }
 /** A button that asks for a few texts before it does its work. It stays open, with the reason, where that is refused. */
 export function AskFor({
@@ -17,6 +19,7 @@ export function AskFor({
   done,
   run,
   plain = false,
+  danger = false,
 }: {
   button: ReactNode;
   title: string;
@@ -25,7 +28,10 @@ export function AskFor({
   /** What the button that does it says. */
   done: string;
   run: (values: Record<string, string>) => Promise<unknown>;
+  /** The button that opens it looks like a link. */
   plain?: boolean;
+  /** What it does is felt by whoever uses the platform. */
+  danger?: boolean;
 }) {
   const form = useId();
   const [open, setOpen] = useState(false);
@@ -39,15 +45,15 @@ export function AskFor({
         setFailure(undefined);
       }}
     >
-      <Dialog.Trigger className={plain ? "link" : "button"}>{button}</Dialog.Trigger>
+      <Dialog.Trigger className={`${plain ? "link" : "button"} ${danger ? "text-bad" : ""}`}>{button}</Dialog.Trigger>
       <Dialog.Portal>
         <Dialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
         <Dialog.Content
           {...(about === undefined ? { "aria-describedby": undefined } : {})}
-          className="fixed left-1/2 top-1/4 z-50 w-[28rem] max-w-[92vw] -translate-x-1/2 rounded-lg border border-line bg-panel p-4 shadow-xl"
+          className="fixed left-1/2 top-1/4 z-50 max-h-[70vh] w-[28rem] max-w-[92vw] -translate-x-1/2 overflow-auto rounded-lg border border-line bg-panel p-4 shadow-xl"
         >
           <Dialog.Title className="font-semibold">{title}</Dialog.Title>
-          {about !== undefined && <Dialog.Description className="mt-1 text-muted">{about}</Dialog.Description>}
+          {about !== undefined && <Dialog.Description className="mt-1 break-words text-muted">{about}</Dialog.Description>}
           <form
             className="mt-3 space-y-2"
             onSubmit={(event) => {
@@ -56,16 +62,26 @@ export function AskFor({
               const values = Object.fromEntries(fields.map(({ name }) => [name, String(given.get(name) ?? "")]));
               setBusy(true);
               setFailure(undefined);
-              run(values)
+              // What it throws before it sends anything is a reason too.
+              Promise.resolve(values)
+                .then(run)
                 .then(() => setOpen(false))
                 .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
                 .finally(() => setBusy(false));
             }}
           >
-            {fields.map(({ name, label, value, placeholder, long }) => (
+            {fields.map(({ name, label, value, placeholder, long, of }) => (
               <label key={name} htmlFor={`${form}-${name}`} className="block">
                 <span className="text-muted">{label}</span>
-                {long ? (
+                {of !== undefined ? (
+                  <select id={`${form}-${name}`} name={name} defaultValue={value} className="field w-full">
+                    {of.map(([key, text]) => (
+                      <option key={key} value={key}>
+                        {text}
+                      </option>
+                    ))}
+                  </select>
+                ) : long ? (
                   <textarea
                     id={`${form}-${name}`}
                     name={name}
@@ -86,7 +102,11 @@ export function AskFor({
             )}
             <div className="flex justify-end gap-2 pt-2">
               <Dialog.Close className="button">Cancel</Dialog.Close>
-              <button type="submit" disabled={busy} className="button border-accent bg-accent text-panel hover:bg-accent/85">
+              <button
+                type="submit"
+                disabled={busy}
+                className={`button text-panel ${danger ? "border-bad bg-bad hover:bg-bad/85" : "border-accent bg-accent hover:bg-accent/85"}`}
+              >
                 {done}
               </button>
             </div>
