@@ -20,7 +20,8 @@ export function createCompute(
 ): Compute {
   const { config, objects } = platform;
   const folder = process.env.MILLRACE_ENVIRONMENTS ?? path.join(config.dataDir, "environments");
-  const toolsFolder = path.join(config.dataDir, "tools");
+  // Beside environments that several servers share, for all of them.
+  const toolsFolder = process.env.MILLRACE_ENVIRONMENTS === undefined ? path.join(config.dataDir, "tools") : path.join(folder, "tools");
   let found: Promise<Interpreter> | undefined;
   /** Asked once; where there is none it is looked for again, so that installing one is enough. */
   function python(version?: string): Promise<Interpreter> {

@@ -31,6 +31,8 @@ export interface ProcessOptions {
   signal: AbortSignal;
   /** What goes beyond is read and dropped, and a line says so. */
   maxLogBytes: number;
+  /** They are those of each such span, for a process that goes on for long. */
+  logSpanMs?: number;
   onLine(stream: "stdout" | "stderr", text: string): void;
   /** All that it reads; nothing without. */
   stdin?: string | Buffer;
@@ -123,13 +125,21 @@ export function runProcess(options: ProcessOptions): Promise<ProcessEnd> {
     const channel = options.onChannel !== undefined && third instanceof Socket ? third : undefined;
     const reports = channel === undefined ? third : undefined;
     let bytes = 0;
+    let since = performance.now();
+    const full = () => {
+      if (options.logSpanMs !== undefined && performance.now() - since > options.logSpanMs) {
+        bytes = 0;
+        since = performance.now();
+      }
+      return bytes > options.maxLogBytes;
+    };
     const take = (stream: "stdout" | "stderr", text: string) => {
+      full();
       bytes += Buffer.byteLength(text) + 1;
       if (bytes <= options.maxLogBytes) return options.onLine(stream, text);
       if (bytes !== Number.POSITIVE_INFINITY) options.onLine(stream, `… what comes after ${options.maxLogBytes} bytes is dropped.`);
       bytes = Number.POSITIVE_INFINITY;
     };
-    const full = () => bytes > options.maxLogBytes;
     if (isReadable(stdout)) eachLine(stdout, full, (text) => take("stdout", text));
     if (isReadable(stderr)) eachLine(stderr, full, (text) => take("stderr", text));
     channel?.on("error", () => {});

@@ -12,6 +12,7 @@ import { createCompute } from "../../compute/index.js";
 import { isAlive, type ObjectStore, openLog } from "../../platform/index.js";
 import { openPlatform } from "../../platform/open.js";
 import { clientPython } from "../../tracking/testing.js";
+import { fit } from "../fit.js";
 import type { ServedModel, Tensor, TensorData } from "../types.js";
 import { createPythonModels, type PythonModels } from "./open.js";
 
@@ -88,6 +89,12 @@ it("a pipeline of scikit-learn on columns of texts and numbers answers as it doe
   const [again] = await model.run([doubles("x", -2), bytes]);
   expect(valuesOf(again?.data ?? [])).toEqual(expected[0]?.map((one) => expect.closeTo(one, 12)));
   expect(model.bytes).toBeGreaterThan(50_000_000);
+  const fitted = fit(model, [
+    { name: "color", type: "string" },
+    { name: "x", type: "float64" },
+    { name: "unused", type: "int64" },
+  ]);
+  expect((await fitted.predict({ x: [-2], color: ["red"], unused: [null] }, 1))[0]).toBeCloseTo(expected[0]?.[1] ?? 0, 12);
   await expect(model.run([{ ...bytes, data: [Buffer.from([0xff])] }, doubles("x", 1)])).rejects.toMatchObject({ status: 400 });
 });
 

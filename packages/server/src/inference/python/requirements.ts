@@ -71,7 +71,7 @@ async function collect(folder: string, from: string, lines: string[], into: "req
     const [, option, name] = /^(-r|--requirement|-c|--constraint)[= ]\s*(.+)$/.exec(line) ?? [];
     if (option !== undefined && name !== undefined) {
       if (++found.files > mostFiles) throw unfit(`The model's requirements are in more than ${mostFiles} files.`);
-      const file = path.join(from, name);
+      const file = path.isAbsolute(name) ? name : path.join(from, name);
       const text = await readText(folder, file);
       if (text === undefined) throw unfit(`The model's requirements name the file ${file}, which it does not have.`);
       const kind = option === "-c" || option === "--constraint" ? "constraints" : into;

@@ -8,7 +8,7 @@ import type { Tensor, TensorData } from "../types.js";
 
 /** Bytes of the head as 32 bits, then those of the body as 64. */
 const prefixBytes = 12;
-const mostHeadBytes = 256 * 1024 ** 2;
+const mostHeadBytes = 64 * 1024 ** 2;
 
 export interface Frame {
   head: string;

@@ -39,6 +39,10 @@ export class WorkerEnded extends Error {}
 
 const lookMs = 250;
 const patienceMs = 500;
+/** What the model prints, so much of it in a minute. */
+const logBytes = 64 * 1024;
+const logSpanMs = 60_000;
+const longestLine = 2_000;
 const Said = TypeCompiler.Compile(
   Type.Union([
     Type.Object({ outputs: Type.Array(TensorHead) }),
@@ -61,7 +65,6 @@ export async function startWorker(
 ): Promise<Worker> {
   const own = await mkdtemp(path.join(scratch, "worker-"));
   const abort = new AbortController();
-  const said = bounded(log);
   let channel: Socket | undefined;
   let bytes = 0;
   let call: Call | undefined;
@@ -110,12 +113,14 @@ export async function startWorker(
     cwd: own,
     env: { ...inheritedEnvironment(), ...program.env, HOME: own, TMPDIR: own, TEMP: own, TMP: own, XDG_CACHE_HOME: own, MPLCONFIGDIR: own },
     signal: abort.signal,
-    maxLogBytes: Number.POSITIVE_INFINITY,
+    ...{ maxLogBytes: logBytes, logSpanMs },
     patienceMs,
     lookMs,
     memoryBytes: limits.memoryBytes,
     folder: { path: own, maxBytes: limits.folderBytes },
-    onLine: said,
+    onLine: (stream, text) => {
+      if (text.trim() !== "") log.info({ stream }, text.slice(0, longestLine));
+    },
     onUsage: (usage) => {
       bytes = usage.memoryBytes;
     },
@@ -201,28 +206,6 @@ function describe({ code, signal, ended, killedForMemory }: ProcessEnd, { memory
   if (ended === "folder") return `it kept more than ${folderBytes} bytes on disk`;
   if (killedForMemory) return "the machine had no memory left for it";
   return signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
-}
-
-const minuteMs = 60_000;
-const bytesPerMinute = 64 * 1024;
-const longestLine = 2_000;
-/** What the model prints, so much of it in a minute. */
-function bounded(log: Log): (stream: "stdout" | "stderr", text: string) => void {
-  let since = Number.NEGATIVE_INFINITY;
-  let bytes = 0;
-  let dropped = 0;
-  return (stream, text) => {
-    const now = performance.now();
-    if (now - since > minuteMs) {
-      if (dropped > 0) log.warn({ lines: dropped }, "more of what the model printed was dropped");
-      since = now;
-      bytes = dropped = 0;
-    }
-    const line = text.slice(0, longestLine);
-    bytes += line.length;
-    if (bytes > bytesPerMinute) dropped++;
-    else if (line.trim() !== "") log.info({ stream }, line);
-  };
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
