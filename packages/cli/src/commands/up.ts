@@ -83,6 +83,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     ...(objects === undefined ? {} : { objects }),
     ...locationsConfig(process.env.MILLRACE_ARTIFACT_LOCATIONS),
     ...onlineConfig(process.env.MILLRACE_ONLINE),
+    ...predictionsConfig(process.env.MILLRACE_PREDICTIONS_SYNC),
     ...duckdbConfig(process.env.MILLRACE_DUCKDB_MEMORY, process.env.MILLRACE_DUCKDB_THREADS),
     ingestion: ingestionConfig(process.env),
     ...webhookConfig(process.env.MILLRACE_WEBHOOK_ALLOWED_SCHEMES, process.env.MILLRACE_WEBHOOK_ALLOWED_NETWORKS),
@@ -105,6 +106,12 @@ function objectsConfig({
   if (!(gigabytes > 0)) throw new CliError(`MILLRACE_OBJECTS_CACHE_GB is "${cache}": give a number of gigabytes above 0.`, exit.usage);
   if (direct !== undefined && !["", "on", "off"].includes(direct)) throw new CliError(`MILLRACE_OBJECTS_DIRECT is "${direct}": give on or off.`, exit.usage);
   return { url, direct: direct !== "off", cacheBytes: gigabytes * 1024 ** 3 };
+}
+
+function predictionsConfig(sync: string | undefined): Pick<ServerConfig, "predictions"> {
+  if (sync === undefined || sync === "" || sync === "off") return {};
+  if (sync !== "on") throw new CliError(`MILLRACE_PREDICTIONS_SYNC is "${sync}": give on or off.`, exit.usage);
+  return { predictions: { sync: true } };
 }
 
 function onlineConfig(url: string | undefined): Pick<ServerConfig, "online"> {

@@ -1,11 +1,13 @@
 /** What one request asks, in the form in which a version is run on it and in which it is logged. */
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import type { Features } from "../features/index.js";
-import { type RunOptions, type ServedModel, type Tensor, valueAt } from "../inference/index.js";
+import { type RunOptions, type ServedModel, type Tensor, type TensorSpec, valueAt } from "../inference/index.js";
 import { invalid } from "../platform/index.js";
 import type { Deployments } from "./deployments.js";
 import { requestColumns, requestTensors } from "./given.js";
+import type { PackedRows } from "./log/packed.js";
 import { featureLog, isOne, type LogSchema, tensorLog } from "./log/schema.js";
+import { plain } from "./log/values.js";
 import type { InferRequest } from "./types.js";
 
 export interface Asked {
@@ -23,6 +25,8 @@ export interface Ran {
   prediction(row: number): number | null;
   /** The columns of the log that the endpoint brings. */
   logged(row: number): Record<string, unknown>;
+  /** The same of all rows, as they lie in memory. */
+  packed?: Pick<PackedRows, "columns" | "prediction">;
 }
 
 /** Features of the service, of what the request brings and what is kept online. */
@@ -69,9 +73,27 @@ export function askTensors({ deployments }: { deployments: Deployments }, model:
         asOf: () => moment,
         prediction: (row) => numberOf(outputs.at(-1), rows, row),
         logged: (row) => ({ ...side("inputs", served, tensors, rows, row), ...side("outputs", served, outputs, rows, row) }),
+        ...packedOf(served, tensors, outputs),
       };
     },
   };
+}
+
+/** Where the model says what there is, and rows are what the first dimension counts. */
+function packedOf(served: ServedModel, tensors: readonly Tensor[], outputs: readonly Tensor[]): Pick<Ran, "packed"> {
+  const { inputs, outputs: given, batches } = served;
+  if (inputs === null || given === null) return {};
+  const columns: PackedRows["columns"][number][] = [];
+  const add = (prefix: string, specs: readonly TensorSpec[], all: readonly Tensor[]) => {
+    for (const tensor of all) {
+      const spec = specs.find((one) => one.name === tensor.name);
+      if (spec !== undefined) columns.push({ column: `${prefix}${tensor.name}`, one: isOne(spec.shape, batches), tensor });
+    }
+  };
+  add("i_", inputs, tensors);
+  add("o_", given, outputs);
+  const last = outputs.at(-1);
+  return { packed: { columns, prediction: last === undefined || last.datatype === "BYTES" ? null : `o_${last.name}` } };
 }
 
 /** Tensors of a row, each in its column; all of them in one where the model does not say what there are. */
@@ -90,12 +112,6 @@ function rowOf({ datatype, data }: Tensor, rows: number, row: number, one: boole
   const width = data.length / rows;
   const at = (index: number) => plain(valueAt(datatype, data, index));
   return one ? at(row) : Array.from({ length: width }, (_, index) => at(row * width + index));
-}
-/** In a form that JSON keeps: what it has no number for as text. */
-function plain(value: ReturnType<typeof valueAt>): string | number | boolean | null {
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
-  return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : value;
 }
 /** Of [n] or [n, 1] the value, of [n, 2] the second: of a classifier's last output the probability. */
 function numberOf(output: Tensor | undefined, rows: number, row: number): number | null {

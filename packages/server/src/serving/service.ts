@@ -163,16 +163,16 @@ export async function createServing(
     const { rows } = ran;
     const ids = rows === 1 ? [id] : Array.from({ length: rows }, (_, row) => `${id}:${row}`);
     const at = request.moment;
-    const append = (of: Ran, by: number, as: string, idOf: (row: number) => string) =>
-      predictionLog.append(
+    const append = (of: Ran, by: number, as: string, suffix: string) => {
+      const shared = { at, version: by, route: as, key: key ?? null };
+      if (of.packed !== undefined) return predictionLog.appendPacked(name, of.schema, { ...shared, ...of.packed, id, suffix, rows });
+      return predictionLog.append(
         name,
         of.schema,
-        ids.map((_, row) => ({
-          ...{ id: idOf(row), at, as_of: of.asOf(row), version: by, route: as, prediction: of.prediction(row), key: key ?? null },
-          ...of.logged(row),
-        })),
+        ids.map((rowId, row) => ({ ...shared, id: `${rowId}${suffix}`, as_of: of.asOf(row), prediction: of.prediction(row), ...of.logged(row) })),
       );
-    await append(ran, version, route, (row) => ids[row] ?? id);
+    };
+    await append(ran, version, route, "");
     counts.predictions += rows;
     predictions.inc({ endpoint: name, version: String(version), route }, rows);
     counts.traffic.observe(performance.now() - began);
@@ -180,7 +180,7 @@ export async function createServing(
       const { candidate } = copyFor;
       shadows.offer({
         ...{ endpoint: name, rollout: copyFor, asked: ask(), answered: ran, bytes: sizeOf(request) },
-        keep: (theirs) => append(theirs, candidate, "shadow", (row) => `${ids[row] ?? id}~${candidate}`),
+        keep: (theirs) => append(theirs, candidate, "shadow", `~${candidate}`),
       });
     }
     return { id, version, outputs: ran.outputs, ids, logged: ran.logged, from: service === undefined ? "tensors" : "features" };

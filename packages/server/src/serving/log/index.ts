@@ -1,14 +1,19 @@
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql } from "kysely";
+import { Counter } from "prom-client";
 import { ApiError, identifier, type Platform, parquet } from "../../platform/index.js";
+import { type PackedRows, packedLine } from "./packed.js";
 import { columnList, type LogSchema } from "./schema.js";
 import { forget, localPaths, merge, type Segment, type Sought, seal, segments } from "./segments.js";
 import { abandoned, openSpool, openSpoolFolder, type Spool, type SpoolFile } from "./spool.js";
+import { plainValues } from "./values.js";
 
 /** When so many rows wait in a spool, they become a segment; also after so long, so that other processes see them. */
 const sealRows = 20_000;
 const sealMs = 30_000;
+/** Of an endpoint's rows in a spool. Requests come first, and rows may come faster than they become segments. */
+const mostBytes = 2 * 1024 ** 3;
 
 export interface LoggedRow {
   id: string;
@@ -20,8 +25,13 @@ export interface LoggedRow {
   key: string | null;
 }
 export interface PredictionLog {
-  /** Durable when it resolves. A row whose id is in the log already is found once, as it was first. */
+  /**
+   * When it resolves, the rows outlive this process; with `predictions.sync` the machine's failure too. A row whose id is in the log already is found once, as it
+   * was first. Where the rows that wait for their segments take too much space, they are left out, and counted.
+   */
   append(endpoint: string, schema: LogSchema, rows: (LoggedRow & Record<string, unknown>)[]): Promise<void>;
+  /** The same for the rows of one request. */
+  appendPacked(endpoint: string, schema: LogSchema, rows: PackedRows): Promise<void>;
   /** What is sought as a relation with the schema's columns; it holds no rows outside of the span, and may hold other ids. */
   use<T>(endpoint: string, schema: LogSchema, sought: Sought, work: (connection: DuckDBConnection, relation: string) => Promise<T>): Promise<T>;
   /** What is due by time: merges, and forgets what is older than `before`. */
@@ -34,6 +44,13 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const { path: own, close: closeFolder } = await openSpoolFolder(folder);
   const spools = new Map<string, { spool: Spool; schema: LogSchema; text: string }>();
   const sealing = new Map<string, Promise<void>>();
+  const due = new Set<string>();
+  const left = new Counter({
+    name: "millrace_predictions_unlogged_total",
+    help: "Rows predicted that are not in the prediction log, as too many waited to come into it",
+    labelNames: ["endpoint"] as const,
+    registers: [platform.metrics.registry],
+  });
   /** Finished files that are not in a segment yet. */
   const unsealed: SpoolFile[] = [];
 
@@ -52,7 +69,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
     const known = spools.get(endpoint);
     if (known?.schema === schema) return known.spool;
     const text = JSON.stringify(schema);
-    const spool = known?.text === text ? known.spool : openSpool(own, endpoint, schema);
+    const spool = known?.text === text ? known.spool : openSpool(own, endpoint, schema, { sync: platform.config.predictions?.sync === true });
     spools.set(endpoint, { spool, schema, text });
     if (known?.spool === spool) return spool;
     // Rows of what the endpoint took before are sealed as they are.
@@ -81,6 +98,24 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const timer = setInterval(() => void sealAll(), sealMs);
   timer.unref();
 
+  async function write(endpoint: string, schema: LogSchema, text: string, rows: number): Promise<void> {
+    const spool = spoolOf(endpoint, schema);
+    if (spool.bytes() >= mostBytes) return void left.inc({ endpoint }, rows);
+    try {
+      await spool.append(text, rows);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+      throw new ApiError(507, "STORAGE_FULL", "The prediction can't be logged, so it is not given: the disk is full.");
+    }
+    if (spool.rows() < sealRows || due.has(endpoint)) return;
+    due.add(endpoint);
+    // What comes while it waits for the one before goes with it.
+    void (sealing.get(endpoint) ?? Promise.resolve())
+      .then(() => due.delete(endpoint))
+      .then(() => sealOne(endpoint, spool))
+      .catch(() => {});
+  }
+
   /** Labels of what may lie in the segments, as JSON arrays: neither side makes an object of each on the way. */
   async function labels(endpoint: string, found: Segment[], id: string | undefined): Promise<[ids: string, labels: string, moments: string]> {
     const oldest = found[0]?.from_at;
@@ -94,16 +129,8 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   }
 
   return {
-    async append(endpoint, schema, rows) {
-      const spool = spoolOf(endpoint, schema);
-      try {
-        await spool.append(rows.map((row) => `${JSON.stringify(row)}\n`).join(""), rows.length);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
-        throw new ApiError(507, "STORAGE_FULL", "The prediction can't be logged, so it is not given: the disk is full.");
-      }
-      if (spool.rows() >= sealRows) void sealOne(endpoint, spool).catch(() => {});
-    },
+    append: (endpoint, schema, rows) => write(endpoint, schema, rows.map((row) => `${JSON.stringify(row)}\n`).join(""), rows.length),
+    appendPacked: (endpoint, schema, packed) => write(endpoint, schema, packedLine(packed, plainValues), packed.rows),
     async use(endpoint, schema, sought, work) {
       const spool = spools.get(endpoint)?.spool;
       await (spool === undefined ? sealing.get(endpoint) : sealOne(endpoint, spool));

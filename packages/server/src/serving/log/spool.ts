@@ -14,9 +14,13 @@ export interface SpoolFile {
   schema: LogSchema;
 }
 export interface Spool {
-  /** Durable when it resolves. Rows that come while others are being written are written together. */
+  /**
+   * Resolves when the system has the rows, so that they outlive this process; with `sync` when the disk has them. Rows that come while others are being written
+   * are written together.
+   */
   append(lines: string, rows: number): Promise<void>;
   rows(): number;
+  bytes(): number;
   /** What was durable before the call as a finished file; undefined where nothing was. Appends go on into a new one. */
   rotate(): Promise<SpoolFile | undefined>;
   close(): Promise<void>;
@@ -47,8 +51,10 @@ export async function openSpoolFolder(folder: string): Promise<{ path: string; c
   };
 }
 
-/** A write ends when its bytes are on the disk, where the system knows that: one call, and one turn of the event loop less, than a sync after it. */
+/** With it a write ends when its bytes are on the disk, where the system knows that: one call, and one turn of the event loop less, than a sync after it. */
 const synced = constants.O_DSYNC ?? 0;
+/** What is not synced by each write is so soon after: a machine that fails loses the rows of so long. */
+const syncMs = 100;
 
 interface OpenFile {
   name: string;
@@ -59,7 +65,8 @@ interface OpenFile {
   torn: boolean;
 }
 
-export function openSpool(folder: string, endpoint: string, schema: LogSchema): Spool {
+export function openSpool(folder: string, endpoint: string, schema: LogSchema, { sync }: { sync: boolean }): Spool {
+  let syncing: NodeJS.Timeout | undefined;
   let file: OpenFile | undefined;
   let rows = 0;
   let waiting: { text: string; rows: number; done: () => void; failed: (error: unknown) => void }[] = [];
@@ -70,7 +77,7 @@ export function openSpool(folder: string, endpoint: string, schema: LogSchema): 
     const name = `${endpoint}.${Date.now().toString(36)}.${randomUUID().slice(0, 8)}`;
     await writeFile(path.join(folder, `${name}.schema`), JSON.stringify({ endpoint, schema }), { flush: true });
     const { O_APPEND, O_CREAT, O_EXCL, O_WRONLY } = constants;
-    const handle = await open(path.join(folder, `${name}.open`), O_APPEND | O_CREAT | O_EXCL | O_WRONLY | synced);
+    const handle = await open(path.join(folder, `${name}.open`), O_APPEND | O_CREAT | O_EXCL | O_WRONLY | (sync ? synced : 0));
     await syncFolder(folder);
     return { name, handle, bytes: 0, torn: false };
   }
@@ -82,7 +89,8 @@ export function openSpool(folder: string, endpoint: string, schema: LogSchema): 
       file.torn = true;
       const bytes = Buffer.from(batch.map((one) => one.text).join(""));
       for (let at = 0; at < bytes.length; ) at += (await file.handle.write(bytes, at)).bytesWritten;
-      if (synced === 0) await file.handle.datasync();
+      if (sync && synced === 0) await file.handle.datasync();
+      if (!sync) syncing ??= setTimeout(syncSoon, syncMs);
       file.torn = false;
       file.bytes += bytes.length;
     } catch (error) {
@@ -94,10 +102,16 @@ export function openSpool(folder: string, endpoint: string, schema: LogSchema): 
       one.done();
     }
   }
+  /** A file that was closed meanwhile was synced then. What the disk refuses, the next write tells. */
+  function syncSoon(): void {
+    syncing = undefined;
+    void file?.handle.datasync().catch(() => {});
+  }
   async function finish(): Promise<SpoolFile | undefined> {
     const full = file;
     if (full === undefined || rows === 0) return undefined;
     if (full.torn) await full.handle.truncate(full.bytes);
+    if (!sync) await full.handle.datasync();
     const finished = path.join(folder, `${full.name}.rows`);
     await rename(path.join(folder, `${full.name}.open`), finished);
     file = undefined;
@@ -128,6 +142,7 @@ export function openSpool(folder: string, endpoint: string, schema: LogSchema): 
         kick();
       }),
     rows: () => rows,
+    bytes: () => file?.bytes ?? 0,
     rotate: () =>
       new Promise((done, failed) => {
         turns.push({ done, failed });
@@ -135,6 +150,8 @@ export function openSpool(folder: string, endpoint: string, schema: LogSchema): 
       }),
     async close() {
       while (working !== undefined) await working;
+      clearTimeout(syncing);
+      if (!sync) await file?.handle.datasync().catch(() => {});
       await file?.handle.close();
       file = undefined;
     },

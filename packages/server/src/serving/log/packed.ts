@@ -1,0 +1,58 @@
+/**
+ * Many rows of the log in one line, as a request with a model's own tensors leaves them: what they share once, and their values as they lie in memory. Written in
+ * a hundredth of the time that a line for each row takes, with its numbers as text; that is made of it later, off the requests' path.
+ */
+import type { Tensor } from "../../inference/index.js";
+
+export interface PackedRows {
+  id: string;
+  /** Behind the row's id. */
+  suffix: string;
+  rows: number;
+  at: Date;
+  version: number;
+  route: string;
+  key: string | null;
+  /** Columns of the log; a row has one value, or the list of so many as there are. */
+  columns: readonly { column: string; one: boolean; tensor: Tensor }[];
+  /** The column that the one number of a row is of: its value, or of two the second. */
+  prediction: string | null;
+}
+/** A column's values: bytes of an array of this kind as base64, or as they are. */
+export type PackedColumn = [column: string, one: boolean, kind: PackedKind | null, values: string | unknown[]];
+export interface PackedLine extends Omit<PackedRows, "columns" | "at"> {
+  packed: PackedColumn[];
+  at: string;
+}
+
+const kinds = [
+  "Int8Array",
+  "Uint8Array",
+  "Int16Array",
+  "Uint16Array",
+  "Int32Array",
+  "Uint32Array",
+  "BigInt64Array",
+  "BigUint64Array",
+  "Float32Array",
+  "Float64Array",
+] as const;
+export type PackedKind = (typeof kinds)[number];
+const isKind = (name: string): name is PackedKind => kinds.some((kind) => kind === name);
+
+/** With what every packed line begins, and no other. */
+export const packedStart = '{"packed":[';
+
+export function packedLine({ id, suffix, rows, at, version, route, key, columns, prediction }: PackedRows, plain: (tensor: Tensor) => unknown[]): string {
+  let text = packedStart;
+  for (const { column, one, tensor } of columns) {
+    if (text.length > packedStart.length) text += ",";
+    const { datatype, data } = tensor;
+    const kind = "buffer" in data && datatype !== "BOOL" && datatype !== "FP16" ? data.constructor.name : "";
+    if ("buffer" in data && isKind(kind))
+      text += `[${JSON.stringify(column)},${one},"${kind}","${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64")}"]`;
+    else text += JSON.stringify([column, one, null, plain(tensor)] satisfies PackedColumn);
+  }
+  const named = `"id":${JSON.stringify(id)},"suffix":${JSON.stringify(suffix)},"rows":${rows},"at":"${at.toISOString()}","version":${version}`;
+  return `${text}],${named},"route":"${route}","key":${JSON.stringify(key)},"prediction":${JSON.stringify(prediction)}}\n`;
+}
