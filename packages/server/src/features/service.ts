@@ -121,7 +121,7 @@ export function createFeatures(
   return {
     stepKinds: { historical_features: historicalFeaturesStep(platform, projects, datasets, views) },
     readOnline: async (service, request, at) => readOnline(cache, await views.service(service), request, at),
-    service: async (name) => (await projects.require("feature_service", name)).spec,
+    service: async (name) => ((await projects.glance("feature_service", name)) ?? (await projects.require("feature_service", name))).spec,
     services: () => listServices(projects, models),
     historical: async (name, read) => readHistorical(duckdb, await views.service(name), read, files),
     feast: createFeast({ views, cache, push: pushInto, materialize: bringIn }),

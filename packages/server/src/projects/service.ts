@@ -20,6 +20,8 @@ import type { Definition, DefinitionKind, ProjectSource, Projects } from "./type
 
 /** For how long `get` answers from memory without asking whether another process applied something. */
 const trustMs = 100;
+/** The same of `glance`, which asks beside. */
+const glanceMs = 1_000;
 const versionsKept = 20;
 
 export function createProjects(platform: Platform): Projects {
@@ -84,6 +86,13 @@ export function createProjects(platform: Platform): Projects {
 
   return {
     get,
+    glance(kind, name) {
+      const age = performance.now() - checkedAt;
+      if (known === undefined || age > glanceMs) return get(kind, name);
+      if (age > trustMs) void recent().catch((error) => platform.log.warn({ error }, "definitions are not known as they are now"));
+      const row = known.definitions.get(`${kind}/${name}`);
+      return row === undefined ? undefined : toDefinition(kind, row);
+    },
     async require(kind, name) {
       const found = await get(kind, name);
       if (found === undefined) throw notFound(kind.replace("_", " "), name);

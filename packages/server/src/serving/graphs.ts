@@ -26,7 +26,7 @@ export interface Graph {
 
 type On = { serving: Serving; transform(spec: TransformSpec): Promise<ServedModel> };
 
-export function createGraphs(projects: Pick<Projects, "get" | "list">, on: On): Graphs {
+export function createGraphs(projects: Pick<Projects, "get" | "glance" | "list">, on: On): Graphs {
   const graphOf = ({ name, spec, projectVersion: version }: Definition<"inference_graph">): Graph => ({
     ...{ name, version },
     async takes() {
@@ -51,7 +51,9 @@ export function createGraphs(projects: Pick<Projects, "get" | "list">, on: On): 
   });
   return {
     async get(name) {
-      const found = await projects.get("inference_graph", name);
+      let found = await projects.glance("inference_graph", name);
+      // Most names are an endpoint's, for which nobody waits.
+      if (found === undefined && (await projects.glance("endpoint", name)) === undefined) found = await projects.get("inference_graph", name);
       return found === undefined ? undefined : graphOf(found);
     },
     list: async () => (await projects.list("inference_graph")).map(graphOf),

@@ -74,7 +74,7 @@ export async function createServing(
     deployments.keep(kept);
   }
   async function definition(name: string): Promise<Definition<"endpoint">> {
-    const found = await on.projects.get("endpoint", name);
+    const found = (await on.projects.glance("endpoint", name)) ?? (await on.projects.get("endpoint", name));
     if (found === undefined) throw notFound("endpoint", name);
     return found;
   }

@@ -121,6 +121,8 @@ export function openSpool(folder: string, endpoint: string, schema: LogSchema, {
   }
   /** Writes and turns of the file one after the other, so that a turn waits for one batch and not for the end of the traffic. */
   async function work(): Promise<void> {
+    // What was run together is answered together: all of it comes before the next tick.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
     while (waiting.length > 0 || turns.length > 0) {
       const [batch, asked] = [waiting, turns];
       waiting = [];
