@@ -7,9 +7,10 @@
  *     sh run retry        again until it ends well: what it needs is still to come
  *     sh run until=TEXT   it goes on until it is ended; it is, when it has said TEXT
  *     python run          is run by a Python that has the `millrace` helper, pandas and pyarrow
+ *     python run lock=…   by one that has the packages of this lock file of the checkout
  *     ts file=PATH        is written there, relative to where commands run
  *
- * In a command, <run>, <backfill> and <sweep> are the newest one, and http://127.0.0.1:4600 is the server of the page. Both `millrace` and
+ * In a command, <run>, <backfill> and <sweep> are the newest one, http://127.0.0.1:4600 is the server of the page, and 127.0.0.1:8001 is where it speaks gRPC. Both `millrace` and
  * `bin/millrace` are found, and `examples` beside the folder that a page makes, as in a checkout.
  */
 import { spawn } from "node:child_process";
@@ -52,9 +53,9 @@ describe.each(marked)("$page", ({ page, blocks }) => {
     const folder = await mkdtemp(path.join(root, ".millrace", "docs-"));
     const dataDir = await mkdtemp(path.join(tmpdir(), "millrace-docs-"));
     process.env.MILLRACE_ENVIRONMENTS = path.join(root, ".millrace", "environments");
-    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "error" });
+    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "error", grpcPort: 0 });
     try {
-      await play(page, blocks, folder, server.url);
+      await play(page, blocks, folder, server);
     } finally {
       await server.stop();
       for (const one of [folder, dataDir]) await rm(one, { recursive: true, force: true });
@@ -62,7 +63,7 @@ describe.each(marked)("$page", ({ page, blocks }) => {
   });
 });
 
-async function play(page: string, blocks: readonly Block[], folder: string, url: string): Promise<void> {
+async function play(page: string, blocks: readonly Block[], folder: string, { url, grpc = "" }: { url: string; grpc?: string }): Promise<void> {
   const bin = path.join(folder, "bin");
   await mkdir(bin);
   const main = path.join(root, "packages/cli/src/main.ts");
@@ -78,7 +79,7 @@ async function play(page: string, blocks: readonly Block[], folder: string, url:
   };
   let cwd = folder;
   for (const { line, language, words, text: written } of blocks) {
-    const text = written.replaceAll("http://127.0.0.1:4600", url);
+    const text = written.replaceAll("http://127.0.0.1:4600", url).replaceAll("127.0.0.1:8001", grpc).replaceAll("127.0.0.1:4600", new URL(url).host);
     const place = `${page}:${line}`;
     const [first = "", ...rest] = words;
     if (first.startsWith("file=")) {
@@ -87,11 +88,12 @@ async function play(page: string, blocks: readonly Block[], folder: string, url:
       await writeFile(file, text);
       continue;
     }
+    const option = (name: string) => rest.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
+    const packages = option("lock");
     const commands =
       language === "python"
-        ? `"${await clientPython(lock, path.join(folder, ".python"))}" - <<'END'\n${text}\nEND`
+        ? `"${await clientPython(packages === undefined ? lock : path.join(root, packages), path.join(folder, ".python"))}" - <<'END'\n${text}\nEND`
         : text.replaceAll(/<(run|backfill|sweep)>/g, "$(newest $1s)");
-    const option = (name: string) => rest.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
     for (let tries = 1; ; tries++) {
       const done = await shell(commands, { cwd, env, until: option("until") });
       const wanted = Number(option("exit") ?? 0);
