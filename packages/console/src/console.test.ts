@@ -69,6 +69,12 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/endpoints/never_asked", /Nothing is deployed/],
     ["/endpoints/loans", /central bank/],
     ["/predictions/scan-0", /776 more/],
+    ["/delivery", "No window is open; the next one opens at 2013-08-14T07:00:00.000Z."],
+    ["/delivery?tab=promotions", /above the bound of 20 ms/],
+    ["/delivery?tab=promotions&state=cancelled", "No promotion fits."],
+    ["/delivery?tab=releases", "signed"],
+    [`/delivery/releases/sha256:${"a1".repeat(32)}`, "41 checks passed, 2 were skipped"],
+    [`/delivery/promotions/${"0".repeat(31)}1`, "As admin: I have read the report."],
     ["/predictions/off-1", "killed"],
     ["/predictions/f-1?explain=yes", "+1.31"],
     ["/predictions/f-1?node=dataset_version%2Fflights%2F5", "5 files"],
@@ -168,12 +174,63 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("promotes, approves and takes back, each after it has said what will follow", async () => {
+    const dialog = page.getByRole("dialog");
+    const promotion = `/api/v1/promotions/${"0".repeat(31)}1`;
+    await open("/delivery");
+    const staging = page.getByRole("list", { name: "staging holds" });
+    await staging.getByRole("button", { name: "→ prod" }).first().click();
+    await dialog
+      .getByText("2 gates must pass. 2 people have to say yes, of role:admin, bert, and none of them an author. It waits: No window is open")
+      .waitFor();
+    await dialog.getByRole("button", { name: "Promote" }).click();
+    await page.waitForURL(/\/delivery\/promotions\/0+1$/);
+    expect([server.posted.at(-1), server.brought()]).toEqual(["POST /api/v1/promotions", { environment: "prod", release: `sha256:${"a1".repeat(32)}` }]);
+
+    await page.getByRole("link", { name: /report of the check/ }).waitFor();
+    await page.getByRole("button", { name: "Approve" }).click();
+    await dialog.getByText("It is the last yes that is waited for. Its authors can't: anna@example.org.").waitFor();
+    await dialog.getByLabel("Comment").fill("as announced");
+    await dialog.getByRole("button", { name: "Approve" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect([server.posted.at(-1), server.brought()]).toEqual([`POST ${promotion}/approve`, { comment: "as announced" }]);
+    await page.getByRole("button", { name: "Reject" }).click();
+    await dialog.getByRole("button", { name: "Reject" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect([server.posted.at(-1), server.brought()]).toEqual([`POST ${promotion}/reject`, {}]);
+
+    await open("/delivery");
+    await staging.getByRole("listitem").filter({ hasText: "delay 2" }).getByRole("button", { name: "Roll back" }).click();
+    await dialog.getByRole("button", { name: "Roll back" }).click();
+    await dialog.getByRole("alert").getByText("Say why").waitFor();
+    await dialog.getByLabel("Reason").fill("too slow");
+    await dialog.getByRole("button", { name: "Roll back" }).click();
+    await page.waitForURL(/\/delivery\/promotions\/0+1$/);
+    expect([server.posted.at(-1), server.brought()]).toEqual(["POST /api/v1/environments/flights/staging/rollback", { model: "delay", reason: "too slow" }]);
+
+    await open("/models/delay?version=1");
+    await page.getByRole("button", { name: "Promote" }).click();
+    await dialog.getByLabel("Environment").selectOption("staging");
+    await dialog.getByRole("button", { name: "Promote" }).click();
+    await page.waitForURL(/\/delivery\/promotions\/0+1$/);
+    expect(server.brought()).toEqual({ environment: "staging", model: "delay", version: 1, project: "flights" });
+    expect(wrong).toEqual([]);
+  });
+
   it("has room on a narrow screen", async () => {
     await page.setViewportSize({ width: 420, height: 900 });
-    for (const address of ["/endpoints", "/endpoints/fraud_by_card_and_country_of_issue_without_features", "/predictions/scan-0"]) {
+    for (const [address, text] of [
+      ["/endpoints", "not ready"],
+      ["/endpoints/fraud_by_card_and_country_of_issue_without_features", "version 12 passed"],
+      ["/predictions/scan-0", "card 4711"],
+      ["/models/delay?version=3", /Calibration/],
+      ["/delivery", "fraud_by_card_and_country_of_issue 12"],
+      [`/delivery/releases/sha256:${"a1".repeat(32)}`, /another_one_0/],
+      [`/delivery/promotions/${"0".repeat(31)}1`, "Holidays are a feature"],
+    ] as const) {
       await open(address);
-      await sees("fraud_by_card_and_country_of_issue");
-      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+      await sees(text);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), address).toBeLessThanOrEqual(0);
     }
     await page.setViewportSize({ width: 1440, height: 900 });
   });

@@ -95,6 +95,18 @@ export const router = createRouter({
       lazyRouteComponent(() => import("./screens/endpoint"), "Endpoint"),
     ),
     at(
+      "/delivery",
+      lazyRouteComponent(() => import("./screens/delivery"), "Delivery"),
+    ),
+    at(
+      "/delivery/releases/$digest",
+      lazyRouteComponent(() => import("./screens/release"), "Release"),
+    ),
+    at(
+      "/delivery/promotions/$id",
+      lazyRouteComponent(() => import("./screens/promotion"), "Promotion"),
+    ),
+    at(
       "/predictions/$id",
       lazyRouteComponent(() => import("./screens/prediction"), "Prediction"),
     ),

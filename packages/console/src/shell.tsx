@@ -16,6 +16,7 @@ const parts = [
   ["/experiments", "Experiments"],
   ["/models", "Models"],
   ["/endpoints", "Endpoints"],
+  ["/delivery", "Delivery"],
   ["/monitors", "Monitors"],
   ["/triggers", "Triggers"],
   ["/events", "Events"],

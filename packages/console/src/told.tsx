@@ -29,6 +29,16 @@ const to = {
       {name}
     </Link>
   ),
+  release: (digest: string) => (
+    <Link className="link font-mono text-[12px]" to="/delivery/releases/$digest" params={{ digest }}>
+      {digest.slice(7, 19)}
+    </Link>
+  ),
+  promotion: (id: string, environment: string) => (
+    <Link className="link" to="/delivery/promotions/$id" params={{ id }}>
+      {environment}
+    </Link>
+  ),
   monitor: (name: string) => (
     <Link className="link" to="/monitors/$name" params={{ name }}>
       {name}
@@ -98,6 +108,16 @@ export function sentence({ type, subject, data }: Event): ReactNode {
           on {text(data.condition)}
         </>
       );
+    case "release.created":
+    case "release.checked":
+    case "release.deployed":
+      return (
+        <>
+          Release {to.release(text(data.release))} of {subject}{" "}
+          {type !== "release.checked" ? (type === "release.created" ? "made known" : "deployed") : data.passed === true ? "was checked" : "failed its check"}{" "}
+          <span className="text-muted">{text(data.summary ?? data.reason)}</span>
+        </>
+      );
     case "endpoint.killed":
     case "endpoint.revived":
       return (
@@ -107,6 +127,13 @@ export function sentence({ type, subject, data }: Event): ReactNode {
         </>
       );
     default:
+      if (type.startsWith("promotion."))
+        return (
+          <>
+            Promotion of {data.release ? to.release(text(data.release)) : to.model(text(data.model), text(data.version))} to{" "}
+            {to.promotion(text(data.promotion), text(data.environment))} {type.slice(10)} <span className="text-muted">{text(data.message)}</span>
+          </>
+        );
       if (type.startsWith("rollout."))
         return (
           <>
@@ -119,7 +146,15 @@ export function sentence({ type, subject, data }: Event): ReactNode {
 }
 
 export const eventTone = ({ type, data }: Event): Tone => {
-  if (type.endsWith("quarantined") || type.endsWith("rolled_back") || type === "monitor.alert" || type === "endpoint.killed" || data.state === "failed")
+  if (
+    type.endsWith("quarantined") ||
+    type.endsWith("rolled_back") ||
+    type === "monitor.alert" ||
+    type === "endpoint.killed" ||
+    type === "promotion.refused" ||
+    type === "promotion.failed" ||
+    data.state === "failed"
+  )
     return "bad";
   if (data.state === "refused" || data.drifted === true) return "warn";
   if (type.endsWith("promoted") || type.endsWith("registered") || data.state === "succeeded" || type.endsWith("accepted")) return "ok";

@@ -52,7 +52,7 @@ export function Endpoint() {
       )}
       <Read query={endpoint}>{(data) => <Figures of={data} />}</Read>
       {shown !== undefined && <RolloutPanel key={shown} endpoint={name} id={shown} chosen={rollout !== undefined} />}
-      <div className="grid items-start gap-3 xl:grid-cols-[minmax(0,1fr)_27rem]">
+      <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 xl:grid-cols-[minmax(0,1fr)_27rem]">
         <Panel>
           <Tabs
             param="tab"

@@ -1,7 +1,8 @@
-import type { EvaluationReport, Metrics, ModelVersion, ModelVersionDetail } from "@millrace/sdk/api";
+import type { Endpoint, Environment, EvaluationReport, Metrics, ModelVersion, ModelVersionDetail } from "@millrace/sdk/api";
 import { Link, useParams } from "@tanstack/react-router";
-import { useApi, useList } from "../api";
+import { type Listed, useApi, useList } from "../api";
 import { Chart, seconds } from "../chart";
+import { Promote } from "../delivery/actions";
 import { bytes, count, duration, number, share, words } from "../format";
 import { Badge, Choose, Empty, Facts, Failure, Loading, Page, Panel, Read, Table, Time } from "../ui";
 import { useUrl } from "../url";
@@ -16,7 +17,7 @@ export function Model() {
   const measured = versions.rows.toReversed();
   return (
     <Page title={name} about="model">
-      <div className="grid grid-cols-[25rem_minmax(0,1fr)] items-start gap-3">
+      <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 xl:grid-cols-[25rem_minmax(0,1fr)]">
         <div className="space-y-3">
           <Panel title="Versions" flush>
             {versions.isError ? (
@@ -102,11 +103,12 @@ function Version({ of }: { of: ModelVersionDetail }) {
             >
               model card
             </a>
+            <PromoteVersion of={of} />
             <Time at={of.createdAt} />
           </span>
         }
       >
-        <div className="grid grid-cols-[minmax(0,2fr)_minmax(0,3fr)] gap-4">
+        <div className="grid grid-cols-[minmax(0,1fr)] gap-4 md:grid-cols-[minmax(0,2fr)_minmax(0,3fr)]">
           <Facts
             of={[
               [
@@ -165,11 +167,21 @@ function Version({ of }: { of: ModelVersionDetail }) {
   );
 }
 
+/** Along the environments of the projects that have an endpoint of the model. */
+function PromoteVersion({ of: { model, version } }: { of: ModelVersionDetail }) {
+  const endpoints = useApi<Listed<Endpoint>>("/endpoints");
+  const environments = useApi<Listed<Environment>>("/environments");
+  const projects = new Set(endpoints.data?.items.filter((one) => one.model === model).map((one) => one.project));
+  const held = (one: Environment) => one.holds.some((holding) => holding.model === model && holding.version === version);
+  const to = environments.data?.items.filter((one) => projects.has(one.project) && !held(one)) ?? [];
+  return <Promote what={{ kind: "model", release: null, model, version }} to={to} />;
+}
+
 const metricNames = ["auc", "log_loss", "brier", "calibration_error", "mean_prediction"] as const;
 function Report({ of }: { of: EvaluationReport }) {
   const { candidate, champion } = of;
   return (
-    <div className="grid grid-cols-[minmax(0,5fr)_minmax(0,4fr)] gap-4">
+    <div className="grid grid-cols-[minmax(0,1fr)] gap-4 md:grid-cols-[minmax(0,5fr)_minmax(0,4fr)]">
       <div>
         <Table
           label="Metrics of candidate and champion"

@@ -20,7 +20,7 @@ export function Prediction() {
     <Page title={`Prediction ${id}`}>
       <Read query={prediction}>
         {(data) => (
-          <div className="grid items-start gap-3 lg:grid-cols-[24rem_minmax(0,1fr)]">
+          <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 lg:grid-cols-[24rem_minmax(0,1fr)]">
             <Panel title="Answer">
               <p className="pb-2 text-3xl font-semibold">{number(data.prediction, 4)}</p>
               <Facts

@@ -17,7 +17,7 @@ export function InferenceGraphs({ of }: { of: InferenceGraph[] }) {
       <h2 className="pt-1 font-semibold">
         Inference graphs <span className="font-normal text-muted">endpoints and functions that answer as one</span>
       </h2>
-      <div className="grid gap-3 xl:grid-cols-2">
+      <div className="grid grid-cols-[minmax(0,1fr)] gap-3 xl:grid-cols-2">
         {of.slice(0, shown).map((one) => (
           <Panel
             key={`${one.project} ${one.name}`}

@@ -4,6 +4,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { text } from "node:stream/consumers";
+import * as delivery from "./delivery";
 import * as fixtures from "./fixtures";
 import * as serving from "./serving";
 import * as views from "./views";
@@ -41,6 +42,7 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
       if (cancel !== undefined) cancelled.add(cancel);
       if (url.pathname.endsWith("/explain")) return json(200, views.explanation);
       if (/\/pipelines\/[^/]+\/runs$/.test(url.pathname)) return json(201, fixtures.runs[1]);
+      if (url.pathname.endsWith("/promotions") || url.pathname.endsWith("/rollback")) return json(201, delivery.promotions[0]);
       return json(200, {});
     }
     if (url.pathname === "/api/v1/events/stream") {
@@ -154,6 +156,15 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
       return { items: serving.history(name, query.get("rollout")) };
     case "endpoints predictions":
       return { items: serving.predictionsOf(name).slice(0, Number(query.get("limit"))) };
+    case "environments ":
+      return { items: delivery.environments.filter((one) => (query.get("project") ?? one.project) === one.project) };
+    case "releases ":
+      return name === "" ? { items: delivery.releases } : delivery.releaseOf(name);
+    case "promotions ": {
+      const state = query.get("state");
+      if (name !== "") return delivery.promotionOf(name);
+      return { items: delivery.promotions.filter((one) => state === null || one.state === state || (state === "open" && one.finishedAt === null)) };
+    }
     case "inference-graphs ":
       return { items: serving.graphs };
     case "predictions explanation":
