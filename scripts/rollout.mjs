@@ -7,6 +7,6 @@ import { root } from "./setup.mjs";
 const { status } = spawnSync(path.join(root, "node_modules/.bin/vitest"), ["run", "packages/server/src/serving/switches.test.ts"], {
   cwd: root,
   stdio: "inherit",
-  env: { MILLRACE_ROLLOUT_SWITCHES: "100", MILLRACE_ROLLOUT_CLIENTS: "16", ...process.env },
+  env: { MILLRACE_ROLLOUT_SWITCHES: "100", MILLRACE_ROLLOUT_CLIENTS: "64", ...process.env },
 });
 process.exit(status ?? 1);

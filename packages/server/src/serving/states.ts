@@ -170,7 +170,17 @@ export function openStates(
     })();
     return asking;
   }
-  const quietly = (): void => void ask().catch((error) => closed || log.warn({ error }, "what the endpoints answer by could not be asked for"));
+  let failing = false;
+  const quietly = (): void =>
+    void ask().then(
+      () => {
+        failing = false;
+      },
+      (error) => {
+        if (!failing && !closed) log.warn({ error }, "what the endpoints answer by could not be asked for; it is tried again until it is");
+        failing = true;
+      },
+    );
   const holds = (): boolean => asked !== undefined && within(asked, leaseMs);
 
   const timer = setInterval(() => {
@@ -186,7 +196,7 @@ export function openStates(
       try {
         await Promise.race([ask(), delay(answerMs, undefined, { ref: false }).then(() => Promise.reject(new Error(`no answer in ${answerMs} ms`)))]);
       } catch (error) {
-        log.warn({ error }, "requests wait for what the endpoints answer by");
+        log.debug({ error }, "a request waited for what its endpoint answers by");
         throw new ApiError(503, "UNAVAILABLE", "The server can't be sure which version answers now, as its database does not say. Try again.");
       }
     }
