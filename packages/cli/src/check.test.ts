@@ -133,7 +133,7 @@ test("a sound project passes, and says in JUnit, Markdown and JSON what was look
   });
   const [junit, markdown] = [path.join(folder, "reports/check.xml"), path.join(folder, "reports/check.md")];
   const before = path.join(folder, "before.json");
-  await writeFile(before, JSON.stringify({ pipelines: [{ name: "fit", metrics: { train_loss: 0.9 } }] }));
+  await writeFile(before, JSON.stringify({ commit: null, dirty: false, cases: [], pipelines: [{ name: "fit", metrics: { train_loss: 0.9 } }] }));
   const { code, stdout, stderr } = await check(place, "--json", "--junit", junit, "--markdown", markdown, "--against", before);
   const report: CheckReport = JSON.parse(stdout);
   const wrong = report.cases.filter(({ state }) => state !== "passed");

@@ -20,6 +20,7 @@ export function addDeliveryCommands(millrace: Command): void {
     .option("--key <file>", "what it is signed with (MILLRACE_SIGNING_KEY, a file or the key itself)")
     .option("--no-sign", "leave it unsigned")
     .option("--output <folder>", "write it there, and make it known to no server")
+    .option("--check <report.json>", "note with it what `millrace check --json` found of this commit")
     .option(...json)
     .addHelpText("after", "\nIt is named by the digest of what it holds: the same commit gives the same release anywhere.")
     .action(async (folder: string, options: ReleaseOptions) => (await import("./commands/release.js")).release(folder, options));

@@ -1,5 +1,7 @@
 /** What a check's metrics are compared with: the champions of a server, or another report. */
 import { readFile } from "node:fs/promises";
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
 import { CliError, exit } from "../errors.js";
 import { connect, isNotFound } from "../server.js";
 import type { CheckedPipeline } from "./result.js";
@@ -33,25 +35,39 @@ function ofServer(url: string, token: string | undefined): Baseline {
 }
 
 async function ofReport(file: string): Promise<Baseline> {
-  const wrong = new CliError(`${file} is no report: give one that millrace check --json printed, or the http:// address of a server.`, exit.usage);
-  let report: unknown;
-  try {
-    report = JSON.parse(await readFile(file, "utf8"));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw wrong;
-    throw error;
-  }
-  if (typeof report !== "object" || report === null || !("pipelines" in report) || !Array.isArray(report.pipelines)) throw wrong;
-  const known = new Map<string, Record<string, number>>();
-  for (const one of report.pipelines) {
-    if (typeof one !== "object" || one === null || typeof one.name !== "string" || typeof one.metrics !== "object") throw wrong;
-    known.set(one.name, Object.fromEntries(Object.entries(one.metrics ?? {}).flatMap(([name, value]) => (typeof value === "number" ? [[name, value]] : []))));
-  }
+  const { pipelines } = reportIn(file, await readFile(file, "utf8"));
   return {
     what: "the report before",
     async metricsOf({ name }) {
-      const metrics = known.get(name);
+      const metrics = pipelines.find((one) => one.name === name)?.metrics;
       return metrics === undefined ? undefined : { of: file, metrics };
     },
   };
+}
+
+/** Of a report what others than its writer go by. */
+const Report = Type.Object({
+  commit: Type.Union([Type.String(), Type.Null()]),
+  dirty: Type.Boolean(),
+  cases: Type.Array(
+    Type.Object({
+      group: Type.String(),
+      name: Type.String(),
+      state: Type.Union([Type.Literal("passed"), Type.Literal("failed"), Type.Literal("refused"), Type.Literal("warned"), Type.Literal("skipped")]),
+      ms: Type.Number(),
+    }),
+  ),
+  pipelines: Type.Array(Type.Object({ name: Type.String(), metrics: Type.Record(Type.String(), Type.Number()) })),
+});
+
+/** The report that a file holds, as `millrace check --json` prints it. */
+export function reportIn(file: string, text: string): Static<typeof Report> {
+  let report: unknown;
+  try {
+    report = JSON.parse(text);
+  } catch {
+    // Told below.
+  }
+  if (!Value.Check(Report, report)) throw new CliError(`${file} is no report of a check: give one that millrace check --json printed.`, exit.usage);
+  return report;
 }

@@ -1,6 +1,6 @@
 /** A server of its own for a check: in a folder that goes with it, on a clock that stands still, with a sample of the project's data and nothing that starts by itself. */
 import { openAsBlob } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { CheckSpec, Overfit } from "@millrace/sdk";
@@ -32,8 +32,7 @@ export async function openRehearsal(
   found: Collector,
 ): Promise<Rehearsal | undefined> {
   await removeAbandoned();
-  const folder = await mkdtemp(path.join(tmpdir(), prefix));
-  await writeFile(path.join(folder, "owner"), String(process.pid));
+  const folder = await mkdtemp(path.join(tmpdir(), `${prefix}${process.pid}-`));
   const empty = new Map<string, string>();
   const samples: Sample[] = [];
   try {
@@ -75,13 +74,13 @@ export async function openRehearsal(
   }
 }
 
+/** Followed by the process that it belongs to. */
 const prefix = "millrace-check-";
 /** What a check left that was killed. Its PostgreSQL ends by itself, within a minute after its folder is gone. */
 async function removeAbandoned(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(prefix)) continue;
-    const owner = Number(await readFile(path.join(tmpdir(), name, "owner"), "utf8").catch(() => "0"));
-    if (owner > 0 && !lives(owner)) await rm(path.join(tmpdir(), name), { recursive: true, force: true }).catch(() => {});
+    const owner = /^millrace-check-([1-9][0-9]{0,9})-/.exec(name)?.[1];
+    if (owner !== undefined && !lives(Number(owner))) await rm(path.join(tmpdir(), name), { recursive: true, force: true }).catch(() => {});
   }
 }
 function lives(pid: number): boolean {
@@ -157,7 +156,7 @@ async function setSecrets(client: Client, spec: ProjectSpec): Promise<void> {
 export const overfitPipeline = (check: Pick<CheckSpec, "name">): string => `check_overfit_${check.name}`.slice(0, 100);
 export const overfitDataset = (check: Pick<CheckSpec, "name">, input: string): string => `${`check_rows_${check.name}`.slice(0, 98 - input.length)}_${input}`;
 
-/** The document as it is run here: nothing watched, triggered or scheduled; steps on this machine, once; gates on metrics tell and stop nothing. */
+/** The document as it is run here: nothing watched, triggered, scheduled or promoted; steps on this machine, once; gates on metrics tell and stop nothing. */
 function rehearsed(spec: ProjectSpec, checks: readonly CheckSpec[]): ProjectSpec {
   const pipelines = spec.pipelines.map((pipeline) => ({ ...pipeline, nodes: pipeline.nodes.map(here) }));
   const overfits = checks.flatMap((check) => {
@@ -175,6 +174,8 @@ function rehearsed(spec: ProjectSpec, checks: readonly CheckSpec[]): ProjectSpec
     triggers: [],
     schedules: [],
     sweeps: [],
+    // One that is protected would take nothing of this.
+    environments: [],
   };
 }
 

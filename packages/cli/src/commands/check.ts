@@ -123,6 +123,7 @@ function contents(spec: ProjectSpec, checks: readonly CheckSpec[]): string {
     [spec.featureServices.length, "feature services"],
     [spec.pipelines.length, "pipelines"],
     [spec.endpoints.length, "endpoints"],
+    [spec.environments?.length ?? 0, "environments"],
     [checks.length, "checks"],
   ];
   return counts.flatMap(([n, what]) => (n === 0 ? [] : `${n} ${n === 1 ? what.replace(/s$/, "") : what}`)).join(", ");
@@ -141,10 +142,18 @@ async function write(report: CheckReport, against: Baseline | undefined, { junit
   }
 }
 
+const quietMs = 15_000;
 const marks = { passed: "ok", failed: "FAILED", refused: "REFUSED", warned: "warning", skipped: "skipped" } as const;
 function teller(json: boolean): { one(one: Case): void; now(line: string): void; done(): void } {
   const { told, done } = json ? { told: { say: tell }, done: () => {} } : terminal();
-  const now = "now" in told ? (told.now ?? (() => {})) : () => {};
+  // Where no line can take the place of another, as in a CI's log, a word now and then.
+  let lately = performance.now();
+  const seldom = (line: string): void => {
+    if (performance.now() - lately < quietMs) return;
+    lately = performance.now();
+    tell(line);
+  };
+  const now = "now" in told ? (told.now ?? seldom) : seldom;
   let group = "";
   return {
     now,

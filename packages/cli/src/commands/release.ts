@@ -1,9 +1,12 @@
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Release } from "@millrace/sdk/api";
 import { ApiError } from "@millrace/sdk/client";
 import { makeKey, signRelease } from "@millrace/sdk/release";
+import { reportIn } from "../check/baseline.js";
+import { type Case, stops, tally } from "../check/result.js";
 import { CliError, exit } from "../errors.js";
 import { signingKey } from "../keys.js";
 import { print, printJson, table, tell, time } from "../output.js";
@@ -14,6 +17,7 @@ export interface ReleaseOptions extends ServerOptions {
   key?: string;
   sign: boolean;
   output?: string;
+  check?: string;
   json?: boolean;
 }
 
@@ -22,11 +26,15 @@ export async function release(given: string, options: ReleaseOptions): Promise<v
   const key = options.sign ? await signingKey(options.key) : undefined;
   if (options.sign && key === undefined)
     throw new CliError("A release is signed: give a key with --key or MILLRACE_SIGNING_KEY (`millrace release key` makes one), or say --no-sign.", exit.usage);
+  if (options.check !== undefined && options.output !== undefined)
+    throw new CliError("--check is noted with a release that a server is told of, and --output tells none.", exit.usage);
   const made = await makeRelease(path.resolve(given));
+  const checked = options.check === undefined ? undefined : await checkOf(options.check, made);
   for (const link of made.links) tell(`${link} is a link and is left out: a project's files are its own.`);
   const signature = key === undefined ? undefined : signRelease(made, key);
   if (options.output === undefined) {
     const known = await publish(made, signature, options);
+    if (checked !== undefined) await note(checked, made, options);
     if (options.json) return printJson(known);
   } else {
     await write(options.output, made, signature);
@@ -57,6 +65,33 @@ async function publish(made: MadeRelease, signature: object | undefined, options
 function missingOf(details: unknown): string[] {
   const missing = typeof details === "object" && details !== null && "missing" in details ? details.missing : undefined;
   return Array.isArray(missing) ? missing.filter((one): one is string => typeof one === "string") : [];
+}
+
+interface Checked {
+  bytes: Buffer;
+  passed: boolean;
+  summary: string;
+}
+/** What `millrace check --json` printed: of this commit, and of all that it looks at. */
+async function checkOf(file: string, { manifest }: MadeRelease): Promise<Checked> {
+  const bytes = await readFile(file);
+  const report = reportIn(file, bytes.toString("utf8"));
+  if (report.commit !== manifest.commit || report.dirty)
+    throw new CliError(
+      `${file} is of ${report.commit === null ? "no commit" : `the commit ${report.commit.slice(0, 12)}`}${report.dirty ? " and changes beside it" : ""}, and the release of ${manifest.commit.slice(0, 12)}: check that one.`,
+    );
+  const bad = report.cases.filter(stops);
+  const of = (state: Case["state"]) => tally(report.cases, state);
+  const counts = `millrace check: ${of("passed")} passed, ${bad.length} did not, ${of("warned")} warn, ${of("skipped")} skipped.`;
+  return { bytes, passed: bad.length === 0, summary: [counts, ...bad.map(({ group, name }) => `${group}: ${name}`)].join("\n").slice(0, 2_000) };
+}
+
+/** With the report itself as evidence. */
+async function note({ bytes, passed, summary }: Checked, made: MadeRelease, options: ServerOptions): Promise<void> {
+  const client = connect(options);
+  const report = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  await client.projects.upload(report, new Uint8Array(bytes));
+  await client.releases.check(made.digest, { passed, summary, report });
 }
 
 /** Whole: what is in the folder can be verified anywhere, and made known later. */
