@@ -84,6 +84,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     ...locationsConfig(process.env.MILLRACE_ARTIFACT_LOCATIONS),
     ...onlineConfig(process.env.MILLRACE_ONLINE),
     ...predictionsConfig(process.env.MILLRACE_PREDICTIONS_SYNC),
+    ...modelMemoryConfig(process.env.MILLRACE_MODEL_MEMORY),
     ...duckdbConfig(process.env.MILLRACE_DUCKDB_MEMORY, process.env.MILLRACE_DUCKDB_THREADS),
     ingestion: ingestionConfig(process.env),
     ...webhookConfig(process.env.MILLRACE_WEBHOOK_ALLOWED_SCHEMES, process.env.MILLRACE_WEBHOOK_ALLOWED_NETWORKS),
@@ -106,6 +107,13 @@ function objectsConfig({
   if (!(gigabytes > 0)) throw new CliError(`MILLRACE_OBJECTS_CACHE_GB is "${cache}": give a number of gigabytes above 0.`, exit.usage);
   if (direct !== undefined && !["", "on", "off"].includes(direct)) throw new CliError(`MILLRACE_OBJECTS_DIRECT is "${direct}": give on or off.`, exit.usage);
   return { url, direct: direct !== "off", cacheBytes: gigabytes * 1024 ** 3 };
+}
+
+function modelMemoryConfig(memory = ""): Pick<ServerConfig, "modelMemoryBytes"> {
+  if (memory === "") return {};
+  const [, size, unit] = /^([1-9][0-9]{0,6})(MB|GB)$/i.exec(memory) ?? [];
+  if (size === undefined) throw new CliError(`MILLRACE_MODEL_MEMORY is "${memory}": give a size as 500MB or 4GB.`, exit.usage);
+  return { modelMemoryBytes: Number(size) * (unit?.toUpperCase() === "GB" ? 1_000_000_000 : 1_000_000) };
 }
 
 function predictionsConfig(sync: string | undefined): Pick<ServerConfig, "predictions"> {

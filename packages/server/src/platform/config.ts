@@ -26,6 +26,8 @@ export interface ServerConfig {
     /** `redis://host:6379/0`, or `rediss://`. */
     url: string;
   };
+  /** What models that are open may take together, by what is known of them. Default a quarter of the machine's memory. */
+  modelMemoryBytes?: number;
   /** Whether a prediction waits until the disk has its row in the log. Without it, the system has: a machine that fails, and not a process, loses the rows of a tenth of a second. */
   predictions?: { sync: boolean };
   clock: { kind: "system" } | { kind: "replay"; from: Date };

@@ -1,18 +1,25 @@
+import { totalmem } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { durationMs } from "@millrace/sdk";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { modelSource } from "../evaluation/index.js";
 import { fit, type Inference, type LoadedModel, type ServedModel } from "../inference/index.js";
-import { ApiError, type ObjectStore } from "../platform/index.js";
+import { ApiError, limit, type ObjectStore } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import { batched } from "./batching.js";
 
 const megabyte = 1024 ** 2;
-/** How long a model is kept open after the last time that it was needed, and how many are. */
+/** How long a model is kept open after the last time that it was needed. */
 const keepMs = 600_000;
-const mostOpen = 32;
-/** Whoever was just given a model still runs it. */
+/** What somebody unloads stays for those who were given it. */
 const inUseMs = 60_000;
+/** Whoever was given a model runs it in the same turn of the event loop. What runs is waited for when a model is closed. */
+const justGivenMs = 1_000;
+/** Models that are opened at once. */
+const opening = 4;
+/** For room in memory; who gets none in so long is let in all the same: a model that is larger than the limit answers too. */
+const roomMs = 5_000;
 
 export interface Deployments {
   /** Opened once, however many ask. */
@@ -24,6 +31,12 @@ export interface Deployments {
   /** Frees the memory of a model's versions, once whoever runs them has done so. */
   unload(model: string): void;
   close(): Promise<void>;
+}
+interface Entry {
+  loading: Promise<Opened>;
+  used: number;
+  /** Once it is loaded. */
+  opened?: Opened;
 }
 interface Opened {
   served: ServedModel;
@@ -41,20 +54,53 @@ function inputsOf(service: FeatureServiceSpec): string {
   return known;
 }
 
-/** Models that are open in this process. */
-export function openDeployments(on: { registry: Registry; inference: Inference; objects: ObjectStore; projects: Pick<Projects, "list"> }): Deployments {
-  const models = new Map<string, { loading: Promise<Opened>; used: number }>();
+/** A quarter of what the machine has, or of what this process may have of it. */
+function usualMemory(): number {
+  const allowed = process.constrainedMemory() ?? 0;
+  return Math.min(totalmem(), allowed > 0 ? allowed : Number.POSITIVE_INFINITY) / 4;
+}
+
+/**
+ * Models that are open in this process. When they take more memory than they may, those that were used longest ago are closed, and the ones that stay for a
+ * switch after all others; never one that is in use. Whoever asks next opens them again.
+ */
+export function openDeployments(
+  on: { registry: Pick<Registry, "registered">; inference: Pick<Inference, "open">; objects: Pick<ObjectStore, "localPath">; projects: Pick<Projects, "list"> },
+  { memoryBytes = usualMemory(), graceMs = justGivenMs }: { memoryBytes?: number | undefined; graceMs?: number } = {},
+): Deployments {
+  const models = new Map<string, Entry>();
+  const atOnce = limit(opening);
   // The map's order is that of the last use.
   const closing = setInterval(() => {
+    shrink();
     for (const [key, { loading, used }] of models) {
       if (kept.has(key)) continue;
-      const idle = performance.now() - used;
-      if (idle < (models.size > mostOpen ? inUseMs : keepMs)) return;
+      if (performance.now() - used < keepMs) return;
       models.delete(key);
       void close(loading);
     }
-  }, inUseMs / 4);
+  }, graceMs + 1_000);
   closing.unref();
+
+  /** Answers whether what is open is within the limit now. */
+  function shrink(): boolean {
+    let bytes = 0;
+    for (const { opened: one } of models.values()) bytes += one?.served.bytes ?? 0;
+    const now = performance.now();
+    for (const also of [false, true]) {
+      for (const [key, { opened: one, used, loading }] of models) {
+        if (bytes <= memoryBytes) return true;
+        if (one === undefined || kept.has(key) !== also || now - used < graceMs) continue;
+        bytes -= one.served.bytes;
+        models.delete(key);
+        void close(loading);
+      }
+    }
+    return bytes <= memoryBytes;
+  }
+  async function room(): Promise<void> {
+    for (const until = performance.now() + roomMs; !shrink() && performance.now() < until; ) await delay(50);
+  }
   /** By key. */
   let kept = new Map<string, { model: string; version: number }>();
   /** What is no longer given to anybody. */
@@ -88,10 +134,21 @@ export function openDeployments(on: { registry: Registry; inference: Inference; 
       models.set(key, known);
       return known.loading;
     }
-    const loading = load(model, version);
-    models.set(key, { loading, used: performance.now() });
-    // What could not be opened is tried again by whoever asks next.
-    loading.catch(() => models.delete(key));
+    const loading = atOnce(async () => {
+      await room();
+      return load(model, version);
+    });
+    const entry: Entry = { loading, used: performance.now() };
+    models.set(key, entry);
+    loading.then(
+      (one) => {
+        entry.opened = one;
+        entry.used = performance.now();
+        shrink();
+      },
+      // What could not be opened is tried again by whoever asks next.
+      () => models.delete(key),
+    );
     return loading;
   }
   return {

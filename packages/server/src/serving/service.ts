@@ -40,7 +40,7 @@ export async function createServing(
   on: { projects: Projects; registry: Registry; features: Pick<Features, "readOnline" | "service">; inference: Inference; answers?: boolean },
 ): Promise<Serving> {
   const { db, clock, log, metrics } = platform;
-  const deployments = openDeployments({ ...on, objects: platform.objects });
+  const deployments = openDeployments({ ...on, objects: platform.objects }, { memoryBytes: platform.config.modelMemoryBytes });
   const predictionLog = await openPredictionLog(platform);
   const counted = new Map<string, Counted>();
   const predictions = new Counter({
