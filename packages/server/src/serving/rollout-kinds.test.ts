@@ -49,6 +49,19 @@ const plans: Record<string, RolloutSpec> = {
     promote: false,
     stickyBy: ["color"],
   },
+  tensors: {
+    kind: "shadow",
+    share: 1,
+    each: "1h",
+    judge: [{ kind: "agreement_above", share: 0.9, within: 0.01, minRows: 10 }],
+    passed: "promote",
+  },
+  matrix: {
+    kind: "canary",
+    steps: [0.5, 1],
+    each: "1h",
+    judge: [{ kind: "loss_not_worse", loss: { kind: "squared_error", bound: 2 }, by: 0.5, alpha: 0.05 }],
+  },
   looked: {
     kind: "experiment",
     arms: [{ alias: "challenger", weight: 0.5 }],
@@ -60,6 +73,8 @@ const plans: Record<string, RolloutSpec> = {
     promote: true,
   },
 };
+/** They take what their models take. */
+const withoutFeatures = new Set(["tensors", "matrix"]);
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
   server = await openServingServer(path.join(folder, "data"), { kind: "replay", from: new Date(now) });
@@ -68,10 +83,11 @@ beforeAll(async () => {
   if (endpoint === undefined) throw new Error("the project has an endpoint");
   const endpoints = Object.entries(plans).map(([name, rollout]): EndpointSpec => {
     const fallback = name === "divided" ? {} : { fallback: { probability: 0.5 } };
-    return { ...endpoint, ...fallback, name, model: name, rollout };
+    const { service, ...plain } = endpoint;
+    return { ...plain, ...(withoutFeatures.has(name) ? {} : { service }), ...fallback, name, model: name, rollout };
   });
   await server.applySpec({ ...project, endpoints });
-  for (const name of Object.keys(plans)) await alias(name, "champion", "columns");
+  for (const name of Object.keys(plans)) await alias(name, "champion", name === "matrix" ? "matrix" : "columns");
 });
 afterAll(async () => {
   await server.stop();
@@ -79,7 +95,7 @@ afterAll(async () => {
 });
 
 async function alias(model: string, name: string, fixture: Parameters<ServingServer["register"]>[0]): Promise<number> {
-  const version = await server.register(fixture, { model, service: "shade_features" });
+  const version = await server.register(fixture, { model, service: withoutFeatures.has(model) ? null : "shade_features" });
   await server.registry.setAlias(model, name, version);
   await server.platform.events.settled();
   return version;
@@ -388,4 +404,38 @@ test("the kill switch: a declared answer from nobody's version, or none; who and
     body: { error: expect.stringContaining("is switched off") },
   });
   await act("divided", "revive");
+});
+
+test("an endpoint of tensors has shadows, labels and a fallback too", async () => {
+  const version = await alias("tensors", "challenger", "columns");
+  const tensors = (color: string) => [
+    { name: "color", datatype: "BYTES", shape: [1, 1], data: [color] },
+    { name: "x", datatype: "FP32", shape: [1, 1], data: [0.5] },
+  ];
+  for (const [i, color] of colors(20).entries())
+    expect((await send<Answer>("/v2/models/tensors/infer", { id: `t-${i}`, inputs: tensors(color) })).body.model_version).toBe("1");
+  await expect.poll(async () => (await logged("tensors")).filter(({ route }) => route === "shadow").length, { timeout: 10_000 }).toBe(20);
+  const copy = (await logged("tensors")).find(({ id }) => id === `t-3~${version}`);
+  expect(copy).toMatchObject({ version, route: "shadow", inputs: { color: "color-3" }, outputs: { probability: expect.any(Number) } });
+  await pass(61);
+  expect(await endpointOf("tensors")).toMatchObject({ stable: version, rollout: { state: "promoted" } });
+  await act("tensors", "kill");
+  expect((await send<Answer>("/v2/models/tensors/infer", { inputs: tensors("red") })).body).toMatchObject({
+    ...{ model_version: "0", outputs: [{ name: "probability", data: [0.5] }] },
+  });
+  await act("tensors", "revive");
+
+  // Both can't be asked about the same rows: what each of them was asked is compared.
+  const candidate = await alias("matrix", "challenger", "matrix");
+  for (let round = 0; round < 12 && (await endpointOf("matrix")).weight === 0.5; round++) {
+    const ids = Array.from({ length: 30 }, (_, i) => `m${round}-${i}`);
+    for (const id of ids) {
+      const inputs = [{ name: "X", datatype: "FP32", shape: [1, 2], data: [0.3, 0.1] }];
+      expect((await send<Answer>("/v2/models/matrix/infer", { id, inputs })).status).toBe(200);
+    }
+    await act("matrix", "labels", { labels: ids.map((id, i) => ({ id, label: i % 2 })) });
+    await pass(61);
+  }
+  expect(await endpointOf("matrix")).toMatchObject({ weight: 1, candidate });
+  expect((await history("matrix"))[0]?.reason).toMatch(/^On \d+ labelled predictions its squared_error is [+−]0\.\d+ against v1/);
 });
