@@ -9,7 +9,7 @@ import { createEvaluation } from "./evaluation/index.js";
 import { createExplanations, explanationRoutes } from "./explanation/index.js";
 import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
 import { createGc, gcRoutes } from "./gc/index.js";
-import { createInference, createPythonModels, createTransforms, createTrials } from "./inference/index.js";
+import { checkProviders, createInference, createPythonModels, createTransforms, createTrials } from "./inference/index.js";
 import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
@@ -78,6 +78,7 @@ export function startWorker(config: ServerConfig): Promise<RunningServer> {
 }
 
 async function start(config: ServerConfig, work: "all" | "steps"): Promise<RunningServer> {
+  if (config.onnxProviders !== undefined) checkProviders(config.onnxProviders);
   const { platform, close } = await openPlatform(config);
   try {
     const { stop, ...running } = await compose(platform, work);
@@ -149,7 +150,11 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   featuresRoutes(app, features);
   feastRoutes(app, features);
 
-  const inference = createInference({ python: createPythonModels(platform, { compute }), trials: createTrials(platform) });
+  const inference = createInference({
+    python: createPythonModels(platform, { compute }),
+    trials: createTrials(platform),
+    ...(config.onnxProviders === undefined ? {} : { providers: config.onnxProviders }),
+  });
   const evaluation = createEvaluation(platform, { projects, registry, inference });
   const serving = await createServing(platform, { projects, registry, features, inference, answers: work === "all" });
   const transforms = createTransforms(platform);

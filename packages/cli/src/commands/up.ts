@@ -85,6 +85,7 @@ export function dataConfig(dataDir: string): ServerConfig {
     ...onlineConfig(process.env.MILLRACE_ONLINE),
     ...predictionsConfig(process.env.MILLRACE_PREDICTIONS_SYNC),
     ...modelMemoryConfig(process.env.MILLRACE_MODEL_MEMORY),
+    ...onnxConfig(process.env.MILLRACE_ONNX_PROVIDERS),
     ...duckdbConfig(process.env.MILLRACE_DUCKDB_MEMORY, process.env.MILLRACE_DUCKDB_THREADS),
     ingestion: ingestionConfig(process.env),
     ...webhookConfig(process.env.MILLRACE_WEBHOOK_ALLOWED_SCHEMES, process.env.MILLRACE_WEBHOOK_ALLOWED_NETWORKS),
@@ -120,6 +121,11 @@ function predictionsConfig(sync: string | undefined): Pick<ServerConfig, "predic
   if (sync === undefined || sync === "" || sync === "off") return {};
   if (sync !== "on") throw new CliError(`MILLRACE_PREDICTIONS_SYNC is "${sync}": give on or off.`, exit.usage);
   return { predictions: { sync: true } };
+}
+
+function onnxConfig(providers = ""): Pick<ServerConfig, "onnxProviders"> {
+  const onnxProviders = providers.split(",").flatMap((one) => one.trim() || []);
+  return onnxProviders.length === 0 ? {} : { onnxProviders };
 }
 
 function onlineConfig(url: string | undefined): Pick<ServerConfig, "online"> {

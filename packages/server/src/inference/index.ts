@@ -15,6 +15,7 @@ export {
   zeros,
 } from "./datatypes.js";
 export { featureTensors, fit } from "./fit.js";
+export { checkProviders } from "./onnx/index.js";
 export { createTrials } from "./onnx/trials.js";
 export { createPythonModels } from "./python/open.js";
 export { createInference } from "./service.js";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { createInference } from "./index.js";
+import { checkProviders, createInference } from "./index.js";
 
 const fixture = (name: string) => fileURLToPath(new URL(`fixtures/${name}.onnx`, import.meta.url));
 const { openModel } = createInference();
@@ -32,6 +32,12 @@ describe("inference", () => {
     const found = await model.predict({ a: [0.25, 0], b: [1, 0] }, 2);
     expect(found[0]).toBeCloseTo(sigmoid(2.5), 6);
     expect(found[1]).toBeCloseTo(0.5, 6);
+    await model.close();
+  });
+
+  it("runs on the execution providers that it is told, and says which there are", async () => {
+    expect(() => checkProviders(["abacus", "cpu"])).toThrow(/no execution provider "abacus" here. It has cpu/);
+    const model = await createInference({ providers: ["cpu"] }).open({ onnx: fixture("matrix") });
     await model.close();
   });
 

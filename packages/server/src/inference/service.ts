@@ -5,11 +5,20 @@ import type { PythonModels } from "./python/open.js";
 import type { Inference, ModelSource, ServedModel } from "./types.js";
 
 /** Without `python` there is ONNX alone. Without `trials` its files are opened as they are. */
-export function createInference({ python, trials }: { python?: PythonModels; trials?: Trials } = {}): Inference {
+export function createInference({
+  python,
+  trials,
+  providers = ["cpu"],
+}: {
+  python?: PythonModels;
+  trials?: Trials;
+  /** Of ONNX Runtime, the first choice first. */
+  providers?: readonly string[];
+} = {}): Inference {
   async function open(source: ModelSource): Promise<ServedModel> {
     if ("onnx" in source) {
       await trials?.(source.onnx);
-      return openOnnx(source.onnx);
+      return openOnnx(source.onnx, providers);
     }
     if (python === undefined) throw new Error("There is nothing here that runs models of Python's.");
     return python.open(source.mlflow);

@@ -30,6 +30,8 @@ export interface ServerConfig {
   modelMemoryBytes?: number;
   /** Whether a prediction waits until the disk has its row in the log. Without it, the system has: a machine that fails, and not a process, loses the rows of a tenth of a second. */
   predictions?: { sync: boolean };
+  /** Of ONNX Runtime, the first choice first, as `["cuda", "cpu"]`. Default the processor alone. */
+  onnxProviders?: string[];
   clock: { kind: "system" } | { kind: "replay"; from: Date };
   logLevel: string;
   webhooks?: {

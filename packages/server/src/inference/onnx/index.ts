@@ -1,9 +1,10 @@
 /** ONNX Runtime in this process: short runs on the event loop, all others in threads. */
 import { open, stat } from "node:fs/promises";
-import { ApiError, invalid } from "../../platform/index.js";
+import { listSupportedBackends } from "onnxruntime-node";
+import { ApiError, invalid, StartError } from "../../platform/index.js";
 import type { ServedModel, Tensor } from "../types.js";
 import { costOf, valuesOf } from "./cost.js";
-import { openSession, type Session } from "./session.js";
+import { openSession, type Providers, type Session } from "./session.js";
 import { openInThread } from "./threads.js";
 
 /** ONNX itself ends at 2 GiB in one file. */
@@ -14,10 +15,18 @@ const largestHere = 32 * 1024 ** 2;
 
 export const unfit = (message: string) => new ApiError(422, "MODEL_UNFIT", message);
 
-export async function openOnnx(file: string): Promise<ServedModel> {
+/** Throws a StartError where this machine's runtime has not all of them. */
+export function checkProviders(providers: Providers): void {
+  const known = listSupportedBackends().map(({ name }) => name);
+  const other = providers.find((name) => !known.includes(name));
+  if (other !== undefined)
+    throw new StartError(`ONNX Runtime has no execution provider "${other}" here. It has ${known.join(", ")}: set MILLRACE_ONNX_PROVIDERS to some of them.`);
+}
+
+export async function openOnnx(file: string, providers: Providers): Promise<ServedModel> {
   const { size } = await stat(file);
   if (size > largestModel) throw unfit(`The model has ${size} bytes; at most ${largestModel} are taken.`);
-  const elsewhere = await openInThread(file).catch(async (error: unknown) => {
+  const elsewhere = await openInThread(file, providers).catch(async (error: unknown) => {
     if (!(await looksLikeOnnx(file))) throw unfit("The file is not ONNX. Export the model with skl2onnx, onnxmltools or the exporter of its framework.");
     throw unfit(`The model can't be loaded: ${reason(error)}`);
   });
@@ -33,7 +42,7 @@ export async function openOnnx(file: string): Promise<ServedModel> {
   let shortRuns = 0;
 
   function bring(): void {
-    opening ??= openSession(file).then(
+    opening ??= openSession(file, providers).then(
       (session) => {
         here = session;
       },

@@ -16,9 +16,15 @@ export interface Session {
   release(): Promise<void>;
 }
 
-export async function openSession(file: string): Promise<Session> {
+/** Names of execution providers, the first choice first. */
+export type Providers = readonly string[];
+
+export async function openSession(file: string, providers: Providers): Promise<Session> {
   // One thread a run: many requests share the cores better than one request does.
-  const session = await InferenceSession.create(file, { intraOpNumThreads: 1, interOpNumThreads: 1, executionMode: "sequential", logSeverityLevel: 4 });
+  const session = await InferenceSession.create(file, {
+    executionProviders: [...providers],
+    ...{ intraOpNumThreads: 1, interOpNumThreads: 1, executionMode: "sequential", logSeverityLevel: 4 },
+  });
   try {
     const inputs = session.inputMetadata.map((input) => {
       const spec = specOf(input);

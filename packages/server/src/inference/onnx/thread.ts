@@ -10,7 +10,7 @@ const tell = (said: FromThread, moved: ArrayBuffer[] = []) => parentPort?.postMe
 async function answer(asked: ToThread): Promise<void> {
   const { id, model } = asked;
   if (asked.kind === "open") {
-    const session = await openSession(asked.file);
+    const session = await openSession(asked.file, asked.providers);
     sessions.set(model, session);
     const { inputs, outputs } = session;
     return tell({ id, kind: "opened", inputs, outputs, measured: await measure(session) });

@@ -4,9 +4,10 @@ import type { Worker } from "node:worker_threads";
 import { startThread } from "../../platform/index.js";
 import type { Tensor, TensorSpec } from "../types.js";
 import type { Measured } from "./cost.js";
+import type { Providers } from "./session.js";
 
 export type ToThread = { id: number; model: number } & (
-  | { kind: "open"; file: string }
+  | { kind: "open"; file: string; providers: Providers }
   | { kind: "run"; inputs: Tensor[]; outputs: readonly string[] }
   | { kind: "close" }
 );
@@ -39,13 +40,13 @@ const threads: Thread[] = [];
 let last = 0;
 
 /** Opens the model there and runs it on zeros. Throws what the runtime says. */
-export async function openInThread(file: string): Promise<InThread> {
+export async function openInThread(file: string, providers: Providers): Promise<InThread> {
   const model = ++last;
   let thread = chosen();
   thread.models++;
   let opened: Reply<"opened">;
   try {
-    opened = await ask(thread, { kind: "open", file, model }, "opened");
+    opened = await ask(thread, { kind: "open", file, providers, model }, "opened");
   } catch (error) {
     thread.models--;
     throw error;
@@ -56,7 +57,7 @@ export async function openInThread(file: string): Promise<InThread> {
     if (!thread.gone) return thread;
     reopening ??= (async () => {
       const next = chosen();
-      await ask(next, { kind: "open", file, model }, "opened");
+      await ask(next, { kind: "open", file, providers, model }, "opened");
       next.models++;
       thread = next;
       return next;

@@ -2,5 +2,5 @@
 import { measure } from "./cost.js";
 import { openSession } from "./session.js";
 
-const session = await openSession(process.env.MILLRACE_TRIAL ?? "").catch(() => undefined);
+const session = await openSession(process.env.MILLRACE_TRIAL ?? "", (process.env.MILLRACE_ONNX_PROVIDERS ?? "cpu").split(",")).catch(() => undefined);
 if (session !== undefined) await measure(session);

@@ -9,6 +9,7 @@ import { totalmem } from "node:os";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { ApiError, nodeProgram, type Platform, runProcess } from "../../platform/index.js";
+import type { Providers } from "./session.js";
 
 const gigabyte = 1024 ** 3;
 const timeoutMs = 120_000;
@@ -17,6 +18,7 @@ const timeoutMs = 120_000;
 export type Trials = (file: string) => Promise<void>;
 
 export function createTrials({ config }: Pick<Platform, "config">): Trials {
+  const providers = config.onnxProviders ?? ["cpu"];
   const passed = path.join(config.dataDir, "models", "tried");
   const underWay = new Map<string, Promise<void>>();
   return async (file) => {
@@ -28,20 +30,20 @@ export function createTrials({ config }: Pick<Platform, "config">): Trials {
       () => false,
     );
     if (known) return;
-    const trial = underWay.get(mark) ?? tryOut(file, mark).finally(() => underWay.delete(mark));
+    const trial = underWay.get(mark) ?? tryOut(file, mark, providers).finally(() => underWay.delete(mark));
     underWay.set(mark, trial);
     await trial;
   };
 }
 
-async function tryOut(file: string, mark: string): Promise<void> {
+async function tryOut(file: string, mark: string, providers: Providers): Promise<void> {
   const { size } = await stat(file);
   const memoryBytes = Math.min(2 * gigabyte + 10 * size, Math.floor(Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY) / 2));
   let last = "";
   const { code, signal, ended, killedForMemory } = await runProcess({
     ...nodeProgram(import.meta.url, "trial"),
     cwd: path.dirname(file),
-    env: { PATH: process.env.PATH ?? "", MILLRACE_TRIAL: file },
+    env: { PATH: process.env.PATH ?? "", MILLRACE_TRIAL: file, MILLRACE_ONNX_PROVIDERS: providers.join(",") },
     timeoutMs,
     signal: AbortSignal.timeout(2 * timeoutMs),
     maxLogBytes: 64 * 1024,
