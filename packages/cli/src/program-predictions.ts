@@ -22,6 +22,12 @@ export function addPredictionCommands(millrace: Command): void {
     .option("-n, --top <n>", "the largest so many", count)
     .option(...json)
     .action(async (id: string, options: Json & { top?: number }) => (await import("./commands/explain.js")).explain(id, options));
+
+  withServer(millrace.command("replay"))
+    .description("run the version of a logged prediction on what it was given, and say whether the answer is the same; it ends with 1 where not")
+    .argument("<prediction>", "its id")
+    .option(...json)
+    .action(async (id: string, options: Json) => (await import("./commands/replay.js")).replay(id, options));
 }
 
 function count(text: string): number {

@@ -28,6 +28,7 @@ import type {
   HistoricalRead,
   InferenceGraph,
   IngestionStart,
+  Label,
   LabelResult,
   Lineage,
   LineageDirection,
@@ -54,6 +55,7 @@ import type {
   ReleaseCheckStart,
   ReleaseDetail,
   ReleaseStart,
+  Replay,
   RollbackStart,
   Rollout,
   RolloutDetail,
@@ -350,14 +352,17 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       /** No version answers any more: the declared fallback does, or nothing. */
       kill: (name: string, why: EndpointSwitch = {}) => ask<Endpoint>("POST", `/api/v1/endpoints/${part(name)}/kill`, { json: why }),
       revive: (name: string, why: EndpointSwitch = {}) => ask<Endpoint>("POST", `/api/v1/endpoints/${part(name)}/revive`, { json: why }),
-      label: (name: string, labels: readonly { id: string; label: number | boolean }[]) =>
-        ask<LabelResult>("POST", `/api/v1/endpoints/${part(name)}/labels`, { json: { labels } }),
+      /** By ids, or by columns of the request and the moment: `{ entity: { card: "c-17" }, at: "2024-03-01T12:00:00Z", label: true }`. */
+      label: (name: string, labels: readonly Label[], { within }: { within?: string } = {}) =>
+        ask<LabelResult>("POST", `/api/v1/endpoints/${part(name)}/labels`, { json: { labels, ...(within === undefined ? {} : { within }) } }),
       /** By the Open Inference Protocol: rows of the request's columns; one prediction for each. */
       infer: (name: string, body: InferRequest) => ask<InferResponse>("POST", `/v2/models/${part(name)}/infer`, { json: body }),
     },
     inferenceGraphs: { list: () => get<Page<InferenceGraph>>("/api/v1/inference-graphs") },
     predictions: {
       get: (id: string) => get<Prediction>(`/api/v1/predictions/${part(id)}`),
+      /** The same version on what was logged, once more. */
+      replay: (id: string) => ask<Replay>("POST", `/api/v1/predictions/${part(id)}/replay`),
       /** What each feature gave to it; with `top`, the largest so many. */
       explanation: (id: string, query: { top?: number | undefined } = {}) => get<PredictionExplanation>(`/api/v1/predictions/${part(id)}/explanation`, query),
     },

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { FallbackSpec, GraphNode, RolloutSpec } from "../spec.js";
+import { Duration, FallbackSpec, GraphNode, RolloutSpec } from "../spec.js";
 import { Json, Nullable, Time } from "./common.js";
 
 const RolloutResult = Type.Object({
@@ -159,6 +159,8 @@ export const Endpoint = Type.Object({
   /** Rows predicted since the endpoint was made. */
   predictions: Type.Integer(),
   errors: Type.Integer(),
+  /** Of the rows predicted: those in the prediction log, those that its sample left out, and those that could not be logged and need not be. */
+  log: Type.Object({ logged: Type.Integer(), sampledOut: Type.Integer(), dropped: Type.Integer() }),
   rollout: Nullable(Rollout),
   /** Versions that answered before, the last one first: where a rollback goes, kept in memory. */
   earlier: Type.Array(Type.Integer()),
@@ -181,9 +183,31 @@ export const InferenceGraph = Type.Object({
   reason: Nullable(Type.String()),
 });
 export type InferenceGraph = Omit<Static<typeof InferenceGraph>, "node"> & { node: GraphNode };
-export const Label = Type.Object({ id: Type.String({ maxLength: 200 }), label: Type.Union([Type.Number(), Type.Boolean()]) });
-export const LabelPush = Type.Object({ labels: Type.Array(Label, { minItems: 1, maxItems: 100_000 }) });
-export const LabelResult = Type.Object({ accepted: Type.Integer() });
+const label = { label: Type.Union([Type.Number(), Type.Boolean()]) };
+/** What came true of a prediction, by its id; or of what was predicted, by columns of its request, as the keys of an entity, and the moment. */
+export const Label = Type.Union([
+  Type.Object({ id: Type.String({ maxLength: 200 }), ...label }),
+  Type.Object({
+    /** By column of the request, or input of the model. */
+    entity: Type.Record(Type.String({ maxLength: 200 }), Type.Union([Type.String({ maxLength: 10_000 }), Type.Number(), Type.Boolean()]), { minProperties: 1 }),
+    /** It is of the last prediction as of this moment or before it. */
+    at: Time,
+    ...label,
+  }),
+]);
+export type Label = Static<typeof Label>;
+export const LabelPush = Type.Object({
+  labels: Type.Array(Label, { minItems: 1, maxItems: 100_000 }),
+  /** How long before a label's moment its prediction may be; default `1d`. */
+  within: Type.Optional(Duration),
+});
+export type LabelPush = Static<typeof LabelPush>;
+export const LabelResult = Type.Object({
+  /** Labels that are kept. */
+  accepted: Type.Integer(),
+  /** Places in the request, from 0, of those by entity of which there is no prediction: they are not kept. At most 1,000 are told. */
+  unmatched: Type.Array(Type.Integer()),
+});
 export type LabelResult = Static<typeof LabelResult>;
 export const Prediction = Type.Object({
   id: Type.String(),
@@ -200,12 +224,32 @@ export const Prediction = Type.Object({
   key: Nullable(Type.String()),
   request: Type.Record(Type.String(), Json),
   features: Type.Record(Type.String(), Json),
-  /** Of an endpoint without a feature service: what its model was given and gave. */
+  /** Of an endpoint without a feature service: what its model was given and gave. Whole numbers beyond 2^53 are texts. */
   inputs: Type.Record(Type.String(), Json),
   outputs: Type.Record(Type.String(), Json),
   /** The probability, or the one number that the last output has for the row: of two the second. */
   prediction: Nullable(Type.Number()),
+  /** Of the whole request, until it was logged. */
+  latencyMs: Nullable(Type.Number()),
+  /** Who asked. */
+  caller: Nullable(Type.String()),
+  /** The rollout by whose rule the version was chosen. */
+  rollout: Nullable(Type.String()),
   label: Nullable(Type.Number()),
   labelledAt: Nullable(Time),
 });
 export type Prediction = Static<typeof Prediction>;
+/** The same version on what was logged, once more. */
+export const Replay = Type.Object({
+  id: Type.String(),
+  endpoint: Type.String(),
+  model: Type.String(),
+  version: Type.Integer(),
+  /** Every value of every output is what it was. */
+  same: Type.Boolean(),
+  /** The largest difference of two numbers; null where other values differ, or as many. */
+  difference: Nullable(Type.Number()),
+  logged: Type.Record(Type.String(), Json),
+  replayed: Type.Record(Type.String(), Json),
+});
+export type Replay = Static<typeof Replay>;

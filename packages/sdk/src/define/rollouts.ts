@@ -5,7 +5,7 @@ import { given } from "./place.js";
 import type { MetricName } from "./steps.js";
 
 export type Percent = `${number}%`;
-const shareOf = (percent: Percent): number => Number(percent.slice(0, -1)) / 100;
+export const shareOf = (percent: Percent): number => Number(percent.slice(0, -1)) / 100;
 
 export interface Rollout {
   readonly spec: RolloutSpec;

@@ -1,7 +1,7 @@
 import type { EndpointSpec, FallbackSpec, MonitorSpec } from "../spec.js";
 import { type Definition, type DurationText, define } from "./definition.js";
 import { given, here } from "./place.js";
-import type { Rollout } from "./rollouts.js";
+import { type Percent, type Rollout, shareOf } from "./rollouts.js";
 import type { FeatureService } from "./service.js";
 import type { MetricName } from "./steps.js";
 
@@ -21,8 +21,11 @@ export function endpoint(options: {
    * how much memory it may have (half of the machine's).
    */
   workers?: number | { count?: number; timeout?: DurationText; memoryMb?: number };
-  /** The prediction log. */
-  log?: { retain?: DurationText };
+  /**
+   * The prediction log: how long it is kept, for which share of the requests (`"10%"`; default all), and whether what can't be logged is answered
+   * nevertheless (`required: false`). What was left out is counted.
+   */
+  log?: { retain?: DurationText; sample?: Percent; required?: boolean };
 }): Endpoint {
   const spec: EndpointSpec = given({
     name: options.name,
@@ -31,7 +34,11 @@ export function endpoint(options: {
     rollout: options.rollout.spec,
     fallback: options.fallback,
     workers: typeof options.workers === "object" ? given(options.workers) : options.workers === undefined ? undefined : { count: options.workers },
-    log: given({ retain: options.log?.retain }),
+    log: given({
+      retain: options.log?.retain,
+      sample: options.log?.sample === undefined ? undefined : shareOf(options.log.sample),
+      required: options.log?.required,
+    }),
     definedAt: here(),
   });
   return define("endpoints", spec, options.features === undefined ? [] : [options.features]);

@@ -22,7 +22,16 @@ export const EndpointSpec = Type.Object(
         closed,
       ),
     ),
-    log: Type.Object({ retain: Type.Optional(Duration) }, closed),
+    log: Type.Object(
+      {
+        retain: Type.Optional(Duration),
+        /** The share of requests whose predictions are logged, 0 to 1; default all. Which ones depends on their ids alone. */
+        sample: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+        /** False: what can't be logged, as on a full disk, is answered nevertheless, and counted as dropped. Default: it is not answered. */
+        required: Type.Optional(Type.Boolean()),
+      },
+      closed,
+    ),
     definedAt: Type.Optional(Type.String()),
   },
   closed,

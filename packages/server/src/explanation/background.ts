@@ -2,11 +2,12 @@
 import type { Prediction } from "@millrace/sdk/api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { localPaths, modelInput, streamColumns } from "../evaluation/index.js";
+import type { Cell } from "../inference/index.js";
 import { type Pipelines, trainingTable } from "../pipelines/index.js";
 import { conflict, identifier, orNone, type Platform, parquet } from "../platform/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
-import { type Cell, cellsOf, type Places } from "./places.js";
+import { cellsOf, type Places } from "./places.js";
 
 export interface Background {
   from: "training" | "log";

@@ -1,11 +1,11 @@
 /** A model whose answer is that of an ensemble of trees on columns that each come from one place: its attributions can be computed exactly. */
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { type Inference, type ServedModel, type Tensor, valueAt } from "../inference/index.js";
+import { type Cell, type Inference, type ServedModel, type Tensor, valueAt } from "../inference/index.js";
 import { type Origin, origins, type Segment } from "./flow.js";
 import { type Link, linkOf } from "./links.js";
 import { readGraph, revealing } from "./onnx-file.js";
-import type { Cell, Places } from "./places.js";
+import type { Places } from "./places.js";
 import { attributor, type Ensemble, readEnsemble, score, TooMuch } from "./trees.js";
 
 export interface Exact {

@@ -5,11 +5,11 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createInference, type Feature } from "../inference/index.js";
+import { type Cell, createInference, type Feature } from "../inference/index.js";
 import { clientPython } from "../tracking/testing.js";
 import { openTrees } from "./exact.js";
 import { type Explained, explainRow } from "./explainer.js";
-import { type Cell, placesOf } from "./places.js";
+import { placesOf } from "./places.js";
 import { sampleShapley } from "./sampled.js";
 
 const scripts = fileURLToPath(new URL("client/", import.meta.url));

@@ -1,11 +1,11 @@
 /** What each feature gave to a prediction: exactly where the model is an ensemble of trees, else by sampling. */
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { isFloat, type ServedModel, type Tensor } from "../inference/index.js";
+import { type Cell, isFloat, type ServedModel, type Tensor } from "../inference/index.js";
 import { ApiError } from "../platform/index.js";
 import { columnOf, type TreeModel } from "./exact.js";
 import type { Scale } from "./links.js";
-import type { Cell, Places } from "./places.js";
+import type { Places } from "./places.js";
 import { sampleShapley } from "./sampled.js";
 
 export interface Explained {

@@ -1,20 +1,9 @@
 /** What of a model's inputs can be attributed to: features, or the columns of its tensors; and how rows of their values become tensors. */
 import type { Columns } from "@millrace/sdk/api";
-import {
-  type Datatype,
-  type Feature,
-  featureTensors,
-  type ServedModel,
-  type Tensor,
-  type TensorData,
-  type TensorSpec,
-  toHalf,
-  zeros,
-} from "../inference/index.js";
+import { type Cell, dataOf, type Feature, featureTensors, type ServedModel, type Tensor, type TensorSpec } from "../inference/index.js";
 import { ApiError } from "../platform/index.js";
 import type { Origin } from "./flow.js";
 
-export type Cell = string | number | boolean | bigint | null;
 export interface Places {
   /** In the order of a row's cells. */
   names: readonly string[];
@@ -82,18 +71,6 @@ function ofTensors(inputs: ServedModel["inputs"]): Places {
       }),
   };
 }
-
-function dataOf(datatype: Datatype, cells: readonly Cell[]): TensorData {
-  if (datatype === "BYTES") return cells.map((cell) => (cell === null ? null : String(cell)));
-  const data = zeros(datatype, cells.length);
-  for (const [at, cell] of cells.entries()) {
-    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[at] = typeof cell === "bigint" ? cell : BigInt(cell ?? 0);
-    else data[at] = datatype === "FP16" ? toHalf(number(cell)) : number(cell);
-  }
-  return data;
-}
-/** What is missing is NaN; texts are numbers that JSON has not. */
-const number = (cell: Cell): number => (cell === null ? Number.NaN : Number(cell));
 
 /** A row's cells, of what the log keeps of a prediction: by feature, or by input with a value or the list of its values. */
 export function cellsOf(places: Places, logged: Readonly<Record<string, unknown>>): Cell[] {

@@ -99,3 +99,18 @@ export function widened(data: FixedData, from: FixedDatatype, to: FixedDatatype)
   }
   return into;
 }
+
+/** A value as JSON and the log have it: what is missing is null, and what JSON has no number for is a text. */
+export type Cell = string | number | boolean | bigint | null;
+/** Values as the data of a tensor. */
+export function dataOf(datatype: Datatype, cells: readonly Cell[]): TensorData {
+  if (datatype === "BYTES") return cells.map((cell) => (cell === null ? null : String(cell)));
+  const data = zeros(datatype, cells.length);
+  for (const [at, cell] of cells.entries()) {
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[at] = typeof cell === "bigint" ? cell : BigInt(cell ?? 0);
+    else data[at] = datatype === "FP16" ? toHalf(number(cell)) : number(cell);
+  }
+  return data;
+}
+/** What is missing is NaN; texts are numbers that JSON has not. */
+const number = (cell: Cell): number => (cell === null ? Number.NaN : Number(cell));

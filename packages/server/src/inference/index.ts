@@ -2,6 +2,8 @@
 export {
   accepted,
   bytesOf,
+  type Cell,
+  dataOf,
   type FixedData,
   type FixedDatatype,
   fromHalf,

@@ -6,6 +6,7 @@ import {
   LabelResult,
   Page,
   Prediction,
+  Replay,
   Rollout,
   RolloutDetail,
   RolloutEvent,
@@ -21,6 +22,7 @@ import type { Serving } from "./types.js";
 
 const tags = ["endpoints"];
 const ByName = Type.Object({ name: Name });
+const ById = Type.Object({ id: Type.String({ minLength: 1, maxLength: 300 }) });
 const time = Type.Optional(Type.String({ maxLength: 40 }));
 const Limited = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })) });
 const HistoryQuery = Type.Object({
@@ -91,7 +93,7 @@ export function servingRoutes(app: Http, serving: Serving, graphs: Graphs): void
       bodyLimit: 32 * 1024 * 1024,
       schema: { tags, params: ByName, body: LabelPush, response: { 200: LabelResult } },
     },
-    async (request) => ({ accepted: await serving.label(request.params.name, request.body.labels, request.moment) }),
+    async (request) => serving.label(request.params.name, request.body, request.moment),
   );
   app.get(
     "/api/v1/endpoints/:name/predictions",
@@ -107,9 +109,14 @@ export function servingRoutes(app: Http, serving: Serving, graphs: Graphs): void
     "/api/v1/predictions/:id",
     {
       config: { permission: "predictions:read" },
-      schema: { tags, params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 300 }) }), response: { 200: Prediction } },
+      schema: { tags, params: ById, response: { 200: Prediction } },
     },
     async ({ params }) => serving.prediction(params.id),
+  );
+  app.post(
+    "/api/v1/predictions/:id/replay",
+    { config: { permission: "predictions:read" }, schema: { tags, params: ById, response: { 200: Replay } } },
+    async ({ params }) => serving.replay(params.id),
   );
 }
 

@@ -10,9 +10,12 @@ import type { Registry } from "../registry/index.js";
 import { type Asked, askFeatures, askTensors, type Ran } from "./asked.js";
 import { openDeployments } from "./deployments.js";
 import { interfaceProblem, mostRows } from "./given.js";
+import { joinLabels } from "./labels.js";
 import { openPredictionLog } from "./log/index.js";
 import { featureLog, type LogSchema, tensorLog } from "./log/schema.js";
 import type { Sought } from "./log/segments.js";
+import { replay } from "./replay.js";
+import { placeOf } from "./rollouts/assignment.js";
 import { rolloutDetail } from "./rollouts/detail.js";
 import { createRollouts } from "./rollouts/service.js";
 import { openShadows } from "./rollouts/shadows.js";
@@ -20,7 +23,7 @@ import { listEvents, listRollouts, toRollout } from "./rollouts/store.js";
 import { openTallies } from "./rollouts/tally.js";
 import { keyOf, killed, notDeployed, openRouting, type Routed } from "./routing.js";
 import { openStates } from "./states.js";
-import { addCounts, countsOf, writeLabels } from "./store.js";
+import { addCounts, type Counts, countsOf, writeLabels } from "./store.js";
 import { type Traffic, watchTraffic } from "./traffic.js";
 import type { InferAnswer, InferRequest, Serving, Takes } from "./types.js";
 
@@ -30,10 +33,11 @@ const nothingYet = tensorLog({ inputs: [], outputs: [], batches: true });
 const settleMs = 1_000;
 
 interface Counted {
-  predictions: number;
-  errors: number;
+  /** Since they were written last. */
+  counts: Counts;
   traffic: Traffic;
 }
+const noCounts = (): Counts => ({ predictions: 0, errors: 0, logged: 0, sampledOut: 0, dropped: 0 });
 
 export async function createServing(
   platform: Platform,
@@ -47,6 +51,13 @@ export async function createServing(
     name: "millrace_predictions_total",
     help: "Rows predicted",
     labelNames: ["endpoint", "version", "route"] as const,
+    registers: [metrics.registry],
+  });
+
+  const loggedRows = new Counter({
+    name: "millrace_predictions_logged_total",
+    help: "Rows predicted, by what became of them in the prediction log: logged, sampled_out or dropped",
+    labelNames: ["endpoint", "outcome"] as const,
     registers: [metrics.registry],
   });
 
@@ -81,7 +92,7 @@ export async function createServing(
   function countOf(endpoint: string): Counted {
     let found = counted.get(endpoint);
     if (found === undefined) {
-      found = { predictions: 0, errors: 0, traffic: watchTraffic() };
+      found = { counts: noCounts(), traffic: watchTraffic() };
       counted.set(endpoint, found);
     }
     return found;
@@ -94,17 +105,14 @@ export async function createServing(
     return next;
   }
   async function writeCounts(): Promise<void> {
-    for (const [endpoint, counts] of counted) {
-      const { predictions: rows, errors } = counts;
-      if (rows > 0 || errors > 0) {
-        counts.predictions = 0;
-        counts.errors = 0;
-        await addCounts(db, endpoint, rows, errors).catch((error) => {
-          counts.predictions += rows;
-          counts.errors += errors;
-          throw error;
-        });
-      }
+    for (const [endpoint, one] of counted) {
+      const told = one.counts;
+      if (told.predictions + told.errors === 0) continue;
+      one.counts = noCounts();
+      await addCounts(db, endpoint, told).catch((error) => {
+        add(one.counts, told);
+        throw error;
+      });
     }
     await tallies.settle();
   }
@@ -152,10 +160,10 @@ export async function createServing(
     } catch (error) {
       if (error instanceof ApiError) {
         // What is wrong with the request is no error of the endpoint.
-        if (error.status >= 500) counts.errors++;
+        if (error.status >= 500) counts.counts.errors++;
         throw error;
       }
-      counts.errors++;
+      counts.counts.errors++;
       log.error({ error, endpoint: name }, "a request could not be predicted");
       throw new ApiError(503, "MODEL_FAILED", `The endpoint "${name}" could not answer: ${(error as Error).message}`);
     }
@@ -163,8 +171,11 @@ export async function createServing(
     const { rows } = ran;
     const ids = rows === 1 ? [id] : Array.from({ length: rows }, (_, row) => `${id}:${row}`);
     const at = request.moment;
+    const latency = Math.round((performance.now() - began) * 1_000) / 1_000;
+    // What a request asks for itself is nobody's rule.
+    const rollout = route === "pinned" || route === killed ? null : (state?.rollout?.id ?? null);
     const append = (of: Ran, by: number, as: string, suffix: string) => {
-      const shared = { at, version: by, route: as, key: key ?? null };
+      const shared = { at, version: by, route: as, key: key ?? null, latency_ms: latency, caller: request.caller ?? null, rollout };
       if (of.packed !== undefined) return predictionLog.appendPacked(name, of.schema, { ...shared, ...of.packed, id, suffix, rows });
       return predictionLog.append(
         name,
@@ -172,18 +183,34 @@ export async function createServing(
         ids.map((rowId, row) => ({ ...shared, id: `${rowId}${suffix}`, as_of: of.asOf(row), prediction: of.prediction(row), ...of.logged(row) })),
       );
     };
-    await append(ran, version, route, "");
-    counts.predictions += rows;
+    const became = await keepRows(endpoint, id, () => append(ran, version, route, ""));
+    counts.counts.predictions += rows;
+    counts.counts[became] += rows;
+    loggedRows.inc({ endpoint: name, outcome: became === "sampledOut" ? "sampled_out" : became }, rows);
     predictions.inc({ endpoint: name, version: String(version), route }, rows);
     counts.traffic.observe(performance.now() - began);
     if (copyFor !== undefined && ask !== undefined) {
       const { candidate } = copyFor;
       shadows.offer({
         ...{ endpoint: name, rollout: copyFor, asked: ask(), answered: ran, bytes: sizeOf(request) },
-        keep: (theirs) => append(theirs, candidate, "shadow", `~${candidate}`),
+        keep: async (theirs) => void (await keepRows(endpoint, id, () => append(theirs, candidate, "shadow", `~${candidate}`))),
       });
     }
     return { id, version, outputs: ran.outputs, ids, logged: ran.logged, from: service === undefined ? "tensors" : "features" };
+  }
+
+  /** Says what became of a request's rows in the log. Throws where they can't be logged, and must be. */
+  async function keepRows({ name, spec }: Definition<"endpoint">, id: string, append: () => Promise<boolean>): Promise<"logged" | "sampledOut" | "dropped"> {
+    const { sample = 1, required = true } = spec.log;
+    // By the id alone: a request that is sent again is left out again.
+    if (sample < 1 && placeOf(`${name}/log/${id}`) >= sample) return "sampledOut";
+    try {
+      return (await append()) ? "logged" : "dropped";
+    } catch (error) {
+      if (required) throw error;
+      log.warn({ error, endpoint: name }, "predictions were not logged, and need not be");
+      return "dropped";
+    }
   }
 
   /** The same for every row, whatever was asked. */
@@ -238,10 +265,27 @@ export async function createServing(
   async function readPredictions(name: string, sought: Sought, limit: number): Promise<Prediction[]> {
     const { spec } = await definition(name);
     const where = sought.id === undefined ? "" : `where id = ${literal(sought.id)}`;
-    return predictionLog.use(name, await schemaOf(name), sought, async (connection, relation) => {
-      const rows = await platform.duckdb.rows<Record<string, unknown>>(`select * from ${relation} ${where} order by "at" desc, id limit ${limit}`, connection);
+    const schema = await schemaOf(name);
+    // Of the model's own tensors whole numbers of 64 bits are read as texts, so that none is rounded.
+    const wide = schema.filter(([column, type]) => /^[io]_/.test(column) && /^U?BIGINT/.test(type));
+    const asText = wide.map(([column, type]) => `${identifier(column)}::${type.endsWith("[]") ? "varchar[]" : "varchar"} as ${identifier(column)}`);
+    const columns = wide.length === 0 ? "*" : `* replace (${asText.join(", ")})`;
+    return predictionLog.use(name, schema, sought, async (connection, relation) => {
+      const rows = await platform.duckdb.rows<Record<string, unknown>>(
+        `select ${columns} from ${relation} ${where} order by "at" desc, id limit ${limit}`,
+        connection,
+      );
+      for (const row of rows) for (const [column] of wide) row[column] = whole(row[column]);
       return rows.map((row) => toPrediction(row, name, spec.model));
     });
+  }
+
+  async function found(id: string): Promise<Prediction> {
+    for (const { name } of await on.projects.list("endpoint")) {
+      const [one] = await readPredictions(name, { id }, 1);
+      if (one !== undefined) return one;
+    }
+    throw notFound("prediction", id);
   }
 
   const rollouts = createRollouts(platform, {
@@ -273,6 +317,7 @@ export async function createServing(
     const state = await states.of(name);
     const counts = countOf(name);
     const before = await countsOf(db, name);
+    add(before, counts.counts);
     const [last] = await listRollouts(db, name, 1);
     const running = last?.state === "running" ? last : undefined;
     return {
@@ -284,8 +329,9 @@ export async function createServing(
       candidate: running?.candidate ?? null,
       weight: running?.weight ?? 0,
       ...counts.traffic.summary(),
-      predictions: before.predictions + counts.predictions,
-      errors: before.errors + counts.errors,
+      predictions: before.predictions,
+      errors: before.errors,
+      log: { logged: before.logged, sampledOut: before.sampledOut, dropped: before.dropped },
       rollout: last === undefined ? null : toRollout(last),
       earlier: state?.earlier ?? [],
       killed: state?.killed == null ? null : { ...state.killed, at: new Date(state.killed.at).toISOString() },
@@ -334,24 +380,20 @@ export async function createServing(
       return toEndpoint(endpoint);
     },
     isKilled: async (name) => (await states.of(name))?.killed != null,
-    async label(name, labels, at) {
+    async label(name, push, at) {
       const { spec } = await definition(name);
-      const numbers = labels.map(({ id, label }) => {
-        const number = Number(label);
-        if (spec.service !== undefined && number !== 0 && number !== 1)
-          throw invalid(`The label of "${id}" is ${number}. An endpoint of probabilities takes true and false, or 1 and 0.`);
-        return { id, label: number };
+      const { labels, unmatched } = await joinLabels(push, {
+        ...{ probability: spec.service !== undefined, schema: await schemaOf(name), duckdb: platform.duckdb },
+        use: (span, work) => usePredictions(name, span, work),
       });
-      await writeLabels(db, name, numbers, at);
-      return labels.length;
+      if (labels.length > 0) await writeLabels(db, name, labels, at);
+      return { accepted: push.labels.length - unmatched.length, unmatched: unmatched.slice(0, 1_000) };
     },
-    async prediction(id) {
-      for (const { name } of await on.projects.list("endpoint")) {
-        const [found] = await readPredictions(name, { id }, 1);
-        if (found !== undefined) return found;
-      }
-      throw notFound("prediction", id);
+    async replay(id) {
+      const prediction = await found(id);
+      return replay(deployments, prediction, await serviceOf(await definition(prediction.endpoint)));
     },
+    prediction: found,
     predictions: (name, { limit, ...span }) => readPredictions(name, { ...span, newest: span.to === undefined ? limit : undefined }, limit),
     usePredictions,
     async loggedPredictions({ endpoint, sample, from, to }) {
@@ -401,6 +443,18 @@ export async function createServing(
   };
 }
 
+/** A number where it is one exactly, else the text as it is. */
+const whole = (value: unknown): unknown =>
+  Array.isArray(value) ? value.map(whole) : typeof value === "string" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+
+function add(to: Counts, more: Counts): void {
+  to.predictions += more.predictions;
+  to.errors += more.errors;
+  to.logged += more.logged;
+  to.sampledOut += more.sampledOut;
+  to.dropped += more.dropped;
+}
+
 /** About how much memory a request holds. */
 const sizeOf = ({ inputs }: InferRequest): number =>
   inputs.reduce((sum, { shape, datatype }) => sum + (datatype === "BYTES" ? 64 : 8) * shape.reduce((product, size) => product * size, 1), 1_024);
@@ -420,6 +474,9 @@ function toPrediction(row: Record<string, unknown>, endpoint: string, model: str
   return {
     id: String(row.id),
     key: typeof row.key === "string" ? row.key : null,
+    latencyMs: typeof row.latency_ms === "number" ? row.latency_ms : null,
+    caller: typeof row.caller === "string" ? row.caller : null,
+    rollout: typeof row.rollout === "string" ? row.rollout : null,
     endpoint,
     model,
     version: Number(row.version),

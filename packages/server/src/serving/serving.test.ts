@@ -99,7 +99,7 @@ test("rows are answered in order, with ids under which the log has what went in"
     ...{ id: "three:1", endpoint: "shade", model: "shade", version: 1, at: "2024-01-01T06:00:00.000Z", route: "stable", key: null },
     request: { asked: "2024-01-01T06:00:00.000Z", color: "blue", x: 0.5 },
     features: { color: "blue", x: 0.5 },
-    ...{ inputs: {}, outputs: {} },
+    ...{ inputs: {}, outputs: {}, latencyMs: expect.any(Number), caller: "anna", rollout: null },
     prediction: output(asked.body, "probability")[1],
     ...{ label: null, labelledAt: null },
   });
@@ -175,7 +175,7 @@ test("a malformed request is told which tensor is wrong and what it should be", 
 test("labels join their predictions, also when they come twice, too early or corrected", async () => {
   const label = (labels: { id: string; label: number | boolean }[]) =>
     call<{ accepted: number }>(server.url, "POST", "/api/v1/endpoints/shade/labels", { labels }, { "millrace-time": "2024-01-02T00:00:00Z" });
-  expect((await label([{ id: "early", label: true }])).body).toEqual({ accepted: 1 });
+  expect((await label([{ id: "early", label: true }])).body).toEqual({ accepted: 1, unmatched: [] });
   await infer(shadeRequest([{ color: "red", x: 0 }], "early"));
   await label([
     { id: "early", label: true },

@@ -42,15 +42,25 @@ export async function setKilled(
   return rows.length > 0;
 }
 /** Rows predicted and requests failed since the endpoint was made. */
-export async function countsOf(db: Db, endpoint: string): Promise<{ predictions: number; errors: number }> {
-  const { rows } = await sql<{ predictions: number; errors: number }>`
-    select predictions::float8, errors::float8 from endpoint_state where endpoint = ${endpoint}`.execute(db);
-  return rows[0] ?? { predictions: 0, errors: 0 };
+export interface Counts {
+  predictions: number;
+  errors: number;
+  logged: number;
+  sampledOut: number;
+  dropped: number;
 }
-export async function addCounts(db: Db, endpoint: string, predictions: number, errors: number): Promise<void> {
+export async function countsOf(db: Db, endpoint: string): Promise<Counts> {
+  const { rows } = await sql<Counts>`
+    select predictions::float8, errors::float8, logged::float8, sampled_out::float8 as "sampledOut", dropped::float8
+    from endpoint_state where endpoint = ${endpoint}`.execute(db);
+  return rows[0] ?? { predictions: 0, errors: 0, logged: 0, sampledOut: 0, dropped: 0 };
+}
+export async function addCounts(db: Db, endpoint: string, { predictions, errors, logged, sampledOut, dropped }: Counts): Promise<void> {
   await sql`
-    insert into endpoint_state (endpoint, predictions, errors) values (${endpoint}, ${predictions}, ${errors})
-    on conflict (endpoint) do update set predictions = endpoint_state.predictions + ${predictions}, errors = endpoint_state.errors + ${errors}`.execute(db);
+    insert into endpoint_state as e (endpoint, predictions, errors, logged, sampled_out, dropped)
+    values (${endpoint}, ${predictions}, ${errors}, ${logged}, ${sampledOut}, ${dropped})
+    on conflict (endpoint) do update set predictions = e.predictions + excluded.predictions, errors = e.errors + excluded.errors,
+      logged = e.logged + excluded.logged, sampled_out = e.sampled_out + excluded.sampled_out, dropped = e.dropped + excluded.dropped`.execute(db);
 }
 
 export async function writeLabels(db: Db, endpoint: string, labels: { id: string; label: number }[], at: Date): Promise<void> {

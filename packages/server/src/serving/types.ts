@@ -1,5 +1,18 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
-import type { Columns, Endpoint, Prediction, Rollout, RolloutDetail, RolloutEvent, RolloutMove, RolloutStart, RolloutWeights } from "@millrace/sdk/api";
+import type {
+  Columns,
+  Endpoint,
+  LabelPush,
+  LabelResult,
+  Prediction,
+  Replay,
+  Rollout,
+  RolloutDetail,
+  RolloutEvent,
+  RolloutMove,
+  RolloutStart,
+  RolloutWeights,
+} from "@millrace/sdk/api";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import type { LoggedPredictions } from "../features/index.js";
 import type { Feature, RunOptions, ServedModel, Tensor } from "../inference/index.js";
@@ -12,6 +25,8 @@ export interface InferRequest extends RunOptions {
   moment: Date;
   /** Requests of one key are answered by one version while a rollout goes on. */
   key?: string | undefined;
+  /** Who asks, for the log. */
+  caller?: string | undefined;
   /** Answer with this version, whatever the endpoint's state. */
   version?: number;
 }
@@ -63,8 +78,13 @@ export interface Serving {
   reweighRollout(endpoint: string, weights: RolloutWeights, by: string): Promise<Rollout>;
   setKilled(endpoint: string, killed: boolean, reason: string | undefined, by: string): Promise<Endpoint>;
   isKilled(endpoint: string): Promise<boolean>;
-  /** Labels of predictions by their ids; a later one replaces an earlier one. A label may come before its prediction is found in the log. */
-  label(endpoint: string, labels: { id: string; label: number | boolean }[], at: Date): Promise<number>;
+  /**
+   * Labels of predictions; a later one replaces an earlier one. By its id, a label may come before its prediction is found in the log; by entity and moment
+   * it may not.
+   */
+  label(endpoint: string, push: LabelPush, at: Date): Promise<LabelResult>;
+  /** Runs its version on its logged input again, and compares. Throws a 404 where there is none, a 409 where that can't be done. */
+  replay(id: string): Promise<Replay>;
   /** Throws a 404 where there is none. */
   prediction(id: string): Promise<Prediction>;
   /** Newest first. */

@@ -1,7 +1,6 @@
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql } from "kysely";
-import { Counter } from "prom-client";
 import { ApiError, identifier, type Platform, parquet } from "../../platform/index.js";
 import { type PackedRows, packedLine } from "./packed.js";
 import { columnList, type LogSchema } from "./schema.js";
@@ -23,15 +22,18 @@ export interface LoggedRow {
   route: string;
   prediction: number | null;
   key: string | null;
+  latency_ms: number | null;
+  caller: string | null;
+  rollout: string | null;
 }
 export interface PredictionLog {
   /**
    * When it resolves, the rows outlive this process; with `predictions.sync` the machine's failure too. A row whose id is in the log already is found once, as it
-   * was first. Where the rows that wait for their segments take too much space, they are left out, and counted.
+   * was first. Where the rows that wait for their segments take too much space, they are left out: then it answers false.
    */
-  append(endpoint: string, schema: LogSchema, rows: (LoggedRow & Record<string, unknown>)[]): Promise<void>;
+  append(endpoint: string, schema: LogSchema, rows: (LoggedRow & Record<string, unknown>)[]): Promise<boolean>;
   /** The same for the rows of one request. */
-  appendPacked(endpoint: string, schema: LogSchema, rows: PackedRows): Promise<void>;
+  appendPacked(endpoint: string, schema: LogSchema, rows: PackedRows): Promise<boolean>;
   /** What is sought as a relation with the schema's columns; it holds no rows outside of the span, and may hold other ids. */
   use<T>(endpoint: string, schema: LogSchema, sought: Sought, work: (connection: DuckDBConnection, relation: string) => Promise<T>): Promise<T>;
   /** What is due by time: merges, and forgets what is older than `before`. */
@@ -45,12 +47,6 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const spools = new Map<string, { spool: Spool; schema: LogSchema; text: string }>();
   const sealing = new Map<string, Promise<void>>();
   const due = new Set<string>();
-  const left = new Counter({
-    name: "millrace_predictions_unlogged_total",
-    help: "Rows predicted that are not in the prediction log, as too many waited to come into it",
-    labelNames: ["endpoint"] as const,
-    registers: [platform.metrics.registry],
-  });
   /** Finished files that are not in a segment yet. */
   const unsealed: SpoolFile[] = [];
 
@@ -98,22 +94,23 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const timer = setInterval(() => void sealAll(), sealMs);
   timer.unref();
 
-  async function write(endpoint: string, schema: LogSchema, text: string, rows: number): Promise<void> {
+  async function write(endpoint: string, schema: LogSchema, text: string, rows: number): Promise<boolean> {
     const spool = spoolOf(endpoint, schema);
-    if (spool.bytes() >= mostBytes) return void left.inc({ endpoint }, rows);
+    if (spool.bytes() >= mostBytes) return false;
     try {
       await spool.append(text, rows);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
       throw new ApiError(507, "STORAGE_FULL", "The prediction can't be logged, so it is not given: the disk is full.");
     }
-    if (spool.rows() < sealRows || due.has(endpoint)) return;
+    if (spool.rows() < sealRows || due.has(endpoint)) return true;
     due.add(endpoint);
     // What comes while it waits for the one before goes with it.
     void (sealing.get(endpoint) ?? Promise.resolve())
       .then(() => due.delete(endpoint))
       .then(() => sealOne(endpoint, spool))
       .catch(() => {});
+    return true;
   }
 
   /** Labels of what may lie in the segments, as JSON arrays: neither side makes an object of each on the way. */

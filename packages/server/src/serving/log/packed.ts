@@ -13,6 +13,9 @@ export interface PackedRows {
   version: number;
   route: string;
   key: string | null;
+  latency_ms: number | null;
+  caller: string | null;
+  rollout: string | null;
   /** Columns of the log; a row has one value, or the list of so many as there are. */
   columns: readonly { column: string; one: boolean; tensor: Tensor }[];
   /** The column that the one number of a row is of: its value, or of two the second. */
@@ -43,7 +46,7 @@ const isKind = (name: string): name is PackedKind => kinds.some((kind) => kind =
 /** With what every packed line begins, and no other. */
 export const packedStart = '{"packed":[';
 
-export function packedLine({ id, suffix, rows, at, version, route, key, columns, prediction }: PackedRows, plain: (tensor: Tensor) => unknown[]): string {
+export function packedLine({ id, suffix, rows, at, version, route, columns, prediction, ...shared }: PackedRows, plain: (tensor: Tensor) => unknown[]): string {
   let text = packedStart;
   for (const { column, one, tensor } of columns) {
     if (text.length > packedStart.length) text += ",";
@@ -54,5 +57,7 @@ export function packedLine({ id, suffix, rows, at, version, route, key, columns,
     else text += JSON.stringify([column, one, null, plain(tensor)] satisfies PackedColumn);
   }
   const named = `"id":${JSON.stringify(id)},"suffix":${JSON.stringify(suffix)},"rows":${rows},"at":"${at.toISOString()}","version":${version}`;
-  return `${text}],${named},"route":"${route}","key":${JSON.stringify(key)},"prediction":${JSON.stringify(prediction)}}\n`;
+  const { key, latency_ms: latency, caller, rollout } = shared;
+  const more = `"key":${JSON.stringify(key)},"latency_ms":${latency},"caller":${JSON.stringify(caller)},"rollout":${JSON.stringify(rollout)}`;
+  return `${text}],${named},"route":"${route}",${more},"prediction":${JSON.stringify(prediction)}}\n`;
 }

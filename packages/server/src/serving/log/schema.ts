@@ -25,6 +25,9 @@ const fixed: LogSchema = [
   ["route", "VARCHAR"],
   ["prediction", "DOUBLE"],
   ["key", "VARCHAR"],
+  ["latency_ms", "DOUBLE"],
+  ["caller", "VARCHAR"],
+  ["rollout", "VARCHAR"],
 ];
 
 /** One schema is one object until what it is of changes: whoever logs compares it at every request. */

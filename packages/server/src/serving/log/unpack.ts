@@ -46,7 +46,7 @@ function* rowsOf(line: string): Generator<string> {
     if (line !== "") yield `${line}\n`;
     return;
   }
-  const { packed, id, suffix, rows, at, version, route, key, prediction }: PackedLine = JSON.parse(line);
+  const { packed, id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction }: PackedLine = JSON.parse(line);
   const columns = packed.map(([column, one, kind, given]) => {
     const values = valuesOf(kind, given);
     return { column, start: `,${JSON.stringify(column)}:`, one, values, width: values.length / rows };
@@ -55,7 +55,7 @@ function* rowsOf(line: string): Generator<string> {
   for (let row = 0; row < rows; row++) {
     const number = predicted === undefined ? Number.NaN : Number(predicted.values[row * predicted.width + predicted.width - 1]);
     let made = `{"id":${JSON.stringify(`${rows === 1 ? id : `${id}:${row}`}${suffix}`)},"at":"${at}","as_of":"${at}","version":${version},"route":"${route}"`;
-    made += `,"key":${JSON.stringify(key)},"prediction":${Number.isFinite(number) ? number : null}`;
+    made += `,"key":${JSON.stringify(key)},"latency_ms":${latency},"caller":${JSON.stringify(caller)},"rollout":${JSON.stringify(rollout)},"prediction":${Number.isFinite(number) ? number : null}`;
     for (const { start, one, values, width } of columns) {
       made += start;
       if (one) made += text(values[row]);

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { RunOptions } from "../../inference/index.js";
-import { ApiError, type Authorize, type DirectHandler, errorAnswer, type Platform } from "../../platform/index.js";
+import { ApiError, type Authorize, type DirectHandler, errorAnswer, type Platform, type Principal } from "../../platform/index.js";
 import type { Exchange } from "./exchange.js";
 import { inferByHttp, largestBody } from "./infer.js";
 
@@ -51,12 +51,12 @@ export function inferDirectly({ log, clock, metrics }: Pick<Platform, "log" | "c
       response.writeHead(status, { "content-type": "application/json; charset=utf-8", "content-length": Buffer.byteLength(text) }).end(text);
       done(status);
     };
-    const answer = async (body: Buffer) => {
+    const answer = async (body: Buffer, caller: string) => {
       const jsonLength = headers["inference-header-content-length"];
       const said = await inferByHttp(exchange, {
         ...{ name, version, body, moment: clock.now(), signal: callerOf(request) },
         jsonLength: Array.isArray(jsonLength) ? jsonLength[0] : jsonLength,
-        key: headers["millrace-key"],
+        ...{ key: headers["millrace-key"], caller },
       });
       const bytes = typeof said.body === "string" ? Buffer.byteLength(said.body) : said.body.length;
       response.writeHead(
@@ -68,19 +68,19 @@ export function inferDirectly({ log, clock, metrics }: Pick<Platform, "log" | "c
       response.end(said.body);
       done(200);
     };
-    const read = () => {
+    const read = ({ name: caller }: Principal) => {
       if (length > largestBody) throw new ApiError(413, "TOO_LARGE", `The body has ${length} bytes; at most ${largestBody} are taken.`);
       slow.add(request);
       bodyOf(request, length, (body) => {
         slow.delete(request);
-        if (body !== undefined) answer(body).catch(fail);
+        if (body !== undefined) answer(body, caller).catch(fail);
       });
     };
     try {
       const principal = authorize({ headers, method: "POST", permission: "predictions:write" });
       // Not waited for where the answer is there: most requests are of a single user.
       if (principal instanceof Promise) principal.then(read).catch(fail);
-      else read();
+      else read(principal);
     } catch (error) {
       fail(error);
     }

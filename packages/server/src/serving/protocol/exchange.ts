@@ -34,6 +34,8 @@ export interface Exchange {
       version: string | undefined;
       /** As the client gave it: a text of 1 to 200 characters, or nothing. */
       key?: unknown;
+      /** Who asks, for the log. */
+      caller: string;
       inputs: readonly GivenTensor[];
       outputs: readonly string[];
       moment: Date;

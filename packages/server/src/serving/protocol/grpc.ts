@@ -13,7 +13,7 @@ import {
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import type { Tensor } from "../../inference/index.js";
-import { ApiError, type Authorize, errorAnswer, invalid, type Permission, type Platform, StartError } from "../../platform/index.js";
+import { ApiError, type Authorize, errorAnswer, invalid, type Permission, type Platform, type Principal, StartError } from "../../platform/index.js";
 import type { GivenTensor } from "../given.js";
 import type { Exchange } from "./exchange.js";
 import { largestBody, longestMs } from "./infer.js";
@@ -68,13 +68,13 @@ export async function openGrpc(
   });
 
   /** A call whose caller may make it, with errors as gRPC has them. */
-  function call<Q, A>(permission: Permission, answer: (request: Q, asked: ServerUnaryCall<Q, A>) => Promise<A> | A): handleUnaryCall<Q, A> {
+  function call<Q, A>(permission: Permission, answer: (request: Q, asked: ServerUnaryCall<Q, A>, caller: Principal) => Promise<A> | A): handleUnaryCall<Q, A> {
     return (asked, reply) => {
       const [authorization] = asked.metadata.get("authorization");
       const headers = { host: asked.getHost(), ...(authorization === undefined ? {} : { authorization: String(authorization) }) };
       Promise.resolve()
         .then(() => authorize({ headers, method: "POST", permission }))
-        .then(() => answer(asked.request, asked))
+        .then((caller) => answer(asked.request, asked, caller))
         .then(
           (value) => reply(null, value),
           (error: unknown) => {
@@ -109,7 +109,7 @@ export async function openGrpc(
       await exchange.unload(request.model_name);
       return {};
     }),
-    ModelInfer: call("predictions:write", async (request: InferRequest, asked) => {
+    ModelInfer: call("predictions:write", async (request: InferRequest, asked, { name: caller }) => {
       if (request.id.length > 190) throw invalid("An id has at most 190 characters.");
       const { id, version, outputs } = await exchange.infer(request.model_name, {
         id: request.id === "" ? undefined : request.id,
@@ -117,7 +117,7 @@ export async function openGrpc(
         key: asked.metadata.get("millrace-key")[0] ?? request.parameters.millrace_key?.string_param,
         inputs: tensorsOf(request),
         outputs: request.outputs.map(({ name }) => name),
-        explain: parameterOf(request.parameters.explain),
+        ...{ caller, explain: parameterOf(request.parameters.explain) },
         moment: clock.now(),
         deadline: performance.now() + Math.min(longestMs, millisecondsLeft(asked.getDeadline())),
         signal: {

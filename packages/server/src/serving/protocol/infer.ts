@@ -38,6 +38,7 @@ interface HttpRequest {
   jsonLength: string | undefined;
   /** Of the header millrace-key: which requests stay with one version. */
   key: string | string[] | undefined;
+  caller: string;
   moment: Date;
   signal: RunOptions["signal"];
 }
@@ -47,12 +48,12 @@ interface HttpAnswer {
   body: string | Buffer;
 }
 
-export async function inferByHttp(exchange: Exchange, { name, version, body, jsonLength, key, moment, signal }: HttpRequest): Promise<HttpAnswer> {
+export async function inferByHttp(exchange: Exchange, { name, version, body, jsonLength, key, caller, moment, signal }: HttpRequest): Promise<HttpAnswer> {
   const { json, inputs } = read(body, jsonLength);
   const wanted = json.outputs;
   const answer = await exchange.infer(name, {
     ...{ id: json.id, version, key: key ?? json.parameters?.millrace_key, inputs, moment, signal, deadline: performance.now() + waitOf(json) },
-    explain: json.parameters?.explain,
+    ...{ caller, explain: json.parameters?.explain },
     outputs: wanted === undefined ? none : wanted.map((one) => one.name),
   });
   const all = json.parameters?.binary_data_output === true;

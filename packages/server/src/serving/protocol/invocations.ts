@@ -41,6 +41,7 @@ export function openInvocationRoutes(app: Http, exchange: Exchange): void {
         const { id, inputs, explain } = await given(asked.body, taken);
         const answer = await exchange.infer(name, {
           ...{ id, version: undefined, key: asked.headers["millrace-key"], inputs, outputs: [], moment: asked.moment, explain },
+          caller: asked.principal.name,
         });
         const explanations = explain === undefined ? undefined : answer.outputs.at(-1);
         const outputs = explanations === undefined ? answer.outputs : answer.outputs.slice(0, -1);

@@ -76,7 +76,7 @@ function routes(app: Http, exchange: Exchange): void {
         ...{ name, version, moment: asked.moment, signal: callerOf(asked.raw) },
         body: asked.body instanceof Buffer ? asked.body : Buffer.alloc(0),
         jsonLength: Array.isArray(header) ? header[0] : header,
-        key: asked.headers["millrace-key"],
+        ...{ key: asked.headers["millrace-key"], caller: asked.principal.name },
       });
       if (answer.jsonLength !== undefined) reply.header("inference-header-content-length", answer.jsonLength);
       return reply.type(answer.type).send(answer.body);

@@ -1,0 +1,186 @@
+/** What is in the prediction log, which labels find it, and whether it can be done again. */
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Endpoint, LabelResult, Prediction, Replay } from "@millrace/sdk/api";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openServingServer, type ServingServer, shadeProject, shadeRequest } from "../testing.js";
+
+let folder: string;
+let server: ServingServer;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
+  server = await openServingServer(path.join(folder, "data"), { kind: "replay", from: new Date("2024-01-01T00:00:00Z") });
+  await server.apply();
+  await server.registry.setAlias("shade", "champion", await server.register("columns"));
+  await server.platform.events.settled();
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function call<T>(method: string, route: string, body?: unknown): Promise<{ status: number; body: T }> {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const answer = await fetch(`${server.url}${route}`, { method, ...sent });
+  return { status: answer.status, body: (await answer.json()) as T };
+}
+const get = async <T>(route: string) => (await call<T>("GET", route)).body;
+const infer = (rows: { color: string | null; x: number; asked?: string }[], id: string) => {
+  const request = shadeRequest(rows, id);
+  const asked = rows.flatMap((row) => row.asked ?? []);
+  const times = { name: "asked", datatype: "BYTES", shape: [rows.length], data: asked };
+  return call("POST", "/v2/models/shade/infer", asked.length === 0 ? request : { ...request, inputs: [...request.inputs, times] });
+};
+const logOf = async () => (await get<Endpoint>("/api/v1/endpoints/shade")).log;
+const labelOf = async (id: string) => (await get<Prediction>(`/api/v1/predictions/${encodeURIComponent(id)}`)).label;
+
+test("a prediction says how long it took, who asked, and by which rollout's rule", async () => {
+  await infer([{ color: "red", x: 1 }], "plain");
+  const plain = await get<Prediction>("/api/v1/predictions/plain");
+  expect(plain).toMatchObject({ caller: "anna", rollout: null, route: "stable" });
+  expect(plain.latencyMs).toBeGreaterThan(0);
+  await server.registry.setAlias("shade", "challenger", await server.register("reversed"));
+  await server.platform.events.settled();
+  const { rollout } = await get<Endpoint>("/api/v1/endpoints/shade");
+  await infer([{ color: "red", x: 1 }], "tried");
+  expect(await get<Prediction>("/api/v1/predictions/tried")).toMatchObject({ rollout: rollout?.id });
+  await call("POST", "/api/v1/endpoints/shade/rollback", { reason: "enough" });
+});
+
+test("of a sample the same requests are left out whenever they are sent, and every row is counted", async () => {
+  const before = await logOf();
+  await server.apply({ log: { sample: 0.3 } });
+  for (let at = 0; at < 100; at++) await infer([{ color: "red", x: at / 100 }], `sampled-${at}`);
+  const once = await logOf();
+  const logged = once.logged - before.logged;
+  expect(logged + once.sampledOut).toBe(100);
+  expect(logged).toBeGreaterThan(12);
+  expect(logged).toBeLessThan(52);
+  const { items } = await get<{ items: Prediction[] }>("/api/v1/endpoints/shade/predictions?limit=1000");
+  const there = items.filter(({ id }) => id.startsWith("sampled-")).map(({ id }) => id);
+  expect(there).toHaveLength(logged);
+  for (let at = 0; at < 100; at++) await infer([{ color: "red", x: at / 100 }], `sampled-${at}`);
+  expect(await logOf()).toEqual({ logged: once.logged + logged, sampledOut: 2 * once.sampledOut, dropped: 0 });
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  expect(metrics).toContain(`millrace_predictions_logged_total{endpoint="shade",outcome="sampled_out"} ${2 * once.sampledOut}`);
+  await server.apply();
+});
+
+test("what can't be logged is refused, or answered and counted where it need not be logged", async () => {
+  const spool = path.join(folder, "data", "spool");
+  // A log whose columns are others begins a file of its own, in a folder that is gone.
+  const [own = ""] = await readdir(spool);
+  await get("/api/v1/endpoints/shade/predictions?limit=1");
+  await rm(path.join(spool, own), { recursive: true });
+  const before = await logOf();
+  expect((await infer([{ color: "red", x: 1 }], "refused")).status).toBe(500);
+  await server.apply({ log: { required: false } });
+  expect(
+    (
+      await infer(
+        [
+          { color: "red", x: 1 },
+          { color: "blue", x: 1 },
+        ],
+        "dropped",
+      )
+    ).status,
+  ).toBe(200);
+  expect(await logOf()).toEqual({ ...before, dropped: 2 });
+  await mkdir(path.join(spool, own));
+  await server.apply();
+  expect((await infer([{ color: "red", x: 1 }], "logged again")).status).toBe(200);
+  expect(await labelOf("logged again")).toBeNull();
+});
+
+test("labels find their predictions by what was asked about and when, also days later", async () => {
+  const times = { morning: "2024-01-10T08:00:00Z", noon: "2024-01-10T12:00:00Z", next: "2024-01-11T07:00:00Z" };
+  for (const [name, asked] of Object.entries(times))
+    await infer(
+      [
+        { color: "green", x: 7, asked },
+        { color: "violet", x: 7, asked },
+      ],
+      name,
+    );
+  await infer([{ color: "green", x: 8, asked: times.noon }], "other");
+  const push = (labels: object[], within?: string) =>
+    call<LabelResult>("POST", "/api/v1/endpoints/shade/labels", { labels, ...(within === undefined ? {} : { within }) });
+  const told = await push([
+    { entity: { color: "green", x: 7 }, at: times.noon, label: true },
+    { entity: { color: "violet" }, at: "2024-01-10T11:59:59Z", label: false },
+    { entity: { color: "green", x: 9 }, at: times.noon, label: true },
+    { entity: { color: "green" }, at: "2024-01-13T00:00:00Z", label: true },
+    { id: "next:1", label: true },
+  ]);
+  expect(told.body).toEqual({ accepted: 3, unmatched: [2, 3] });
+  const all = await Promise.all(["morning:0", "noon:0", "next:0", "morning:1", "noon:1", "next:1", "other"].map(labelOf));
+  expect(all).toEqual([null, 1, null, 0, null, 1, null]);
+  // Of two as of the same moment both are meant; and a label may be corrected.
+  expect((await push([{ entity: { color: "green" }, at: "2024-01-10T12:00:01Z", label: false }])).body).toEqual({ accepted: 1, unmatched: [] });
+  expect(await Promise.all(["noon:0", "other"].map(labelOf))).toEqual([0, 0]);
+  expect((await push([{ entity: { color: "green" }, at: "2024-01-13T00:00:00Z", label: true }], "3d")).body).toEqual({ accepted: 1, unmatched: [] });
+  expect(await labelOf("next:0")).toBe(1);
+
+  for (const [labels, message] of [
+    [[{ entity: { size: 1 }, at: times.noon, label: true }], `Labels can't be joined by "size": the endpoint's requests have asked, color, x.`],
+    [[{ entity: { color: "green" }, at: times.noon, label: 3 }], "The label of the entity at place 0 is 3."],
+  ] as const)
+    expect(await push([...labels])).toMatchObject({ status: 400, body: { error: { message: expect.stringContaining(message) } } });
+  for (const wrong of [
+    { entity: {}, at: times.noon, label: true },
+    { entity: { color: "green" }, at: "noon", label: true },
+    { entity: { color: null }, at: times.noon, label: true },
+  ])
+    expect((await push([wrong])).status).toBe(400);
+});
+
+test("a past decision can be done again, and says whether the answer is the same", async () => {
+  await infer(
+    [
+      { color: "red", x: 0.3 },
+      { color: null, x: -2 },
+    ],
+    "decided",
+  );
+  const replay = (id: string) => call<Replay>("POST", `/api/v1/predictions/${encodeURIComponent(id)}/replay`);
+  for (const row of [0, 1]) {
+    const { prediction } = await get<Prediction>(`/api/v1/predictions/decided%3A${row}`);
+    expect((await replay(`decided:${row}`)).body).toEqual({
+      ...{ id: `decided:${row}`, endpoint: "shade", model: "shade", version: 1, same: true, difference: 0 },
+      ...{ logged: { probability: prediction }, replayed: { probability: prediction } },
+    });
+  }
+  expect((await replay("nobody")).status).toBe(404);
+});
+
+test("a model's own tensors are replayed in every datatype", async () => {
+  const [endpoint] = shadeProject().endpoints ?? [];
+  if (endpoint === undefined) throw new Error("the project has an endpoint");
+  const { service: _, ...tensors } = endpoint;
+  const rollout = { kind: "canary" as const, steps: [1], each: "1h", judge: [] };
+  await server.applySpec({ ...shadeProject(), endpoints: [endpoint, ...["matrix", "datatypes"].map((name) => ({ ...tensors, name, model: name, rollout }))] });
+  for (const fixture of ["matrix", "datatypes"] as const)
+    await server.registry.setAlias(fixture, "champion", await server.register(fixture, { model: fixture, service: null }));
+  await server.platform.events.settled();
+  await call("POST", "/v2/models/matrix/infer", { id: "m", inputs: [{ name: "X", shape: [2, 2], datatype: "FP32", data: [0.1, 2, -3, 1] }] });
+  expect((await call<Replay>("POST", "/api/v1/predictions/m%3A1/replay")).body).toMatchObject({ same: true, model: "matrix", replayed: { label: 0 } });
+
+  const { inputs } = await get<{ inputs: { name: string; datatype: string }[] }>("/v2/models/datatypes");
+  const values: Record<string, unknown[]> = {
+    ...{ BOOL: [true, false], BYTES: ["text", ""], FP16: [0.5, -2], FP32: [0.1, 1e-30], FP64: [1 / 3, -5e-324] },
+    ...{ INT64: ["-9007199254740993", "9223372036854775807"].map(BigInt), UINT64: ["18446744073709551615", "0"].map(BigInt) },
+  };
+  const given = inputs
+    .map(({ name, datatype }) => {
+      const data = (values[datatype] ?? [3, 4]).map((value) => (typeof value === "bigint" ? String(value) : JSON.stringify(value)));
+      return `{"name": "${name}", "datatype": "${datatype}", "shape": [1, 2], "data": [${data.join(",")}]}`;
+    })
+    .join(",");
+  const answer = await fetch(`${server.url}/v2/models/datatypes/infer`, { method: "POST", body: `{"id": "every", "inputs": [${given}]}` });
+  expect(answer.status).toBe(200);
+  const { body } = await call<Replay>("POST", "/api/v1/predictions/every/replay");
+  expect(body.replayed).toEqual(body.logged);
+  expect(body).toMatchObject({ same: true, difference: 0, logged: { same_int64: ["-9007199254740993", "9223372036854775807"] } });
+});
