@@ -1,7 +1,7 @@
 /** What one request asks, in the form in which a version is run on it and in which it is logged. */
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import type { Features } from "../features/index.js";
-import { type RunOptions, type ServedModel, type Tensor, type TensorSpec, valueAt } from "../inference/index.js";
+import { accepted, type RunOptions, type ServedModel, type Tensor, type TensorSpec, valueAt } from "../inference/index.js";
 import { invalid } from "../platform/index.js";
 import type { Deployments } from "./deployments.js";
 import { requestColumns, requestTensors } from "./given.js";
@@ -73,16 +73,23 @@ export function askTensors({ deployments }: { deployments: Deployments }, model:
         asOf: () => moment,
         prediction: (row) => numberOf(outputs.at(-1), rows, row),
         logged: (row) => ({ ...side("inputs", served, tensors, rows, row), ...side("outputs", served, outputs, rows, row) }),
-        ...packedOf(served, tensors, outputs),
+        ...packedOf(served, tensors, outputs, rows),
       };
     },
   };
 }
 
-/** Where the model says what there is, and rows are what the first dimension counts. */
-function packedOf(served: ServedModel, tensors: readonly Tensor[], outputs: readonly Tensor[]): Pick<Ran, "packed"> {
+/** A model may give something else than it says: what has no place in the log is left out of it. */
+function hasPlace(spec: TensorSpec, { datatype, shape, data }: Tensor, batches: boolean, rows: number): boolean {
+  return accepted(spec.datatype).includes(datatype) && (isOne(spec.shape, batches) ? data.length === rows : !batches || shape[0] === rows);
+}
+
+/** Where the model says what there is and gives just that, and rows are what the first dimension counts. */
+function packedOf(served: ServedModel, tensors: readonly Tensor[], outputs: readonly Tensor[], rows: number): Pick<Ran, "packed"> {
   const { inputs, outputs: given, batches } = served;
   if (inputs === null || given === null) return {};
+  const isPlaced = (output: Tensor) => given.some((spec) => spec.name === output.name && hasPlace(spec, output, batches, rows));
+  if (!outputs.every(isPlaced)) return {};
   const columns: PackedRows["columns"][number][] = [];
   const add = (prefix: string, specs: readonly TensorSpec[], all: readonly Tensor[]) => {
     for (const tensor of all) {
@@ -103,7 +110,10 @@ function side(name: "inputs" | "outputs", served: ServedModel, tensors: readonly
   for (const tensor of tensors) {
     const spec = specs?.find((one) => one.name === tensor.name);
     if (specs === null) values[tensor.name] = rowOf(tensor, rows, row, tensor.data.length === rows);
-    else if (spec !== undefined) values[`${name === "inputs" ? "i" : "o"}_${tensor.name}`] = rowOf(tensor, rows, row, isOne(spec.shape, served.batches));
+    else if (spec !== undefined) {
+      const one = isOne(spec.shape, served.batches);
+      values[`${name === "inputs" ? "i" : "o"}_${tensor.name}`] = hasPlace(spec, tensor, served.batches, rows) ? rowOf(tensor, rows, row, one) : null;
+    }
   }
   return specs === null ? { [name]: JSON.stringify(values) } : values;
 }

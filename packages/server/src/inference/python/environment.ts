@@ -20,7 +20,9 @@ export async function environmentOf(
   const wanted = await readRequirements(folder, model);
   try {
     const version = wanted.python ?? (await compute.python()).version;
-    const lock = wanted.locked ? wanted.requirements : await keptLock(db, { ...wanted, version }, () => compute.lock(wanted, progress, version));
+    const lock = wanted.locked
+      ? wanted.requirements
+      : await keptLock(db, { ...wanted, version }, async () => optionsOf(wanted.requirements) + (await compute.lock(wanted, progress, version)));
     const file = path.join(scratch, `requirements-${randomUUID()}.lock`);
     await writeFile(file, lock);
     try {
@@ -33,6 +35,14 @@ export async function environmentOf(
     throw unfit(`The model's environment can't be made: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
+
+/** Which registries the packages are of is part of what they are. */
+const optionsOf = (requirements: string): string =>
+  requirements
+    .split("\n")
+    .filter((line) => line.startsWith("-"))
+    .map((line) => `${line}\n`)
+    .join("");
 
 /** The lock that was made first, by whichever server: two may make one at once. */
 async function keptLock(
