@@ -61,11 +61,18 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   // Their folders are empty now.
   await abandoned(folder);
 
+  const sync = platform.config.predictions?.sync === true;
   function spoolOf(endpoint: string, schema: LogSchema): Spool {
     const known = spools.get(endpoint);
     if (known?.schema === schema) return known.spool;
     const text = JSON.stringify(schema);
-    const spool = known?.text === text ? known.spool : openSpool(own, endpoint, schema, { sync: platform.config.predictions?.sync === true });
+    const spool =
+      known?.text === text
+        ? known.spool
+        : openSpool(own, endpoint, schema, {
+            sync,
+            onSyncError: (error) => platform.log.error({ error, endpoint }, "the disk did not take a part of the prediction log"),
+          });
     spools.set(endpoint, { spool, schema, text });
     if (known?.spool === spool) return spool;
     // Rows of what the endpoint took before are sealed as they are.

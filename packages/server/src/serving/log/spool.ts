@@ -65,7 +65,12 @@ interface OpenFile {
   torn: boolean;
 }
 
-export function openSpool(folder: string, endpoint: string, schema: LogSchema, { sync }: { sync: boolean }): Spool {
+export function openSpool(
+  folder: string,
+  endpoint: string,
+  schema: LogSchema,
+  { sync, onSyncError }: { sync: boolean; onSyncError: (error: unknown) => void },
+): Spool {
   let syncing: NodeJS.Timeout | undefined;
   let file: OpenFile | undefined;
   let rows = 0;
@@ -102,10 +107,11 @@ export function openSpool(folder: string, endpoint: string, schema: LogSchema, {
       one.done();
     }
   }
-  /** A file that was closed meanwhile was synced then. What the disk refuses, the next write tells. */
+  /** A file that was closed meanwhile was synced then. */
   function syncSoon(): void {
     syncing = undefined;
-    void file?.handle.datasync().catch(() => {});
+    const synced = file;
+    void synced?.handle.datasync().catch((error) => file === synced && onSyncError(error));
   }
   async function finish(): Promise<SpoolFile | undefined> {
     const full = file;
