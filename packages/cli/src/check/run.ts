@@ -30,7 +30,7 @@ export async function runCheck(rehearsal: Rehearsal, check: CheckSpec, found: Co
   if (pipeline === undefined) return result;
   result.models = everyNode(pipeline.nodes).flatMap((node) => (node.kind === "register" ? [node.config.model] : []));
   const run = await found.timed(check.name, "runs on the sample", async () => {
-    const value = await toEnd(client, check.pipeline, check.params, now);
+    const value = await toEnd(client, check.pipeline, check.params, (line) => now(`${check.name}: ${line}`));
     return value.state === "succeeded" ? { value } : { value, state: "failed", message: value.message?.split("\n")[0] ?? `it ended as ${value.state}` };
   });
   if (run === undefined) return result;
@@ -50,13 +50,13 @@ export async function runCheck(rehearsal: Rehearsal, check: CheckSpec, found: Co
 }
 
 /** Says yes where a person is asked. */
-async function toEnd(client: Client, pipeline: string, params: Readonly<Record<string, ParamValue>>, now: Now): Promise<RunDetail> {
+async function toEnd(client: Client, pipeline: string, params: Readonly<Record<string, ParamValue>>, now: (line: string) => void): Promise<RunDetail> {
   const { id } = await client.pipelines.start(pipeline, params);
   for (const began = performance.now(); ; await new Promise((resolve) => setTimeout(resolve, lookMs))) {
     const run = await client.runs.get(id);
     if (over.has(run.state)) return run;
     const busy = run.steps.filter(({ state }) => state === "running" || state === "asking");
-    now(`${pipeline}: ${run.steps.filter(({ state }) => ended.has(state)).length} of ${run.stepCount} steps · ${busy.map((step) => step.id).join(", ")}`);
+    now([`${run.steps.filter(({ state }) => ended.has(state)).length} of ${run.stepCount} steps`, ...busy.map((step) => step.id)].join(" · "));
     for (const step of busy)
       if (step.state === "asking" && step.kind === "approval") await client.runs.approve(id, step.id, { approved: true, comment: "millrace check" });
     if (performance.now() - began > longestMs) {
@@ -263,7 +263,7 @@ async function overfit(
   await found.timed(check.name, name, async () => {
     for (const { input, artifact } of inputs)
       if (artifact !== undefined) await few(reader, artifact, labelOf(pipeline), rows, overfitDataset(check, input), folder);
-    const tried = await toEnd(client, overfitPipeline(check), { ...check.params, ...overfits.params }, now);
+    const tried = await toEnd(client, overfitPipeline(check), { ...check.params, ...overfits.params }, (line) => now(`${check.name} on ${rows} rows: ${line}`));
     if (tried.state !== "succeeded") {
       const bad = tried.steps.find(({ state }) => state === "failed");
       const log = bad === undefined ? { lines: [] } : await readLog(client, tried.id, bad.id, 0).catch(() => ({ lines: [] as string[] }));
