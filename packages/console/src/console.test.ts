@@ -56,6 +56,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/models", "challenger 3"],
     ["/models/delay?version=3", /Calibration/],
     ["/models/delay?version=3", "model card"],
+    ["/models/delay?version=3", "3f9a0d4c7712"],
     ["/models/delay?version=3&slice=carrier", "B6"],
     ["/endpoints", "delay_features"],
     ["/endpoints", /weighted mean/],

@@ -53,7 +53,7 @@ export function Panel({
   return (
     <section className={`min-w-0 overflow-hidden rounded-lg border border-line bg-panel ${className}`}>
       {title !== undefined && (
-        <div className="flex items-center gap-2 border-b border-line px-3 py-1.5">
+        <div className="flex flex-wrap items-center gap-2 border-b border-line px-3 py-1.5">
           <h2 className="font-semibold">{title}</h2>
           <div className="ml-auto flex items-center gap-2">{actions}</div>
         </div>

@@ -5,7 +5,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { send } from "../api";
 import { AskFor, type Field } from "../dialog";
 import { counted } from "../format";
-import { type Delivered, inWords } from "./subject";
+import { type Delivered, hostOf, inWords } from "./subject";
 
 const reason: Field = { name: "reason", label: "Reason, kept with it", placeholder: "optional" };
 const comment: Field = { name: "comment", label: "Comment, kept with the decision", placeholder: "optional" };
@@ -60,7 +60,7 @@ function whatFollows({ name, spec, closed, serves }: Environment): string {
       : `${counted(approvals.count, "person has", "people have")} to say yes${approvals.by === undefined ? "" : `, of ${approvals.by.join(", ")}`}, and none of them an author.`,
     closed === null ? "" : `It waits: ${closed}`,
     server !== undefined
-      ? `Then ${new URL(server.url).host} takes it over, and nothing is built again.`
+      ? `Then ${hostOf(server.url)} takes it over, and nothing is built again.`
       : serves
         ? "Then this server takes it over, and nothing is built again."
         : `Then it is noted that ${name} holds it.`,

@@ -4,7 +4,7 @@ import { type Listed, useApi, useClock } from "../api";
 import { counted, day, relative } from "../format";
 import { Badge, Empty, Panel, Read, Time } from "../ui";
 import { Answer, GoBack, Promote } from "./actions";
-import { isSame, PromotionBadge, Subject } from "./subject";
+import { hostOf, isSame, PromotionBadge, Subject } from "./subject";
 
 /** The environments of each project side by side, in the order in which things come through them. */
 export function Environments({ open }: { open: readonly Promotion[] }) {
@@ -67,7 +67,7 @@ function Card({ of, next, waiting, commits }: { of: Environment; next: Environme
           {of.closed !== null && <Badge tone="warn">closed</Badge>}
           {spec.server !== undefined ? (
             <Badge tone="none" title={spec.server.url}>
-              <span className="max-w-32 truncate">{new URL(spec.server.url).host}</span>
+              <span className="max-w-32 truncate">{hostOf(spec.server.url)}</span>
             </Badge>
           ) : of.serves ? (
             <Badge tone="ok" title="What comes here is applied on this server, and answers">

@@ -11,6 +11,8 @@ export const inWords = ({ release, model, version }: Delivered): string => (rele
 export const isSame = (a: Delivered, b: Delivered): boolean => a.release === b.release && a.model === b.model && a.version === b.version;
 export const objectAt = (digest: string): string => `/api/v1/objects/${encodeURIComponent(digest)}`;
 
+export const hostOf = (url: string): string => (URL.canParse(url) ? new URL(url).host : url);
+
 export function Subject({ of: { release, model, version } }: { of: Delivered }) {
   if (release !== null)
     return (

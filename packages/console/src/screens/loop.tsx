@@ -17,7 +17,7 @@ interface Parts {
   triggers: Trigger[];
 }
 const shownTypes =
-  "project.applied,dataset.version_accepted,dataset.version_quarantined,run.queued,run.finished,model_version.registered,alias.set,rollout.started,rollout.advanced,rollout.promoted,rollout.rolled_back,monitor.alert,trigger.fired";
+  "project.applied,dataset.version_accepted,dataset.version_quarantined,run.queued,run.finished,model_version.registered,alias.set,rollout.started,rollout.advanced,rollout.promoted,rollout.rolled_back,endpoint.killed,endpoint.revived,release.created,promotion.deployed,promotion.refused,promotion.failed,monitor.alert,trigger.fired";
 
 /** The loop at a glance. */
 export function Loop() {

@@ -1,4 +1,4 @@
-import type { Endpoint, Environment, EvaluationReport, Metrics, ModelVersion, ModelVersionDetail } from "@millrace/sdk/api";
+import type { Endpoint, Environment, EvaluationReport, Metrics, ModelVersion, ModelVersionDetail, Signature } from "@millrace/sdk/api";
 import { Link, useParams } from "@tanstack/react-router";
 import { type Listed, useApi, useList } from "../api";
 import { Chart, seconds } from "../chart";
@@ -80,6 +80,7 @@ export function Model() {
 }
 
 function Version({ of }: { of: ModelVersionDetail }) {
+  const signatures = useApi<Listed<Signature>>(`/models/${encodeURIComponent(of.model)}/versions/${of.version}/signatures`, 60_000);
   return (
     <div className="space-y-3">
       <Panel
@@ -129,6 +130,7 @@ function Version({ of }: { of: ModelVersionDetail }) {
                   {of.digest.slice(0, 19)}…
                 </code>,
               ],
+              ["signed by", <Signers key="signed" of={signatures.data?.items ?? []} />],
             ]}
           />
           <ul className="space-y-1" aria-label="Gates">
@@ -166,6 +168,19 @@ function Version({ of }: { of: ModelVersionDetail }) {
     </div>
   );
 }
+
+const Signers = ({ of }: { of: Signature[] }) =>
+  of.length === 0 ? (
+    <span className="text-muted">nobody</span>
+  ) : (
+    <span className="flex flex-wrap gap-x-2">
+      {of.map((one) => (
+        <code key={one.key} className="break-all text-[12px]" title={`by ${one.addedBy}`}>
+          {one.key}
+        </code>
+      ))}
+    </span>
+  );
 
 /** Along the environments of the projects that have an endpoint of the model. */
 function PromoteVersion({ of: { model, version } }: { of: ModelVersionDetail }) {

@@ -147,6 +147,7 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
     case "models ":
       return named(fixtures.models);
     case "models versions":
+      if (more === "signatures") return { items: fixtures.signatures };
       return which === "" ? { items: fixtures.modelVersions } : fixtures.modelVersion(Number(which));
     case "endpoints ":
       return named(serving.endpoints);

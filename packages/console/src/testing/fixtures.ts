@@ -21,6 +21,7 @@ import type {
   Rollout,
   Run,
   RunDetail,
+  Signature,
   StepState,
   Trigger,
 } from "@millrace/sdk/api";
@@ -403,6 +404,7 @@ export const modelVersion = (version: number): ModelVersionDetail => ({
   files: [{ path: "model.onnx", digest: digest(7), size: 564_196 }],
   report,
 });
+export const signatures: Signature[] = [{ key: "3f9a0d4c7712", signature: {}, addedBy: "anna", addedAt: ago(20) }];
 export const modelVersions = [3, 2, 1].map(modelVersion);
 export const models: Model[] = [{ name: "delay", versions: 3, aliases: { champion: 2, challenger: 3 }, latest: modelVersion(3) }];
 
