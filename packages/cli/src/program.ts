@@ -3,6 +3,7 @@ import type { CheckOptions } from "./commands/check.js";
 import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
 import type { RenderOptions } from "./commands/render.js";
+import type { KserveOptions } from "./commands/render-kserve.js";
 import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
 import { addDatasetCommands } from "./program-data.js";
@@ -227,6 +228,21 @@ export function program(): Command {
     .option("--step-image <image>", 'what steps with `backend: "kubernetes"` run in: any with Python 3.10 or newer', "python:3.12-slim")
     .option("--objects <url>", "the bucket for data", "s3://bucket/millrace")
     .action(async (options: RenderOptions) => (await import("./commands/render.js")).renderKubernetes(options));
+  withServer(render.command("kserve"))
+    .description("print an InferenceService of KServe that answers for an endpoint, for `kubectl apply -f -`")
+    .argument("<endpoint>")
+    .addOption(
+      new Option("--runtime <runtime>", "what answers: Millrace's image, with features, rollouts and the log; or KServe's own runtimes, with the model alone")
+        .choices(["millrace", "kserve"])
+        .default("millrace"),
+    )
+    .option("--image <image>", "of --runtime millrace: Millrace's own image")
+    .option("--server-url <url>", "of --runtime kserve: where pods find this server, to take the model's files from; default the server's address here")
+    .option("--namespace <name>", "where it is", "millrace")
+    .option("--min-replicas <n>", "at least so many pods", replicas, 1)
+    .option("--max-replicas <n>", "at most so many pods", replicas, 3)
+    .option("--service-account <name>", "of the pods; its secrets may hold the token for the model's files")
+    .action(async (name: string, options: KserveOptions) => (await import("./commands/render-kserve.js")).renderKserve(name, options));
 
   const user = millrace.command("user").description("who may use the platform");
   user

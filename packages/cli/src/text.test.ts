@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { tree } from "./commands/lineage.js";
+import { inferenceService } from "./commands/render-kserve.js";
 import { parseParams } from "./commands/run.js";
 import { ignoring } from "./project/ignore.js";
 
@@ -45,4 +46,54 @@ test("lineage is a tree in which each thing is told once", () => {
     "   │     └─ file f.parquet",
     "   └─ dataset version d/1  (rows 12) (above)",
   ]);
+});
+
+describe("an InferenceService of KServe", () => {
+  const options = { url: "http://millrace:4600", namespace: "shop", minReplicas: 1, maxReplicas: 3, runtime: "kserve" as const };
+  const endpoint = { name: "Late_model", service: null, stable: 2, candidate: null, weight: 0, model: "late" };
+  const version = { model: "late", version: 3, files: [{ path: "model.onnx", digest: `sha256:${"0".repeat(64)}`, size: 3 }] };
+
+  test("of its own runtimes has the version's files by one address, and the part of a version that is tried", () => {
+    expect(inferenceService({ ...endpoint, candidate: 3, weight: 0.1 }, version, options)).toEqual({
+      ...{ apiVersion: "serving.kserve.io/v1beta1", kind: "InferenceService" },
+      metadata: expect.objectContaining({
+        name: "late-model",
+        namespace: "shop",
+        annotations: { "millrace/endpoint": "Late_model", "millrace/model": "late/3" },
+      }),
+      spec: {
+        predictor: {
+          ...{ minReplicas: 1, maxReplicas: 3, canaryTrafficPercent: 10 },
+          model: {
+            ...{ modelFormat: { name: "onnx" }, protocolVersion: "v2" },
+            storageUri: "http://millrace:4600/api/v1/models/late/versions/3/archive.tar?triton=Late_model",
+          },
+        },
+      },
+    });
+    const mlflow = inferenceService(endpoint, { ...version, files: [{ path: "MLmodel", digest: `sha256:${"0".repeat(64)}`, size: 3 }] }, options);
+    expect(mlflow).toMatchObject({ spec: { predictor: { model: { modelFormat: { name: "mlflow" }, storageUri: expect.stringMatching(/archive\.tar$/) } } } });
+    expect(mlflow).not.toHaveProperty("spec.predictor.canaryTrafficPercent");
+    expect(() => inferenceService({ ...endpoint, service: "late_features" }, version, options)).toThrow("render it with --runtime millrace");
+  });
+
+  test("of Millrace's image is a process of the platform, asked for its health without a token", () => {
+    const rendered = inferenceService({ ...endpoint, service: "late_features" }, undefined, {
+      ...options,
+      runtime: "millrace",
+      image: "registry.example/millrace:1",
+    });
+    expect(rendered).toMatchObject({
+      spec: {
+        predictor: {
+          containers: [
+            {
+              ...{ name: "kserve-container", image: "registry.example/millrace:1", args: expect.arrayContaining(["serve", "8080"]) },
+              readinessProbe: { httpGet: { path: "/v2/health/ready", port: 8_080 } },
+            },
+          ],
+        },
+      },
+    });
+  });
 });

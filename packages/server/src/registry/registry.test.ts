@@ -1,6 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import type { EvaluationReport, Model, ModelVersion, ModelVersionDetail } from "@millrace/sdk/api";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openHttp, type Platform } from "../platform/index.js";
@@ -142,4 +144,25 @@ test("versions are listed newest first, page by page, and answer with their file
   for (const route of ["/train/versions/0", "/train/versions/one", "/train/versions?after=-1", "/train/versions?limit=0"]) {
     expect((await ask(route)).status, route).toBe(400);
   }
+});
+
+test("a version's files come as one archive that tar unpacks, also as Triton has them", async () => {
+  const long = `${"folder/".repeat(20)}${"n".repeat(60)}.txt`;
+  const contents: Record<string, string> = { "model.onnx": "m".repeat(1_000), "data/zwölf.txt": "", [long]: "long" };
+  const files = [];
+  for (const [path, text] of Object.entries(contents)) files.push({ path, ...(await platform.objects.put(Buffer.from(text))) });
+  await registry.register({ ...(await given("packed", "x", "run-packed")), files });
+  for (const [query, expected] of [
+    ["", contents],
+    ["?triton=shade", { "shade/1/model.onnx": contents["model.onnx"] }],
+  ] as const) {
+    const answer = await fetch(`${url}/api/v1/models/packed/versions/1/archive.tar${query}`);
+    expect(answer.headers.get("content-type")).toBe("application/x-tar");
+    const into = await mkdtemp(path.join(folder, "unpacked-"));
+    await writeFile(path.join(into, "archive.tar"), Buffer.from(await answer.arrayBuffer()));
+    await promisify(execFile)("tar", ["-xf", "archive.tar"], { cwd: into });
+    for (const [file, text] of Object.entries(expected)) expect(await readFile(path.join(into, file), "utf8"), file).toBe(text);
+  }
+  expect((await ask("/packed/versions/1/archive.tar?triton=../x")).status).toBe(400);
+  expect((await ask("/packed/versions/2/archive.tar")).status).toBe(404);
 });

@@ -1,6 +1,8 @@
 import { Model, ModelVersion, ModelVersionDetail, Page, PageQuery } from "@millrace/sdk/api";
+import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
-import { type Digest, type Http, notFound, type ObjectStore } from "../platform/index.js";
+import { type Digest, type Http, invalid, notFound, type ObjectStore } from "../platform/index.js";
+import { archiveOf } from "./archive.js";
 import type { Registry } from "./types.js";
 
 export function registryRoutes(app: Http, registry: Registry, objects: ObjectStore): void {
@@ -39,6 +41,16 @@ export function registryRoutes(app: Http, registry: Registry, objects: ObjectSto
       .header("content-disposition", `attachment; filename="${name}"`)
       .send(await objects.read(file.digest as Digest));
   });
+  // The address ends as the archive's name does: by that clients know what it is.
+  app.get(
+    "/api/v1/models/:name/versions/:version/archive.tar",
+    { ...read, schema: { tags, params: ByVersion, querystring: Type.Object({ triton: Type.Optional(Name) }) } },
+    async ({ params, query }, reply) => {
+      const { files } = await registry.registered(params.name, params.version);
+      const { size, content } = archiveOf(objects, query.triton === undefined ? files : tritonFiles(files, query.triton));
+      return reply.type("application/x-tar").header("content-length", size).send(content);
+    },
+  );
   app.put(
     "/api/v1/models/:name/aliases/:alias",
     {
@@ -55,4 +67,12 @@ export function registryRoutes(app: Http, registry: Registry, objects: ObjectSto
       return registry.model(params.name);
     },
   );
+}
+
+/** As a model repository of Triton's has it: a folder of the model's name, in it one of the version. */
+function tritonFiles<T extends { path: string }>(files: readonly T[], name: string): T[] {
+  const found = files.filter((file) => file.path.endsWith(".onnx"));
+  const [only] = found.filter((file) => found.length === 1 || file.path === "model.onnx");
+  if (only === undefined) throw invalid("The version has no file model.onnx, and not one alone that ends in .onnx.");
+  return [{ ...only, path: `${name}/1/model.onnx` }];
 }
