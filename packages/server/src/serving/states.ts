@@ -61,8 +61,10 @@ export interface States {
   change(transaction: Transaction<unknown>): Promise<number>;
   /** Resolves when no process answers by what was before the epoch. */
   taken(epoch: number): Promise<void>;
-  /** Has all processes load the version. Throws with what one of them says where it can't. */
+  /** Has all processes load the version, and keep it until `release`. Throws with what one of them says where it can't. */
   warm(endpoint: string, version: number): Promise<void>;
+  /** In the transaction that gives the versions traffic, or decides that they get none. */
+  release(transaction: Transaction<unknown>, endpoint: string, versions: readonly number[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -143,7 +145,10 @@ export function openStates(
     void ask().catch(() => {});
   }
 
+  /** The newest epoch that was told of. */
+  let told = 0;
   async function askOnce(): Promise<void> {
+    if (told > known.epoch) await load();
     const began = now();
     const newest = await beat();
     if (newest === known.epoch) {
@@ -188,7 +193,10 @@ export function openStates(
     used = false;
   }, renewMs);
   timer.unref();
-  notifications.on(channel, () => joined && quietly());
+  notifications.on(channel, (payload) => {
+    told = Math.max(told, Number(payload));
+    if (joined) quietly();
+  });
 
   async function whenKnown(endpoint: string): Promise<EndpointState | undefined> {
     // Another change may come while it is asked.
@@ -211,7 +219,7 @@ export function openStates(
 
   const change: States["change"] = async (transaction) => {
     const { rows } = await sql<{ epoch: number }>`
-      with changed as (update serving_epoch set epoch = epoch + 1 returning epoch) select epoch::float8 as epoch, pg_notify(${channel}, '') from changed`.execute(
+      with changed as (update serving_epoch set epoch = epoch + 1 returning epoch) select epoch::float8 as epoch, pg_notify(${channel}, epoch::text) from changed`.execute(
       transaction,
     );
     return rows[0]?.epoch ?? 0;
@@ -238,27 +246,26 @@ export function openStates(
         );
         return change(transaction);
       });
-      try {
-        await ask();
-        const key = `${endpoint}/${version}`;
-        let pause = lookMs;
-        for (const end = performance.now() + warmMs; performance.now() < end && !closed; await delay(pause)) {
-          pause = Math.min(2 * pause, 100);
-          const { rows } = await sql<{ told: string | null }>`
-            select warm ->> ${key} as told from serving_process
-            where (acknowledged < ${epoch} or coalesce(warm ->> ${key}, '') <> 'ready') and seen_at > clock_timestamp() - ${silentMs} * interval '1 millisecond'`.execute(
-            db,
-          );
-          const failed = rows.find(({ told }) => told !== null && told !== "" && told !== "ready");
-          if (failed?.told != null) throw new Error(failed.told);
-          if (rows.length === 0) return;
-        }
-      } finally {
-        await db.transaction().execute(async (transaction) => {
-          await sql`update endpoint_state set warming = array_remove(warming, ${version}::int) where endpoint = ${endpoint}`.execute(transaction);
-          await change(transaction);
-        });
+      await ask();
+      const key = `${endpoint}/${version}`;
+      let pause = lookMs;
+      for (const end = performance.now() + warmMs; performance.now() < end && !closed; await delay(pause)) {
+        pause = Math.min(2 * pause, 100);
+        const { rows } = await sql<{ told: string | null }>`
+          select warm ->> ${key} as told from serving_process
+          where (acknowledged < ${epoch} or coalesce(warm ->> ${key}, '') <> 'ready') and seen_at > clock_timestamp() - ${silentMs} * interval '1 millisecond'`.execute(
+          db,
+        );
+        const failed = rows.find((row) => row.told !== null && row.told !== "" && row.told !== "ready");
+        if (failed?.told != null) throw new Error(failed.told);
+        if (rows.length === 0) return;
       }
+    },
+    async release(transaction, endpoint, versions) {
+      await sql`
+        update endpoint_state set warming = array(select one from unnest(warming) one where one <> all(${[...versions]}::int[])) where endpoint = ${endpoint}`.execute(
+        transaction,
+      );
     },
     async close() {
       closed = true;

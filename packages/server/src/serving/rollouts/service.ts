@@ -158,10 +158,12 @@ export function createRollouts(
     version: number,
     { id, by, reason }: Omit<Begin, "supersedes"> & { reason: string },
   ): Promise<RolloutRow | undefined> {
-    if ((await stableVersions(db)).get(endpoint.name) === version && (await runningRollout(db, endpoint.name)) === undefined) return undefined;
-    // Where somebody says that it is to answer, it may take other requests than what answers now.
-    const failure = await failureOf(endpoint, version, null);
+    const tried = await runningRollout(db, endpoint.name);
+    if (tried === undefined && (await stableVersions(db)).get(endpoint.name) === version) return undefined;
+    // Where somebody says that it is to answer, it may take other requests than what answers now. What is tried is in memory everywhere.
+    const failure = await failureOf(endpoint, version, null, tried !== undefined && versionsOf(tried).includes(version));
     return commit(endpoint.name, async (transaction, stable) => {
+      await on.states.release(transaction, endpoint.name, [version]);
       if (stable === version || (await rolloutExists(transaction, id))) return undefined;
       const row = rowOf(endpoint, { kind: "switch" }, [{ version, weight: 1 }], stable, { id, by });
       if (failure !== undefined) return refuse(transaction, row, failure);
@@ -217,10 +219,10 @@ export function createRollouts(
     finished(transaction, { ...row, slots: [], weight: 0 }, "rolled_back", `It can't answer: ${failure}`);
 
   /** Has the version in memory everywhere; answers why that is not to be. */
-  async function failureOf(endpoint: Endpoint, version: number, stable: number | null): Promise<string | undefined> {
+  async function failureOf(endpoint: Endpoint, version: number, stable: number | null, isWarm = false): Promise<string | undefined> {
     try {
       await on.ready(endpoint, version, stable);
-      await on.states.warm(endpoint.name, version);
+      if (!isWarm) await on.states.warm(endpoint.name, version);
       return undefined;
     } catch (error) {
       return (error as Error).message;
@@ -235,6 +237,11 @@ export function createRollouts(
       if (failure !== undefined) failures.push(arms.length === 1 ? failure : `v${version}: ${failure}`);
     }
     return commit(endpoint.name, async (transaction, stable) => {
+      await on.states.release(
+        transaction,
+        endpoint.name,
+        arms.map((arm) => arm.version),
+      );
       if (arms.some(({ version }) => version === stable) || (await rolloutExists(transaction, id))) return undefined;
       const running = await runningRollout(transaction, endpoint.name);
       if (running !== undefined && running.kind === plan.kind && sameVersions(running, arms)) return undefined;
