@@ -10,7 +10,8 @@
  *     python run lock=…   by one that has the packages of this lock file of the checkout
  *     ts file=PATH        is written there, relative to where commands run
  *
- * In a command, <run>, <backfill> and <sweep> are the newest one, http://127.0.0.1:4600 is the server of the page, and 127.0.0.1:8001 is where it speaks gRPC. Both `millrace` and
+ * In a command, <run>, <backfill>, <sweep>, <release> and <promotion> are the newest one, http://127.0.0.1:4600 is the server of the page, and 127.0.0.1:8001 is where it
+ * speaks gRPC. Both `millrace` and
  * `bin/millrace` are found, and `examples` beside the folder that a page makes, as in a checkout.
  */
 import { spawn } from "node:child_process";
@@ -25,6 +26,9 @@ import { clientPython } from "../packages/server/src/tracking/testing.js";
 const root = fileURLToPath(new URL("..", import.meta.url));
 /** Of the project that `millrace init` makes: whose environment the pages' pipelines need anyway. */
 const lock = path.join(root, "packages/cli/template/requirements.lock");
+const main = path.join(root, "packages/cli/src/main.ts");
+const loader = import.meta.resolve("tsx");
+const command = [process.execPath, "--conditions=millrace-source", "--import", loader, main];
 const pages = ["README.md", ...(await readdir(path.join(root, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
 
 interface Block {
@@ -53,7 +57,7 @@ describe.each(marked)("$page", ({ page, blocks }) => {
     const folder = await mkdtemp(path.join(root, ".millrace", "docs-"));
     const dataDir = await mkdtemp(path.join(tmpdir(), "millrace-docs-"));
     process.env.MILLRACE_ENVIRONMENTS = path.join(root, ".millrace", "environments");
-    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "error", grpcPort: 0 });
+    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "error", grpcPort: 0, command });
     try {
       await play(page, blocks, folder, server);
     } finally {
@@ -66,10 +70,8 @@ describe.each(marked)("$page", ({ page, blocks }) => {
 async function play(page: string, blocks: readonly Block[], folder: string, { url, grpc = "" }: { url: string; grpc?: string }): Promise<void> {
   const bin = path.join(folder, "bin");
   await mkdir(bin);
-  const main = path.join(root, "packages/cli/src/main.ts");
-  const loader = import.meta.resolve("tsx");
   await writeFile(path.join(bin, "millrace"), `#!/bin/sh\nexec "${process.execPath}" --conditions=millrace-source --import "${loader}" "${main}" "$@"\n`);
-  const newest = `fetch("${url}/api/v1/" + process.argv[1] + "?limit=1").then((answer) => answer.json()).then(({ items }) => console.log(items[0].id))`;
+  const newest = `fetch("${url}/api/v1/" + process.argv[1] + "?limit=1").then((answer) => answer.json()).then(({ items }) => console.log(items[0].digest ?? items[0].id))`;
   await writeFile(path.join(bin, "newest"), `#!/bin/sh\nexec "${process.execPath}" -e '${newest}' "$@"\n`);
   for (const name of ["millrace", "newest"]) await chmod(path.join(bin, name), 0o755);
   await symlink(path.join(root, "examples"), path.join(folder, "examples"));
@@ -92,8 +94,7 @@ async function play(page: string, blocks: readonly Block[], folder: string, { ur
     const packages = option("lock");
     const commands =
       language === "python"
-        ? `"${await clientPython(packages === undefined ? lock : path.join(root, packages), path.join(folder, ".python"))}" - <<'END'\n${text}\nEND`
-        : text.replaceAll(/<(run|backfill|sweep)>/g, "$(newest $1s)");
+    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "error", grpcPort: 0, command });
     for (let tries = 1; ; tries++) {
       const done = await shell(commands, { cwd, env, until: option("until") });
       const wanted = Number(option("exit") ?? 0);

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { PromoteOptions, RollbackOptions } from "./commands/promote.js";
 import type { ReleaseOptions } from "./commands/release.js";
+import type { WatchOptions } from "./commands/repository.js";
 import type { SignOptions, VerifyOptions } from "./commands/verify.js";
 import { type ServerOptions, withServer } from "./server.js";
 
@@ -10,6 +11,11 @@ const json = ["--json", "print JSON, for scripts"] as const;
 const collect = (value: string, before: string[]): string[] => [...before, value];
 function positive(text: string): number {
   if (!/^[1-9][0-9]{0,2}$/.test(text)) throw new InvalidArgumentError("Give a number from 1 to 999.");
+  return Number(text);
+}
+
+function seconds(text: string): number {
+  if (!/^(0|[1-9][0-9]{0,4})$/.test(text)) throw new InvalidArgumentError("Give a number of seconds, or 0.");
   return Number(text);
 }
 
@@ -96,6 +102,40 @@ export function addDeliveryCommands(millrace: Command): void {
     .option("-w, --wait", "follow it to its end")
     .option(...json)
     .action(async (name: string, options: RollbackOptions) => (await import("./commands/promote.js")).rollback(name, options));
-  for (const command of [promote, ...promotion.commands, ...environment.commands, ...release.commands, releases, sign, verify])
+  const repository = millrace.command("repository").description("git repositories whose pushes and tags are released by themselves");
+  withServer(repository.command("watch"))
+    .description("watch a repository, or change how: what it holds is run on the server's machine")
+    .argument("<name>")
+    .argument("<address>", "https://…, ssh://…, or an absolute path on the server's machine")
+    .option("--folder <folder>", "where the project is in it")
+    .option("--branch <name>", "whose pushes are released; default main")
+    .option("--tags <pattern>", "which tags are; default v*")
+    .option("--poll <seconds>", "how often it is looked at, 0 for only when its webhook says so; default 60", seconds)
+    .option("--webhook-secret <NAME>", "the secret that signs what its webhook sends to /api/v1/repositories/<name>/hook")
+    .option("--token-secret <NAME>", "the secret with a token for reading it")
+    .option("--no-check", "release without `millrace check`")
+    .option(...json)
+    .action(async (name: string, url: string, options: WatchOptions) => (await import("./commands/repository.js")).watch(name, url, options));
+  withServer(repository.command("list"))
+    .description("what is watched")
+    .option(...json)
+    .action(async (options: Json) => (await import("./commands/repository.js")).list(options));
+  withServer(repository.command("show"))
+    .description("one, with what became of its commits")
+    .argument("<name>")
+    .option(...json)
+    .action(async (name: string, options: Json) => (await import("./commands/repository.js")).show(name, options));
+  withServer(repository.command("log"))
+    .description("what was said while the newest commit was built, or another one")
+    .argument("<name>")
+    .argument("[commit]")
+    .action(async (name: string, commit: string | undefined, options: ServerOptions) => (await import("./commands/repository.js")).log(name, commit, options));
+  for (const act of ["look", "delete"] as const) {
+    withServer(repository.command(act))
+      .description(act === "look" ? "look for what is new now" : "watch it no more")
+      .argument("<name>")
+      .action(async (name: string, options: ServerOptions) => (await import("./commands/repository.js")).act(name, act, options));
+  }
+  for (const command of [promote, ...promotion.commands, ...environment.commands, ...repository.commands, ...release.commands, releases, sign, verify])
     command.exitOverride().showHelpAfterError("(add --help for what there is)");
 }

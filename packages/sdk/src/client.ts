@@ -5,6 +5,7 @@ import type {
   Backfill,
   BackfillItem,
   BackfillStart,
+  Build,
   ClockState,
   Collection,
   CollectionStart,
@@ -14,6 +15,7 @@ import type {
   DatasetPartition,
   DatasetVersion,
   DatasetVersionDetail,
+  DeliveryKey,
   Deployed,
   Endpoint,
   EndpointSwitch,
@@ -56,6 +58,8 @@ import type {
   ReleaseDetail,
   ReleaseStart,
   Replay,
+  Repository,
+  RepositoryStart,
   RollbackStart,
   Rollout,
   RolloutDetail,
@@ -184,6 +188,16 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
       /** A file of a project, named by its digest. */
       upload: (digest: string, bytes: Bytes) => ask<{ digest: string; size: number }>("PUT", `/api/v1/objects/${part(digest)}`, { bytes }),
     },
+    repositories: {
+      set: (name: string, repository: RepositoryStart) => ask<Repository>("PUT", `/api/v1/repositories/${part(name)}`, { json: repository }),
+      list: () => get<Page<Repository>>("/api/v1/repositories"),
+      get: (name: string) => get<Repository>(`/api/v1/repositories/${part(name)}`),
+      delete: (name: string) => ask<void>("DELETE", `/api/v1/repositories/${part(name)}`),
+      look: (name: string) => ask<unknown>("POST", `/api/v1/repositories/${part(name)}/look`),
+      builds: (name: string, query?: Paging) => get<Page<Build>>(`/api/v1/repositories/${part(name)}/builds`, query),
+    },
+    /** With which the server signs what it releases by itself. */
+    deliveryKey: () => get<DeliveryKey>("/api/v1/delivery/key"),
     environments: {
       list: (project?: string) => get<Page<Environment>>("/api/v1/environments", { project }),
       /** Back to what was there before. */

@@ -140,7 +140,17 @@ test("a port that is in use is told as such", async () => {
 
 test("as soon as there are users, every route but the few that are public asks who is there, and lets them do what their role may", async () => {
   const open = server.routes.filter((route) => route.permission === "public").map((route) => route.url);
-  const wanted = ["/", "/health", "/metrics", "/openapi.json", "/schema/project-v1.json", "/v2/health/live", "/v2/health/ready", "/version"];
+  const wanted = [
+    "/",
+    "/api/v1/repositories/:name/hook",
+    "/health",
+    "/metrics",
+    "/openapi.json",
+    "/schema/project-v1.json",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/version",
+  ];
   expect([...new Set(open)].sort()).toEqual(wanted);
   for (const { permission, url } of server.routes) expect(permission, url).toMatch(/^(public|[a-z_]+:(read|write|approve|admin))$/);
 

@@ -24,6 +24,7 @@ export async function up(options: { port: number; grpcPort?: number; host: strin
     ...(options.grpcPort === undefined ? {} : { grpcPort: options.grpcPort }),
     clock: options.replayFrom === undefined ? { kind: "system" } : { kind: "replay", from: options.replayFrom },
     logLevel: options.logLevel,
+    command: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
     ...(existsSync(path.join(consoleFolder, "index.html")) ? { consoleFolder } : {}),
   };
   const server = await makeFolder(config.dataDir)

@@ -2,6 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Digest, EnvironmentSpec, Name } from "../spec.js";
 import { Json, Nullable, PageQuery, Time } from "./common.js";
 import { EvaluationReport, GateResult } from "./evaluation.js";
+import { SecretName } from "./secrets.js";
 
 const File = Type.Object({ path: Type.String({ maxLength: 1_000 }), digest: Digest, size: Type.Integer({ minimum: 0 }) }, { additionalProperties: false });
 
@@ -223,3 +224,74 @@ export const VersionDeploy = Type.Object(
 export type VersionDeploy = Static<typeof VersionDeploy>;
 export const Deployed = Type.Object({ message: Type.String(), done: Type.Boolean() });
 export type Deployed = Static<typeof Deployed>;
+
+// --------------------------------------------------------------------------------------------------- watched repositories
+
+export const RepositoryStart = Type.Object(
+  {
+    /** `https://…`, `ssh://…`, or a path on the server's machine. */
+    url: Type.String({ minLength: 1, maxLength: 2_000 }),
+    /** Where the project is in it; default its top. */
+    folder: Type.Optional(Type.String({ maxLength: 1_000 })),
+    /** Default `main`. A push to it is released. */
+    branch: Type.Optional(Type.String({ minLength: 1, maxLength: 250 })),
+    /** Which tags are released, as `v*`, which is the default. */
+    tags: Type.Optional(Type.String({ minLength: 1, maxLength: 250 })),
+    /** How often it is looked at; default 60, and 0 for only when its webhook says so. */
+    pollSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+    /** The secret that signs what its webhook sends. */
+    webhookSecret: Type.Optional(SecretName),
+    /** The secret with a token for reading it over https. */
+    token: Type.Optional(SecretName),
+    /** Whether each commit is checked first by `millrace check`; default yes. */
+    check: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+export type RepositoryStart = Static<typeof RepositoryStart>;
+export const Repository = Type.Object({
+  name: Name,
+  url: Type.String(),
+  folder: Type.String(),
+  branch: Type.String(),
+  tags: Type.String(),
+  pollSeconds: Type.Integer(),
+  webhookSecret: Nullable(SecretName),
+  token: Nullable(SecretName),
+  check: Type.Boolean(),
+  /** Whose releases come from it, once there was one: then no other project's do. */
+  project: Nullable(Type.String()),
+  lookedAt: Nullable(Time),
+  /** Why the last look failed. */
+  problem: Nullable(Type.String()),
+  createdBy: Type.String(),
+});
+export type Repository = Static<typeof Repository>;
+/** What became of a commit that came to a branch or under a tag. */
+export const Build = Type.Object({
+  id: Type.String(),
+  repository: Type.String(),
+  /** `refs/heads/main`, `refs/tags/v1.2.0`. */
+  ref: Type.String(),
+  commit: Type.String(),
+  state: Type.Union([
+    Type.Literal("waiting"),
+    Type.Literal("building"),
+    Type.Literal("released"),
+    Type.Literal("failed"),
+    /** A newer commit came before its turn. */
+    Type.Literal("superseded"),
+    /** It was there before the repository was watched. */
+    Type.Literal("known"),
+  ]),
+  message: Nullable(Type.String()),
+  release: Nullable(Digest),
+  /** What was said while it was built. */
+  log: Nullable(Digest),
+  foundAt: Time,
+  finishedAt: Nullable(Time),
+});
+export type Build = Static<typeof Build>;
+/** With which this server signs what it releases by itself. */
+export const DeliveryKey = Type.Object({ id: Type.String(), pem: Type.String() });
+export type DeliveryKey = Static<typeof DeliveryKey>;

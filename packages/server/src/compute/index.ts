@@ -2,6 +2,7 @@
 export type { Job, JobEnd, JobFile, JobInput } from "./backend.js";
 export { placeFiles } from "./files.js";
 export { prepareStep } from "./here.js";
+export { stepEnvironment } from "./inherited.js";
 export { limits, OutputError, pythonCommand } from "./layout.js";
 export { computeRoutes } from "./routes.js";
 export type { CheckRows } from "./row-checks.js";

@@ -2,10 +2,13 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Deployed, ReleaseDetail, VersionDeploy } from "@millrace/sdk/api";
+import { canonical, sha256 } from "@millrace/sdk/release";
+import type { ProjectSpec } from "@millrace/sdk/spec";
 import { ApiError, type Digest, invalid, type Platform } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Serving } from "../serving/index.js";
+import type { Environments } from "./environments.js";
 import type { Releases } from "./releases.js";
 
 const champion = "champion";
@@ -26,8 +29,23 @@ export interface Deploy {
 
 export function createDeploy(
   { config, objects, db, events }: Pick<Platform, "config" | "objects" | "db" | "events">,
-  on: { projects: Projects; registry: Registry; serving: Pick<Serving, "endpoints" | "startRollout" | "moveRollout">; releases: Releases },
+  on: {
+    projects: Projects;
+    registry: Registry;
+    serving: Pick<Serving, "endpoints" | "startRollout" | "moveRollout">;
+    releases: Releases;
+    environments: Environments;
+  },
 ): Deploy {
+  /** Documents that are applied by this right now: of what is protected, nothing else is. */
+  const applying = new Set<string>();
+  on.projects.review(async (spec, act) => {
+    const serving = await on.environments.serving(spec.name);
+    if (serving?.protected !== true || applying.has(documentOf(spec))) return [];
+    const message = `This server is "${serving.name}" of ${spec.name}, to which releases alone come: millrace release, then millrace promote <release> --to ${serving.name}.`;
+    if (act === "apply") throw new ApiError(409, "PROTECTED", message);
+    return [message];
+  });
   /** Watched folders are relative to the folder that the project has here already, or to one of its own below the data folder. */
   async function folderOf(project: string): Promise<string> {
     const known = await on.projects.current(project).catch((error: unknown) => {
@@ -42,7 +60,9 @@ export function createDeploy(
   return {
     async release(release, by, reason) {
       const document = await on.releases.document(release);
-      const { version, changes } = await on.projects.apply({ ...document, folder: await folderOf(release.project) }, by);
+      const spec = { ...document, folder: await folderOf(release.project) };
+      applying.add(documentOf(spec));
+      const { version, changes } = await on.projects.apply(spec, by).finally(() => applying.delete(documentOf(spec)));
       const told = { release: release.digest, version, by, ...(reason === undefined ? {} : { reason }) };
       await db.transaction().execute((transaction) => events.append(transaction, "release.deployed", release.project, told));
       const changed = changes.filter(({ action }) => action !== "unchanged").length;
@@ -100,6 +120,7 @@ export function createDeploy(
   };
 }
 
+const documentOf = (spec: ProjectSpec): string => sha256(canonical({ ...spec, folder: "" }));
 function checkPaths(files: readonly { path: string }[]): void {
   const seen = new Set<string>();
   for (const { path: file } of files) {

@@ -41,7 +41,7 @@ const staging = sdk.environment({
     sdk.loadTest({ perSecond: 40, p99: "2000ms", for: "1s", requests: [red] }),
   ],
 });
-const prod = sdk.environment({ name: "prod", after: staging, approvals: { count: 2, by: ["anna", "bo", "role:admin"] } });
+const prod = sdk.environment({ name: "prod", after: staging, approvals: { count: 2, by: ["anna", "bo", "role:admin"] }, protected: true });
 const abroad = sdk.environment({ name: "abroad", after: prod, on: "deployed", server: { url: "${url}", token: "ABROAD_TOKEN" } });
 const frozen = sdk.environment({ name: "frozen", after: dev, server: { url: "${url}" }, freezes: [{ from: "2020-01-01T00:00:00Z", to: "2120-01-01T00:00:00Z", reason: "the year's end" }] });
 const more = [dev, staging, prod, abroad, frozen];
@@ -132,6 +132,10 @@ test("a release comes from one environment to the next by what each asks for, an
   expect(shown.stdout).toContain("anna  requested. the release");
   const types = (await cy.events({ types: "promotion.*,release.*", limit: 1000 })).items.filter(({ data }) => data.promotion === id).map(({ type }) => type);
   expect(types).toEqual(["promotion.requested", "promotion.approved", "promotion.approved", "promotion.deployed"]);
+
+  // Nothing else comes there.
+  expect(await run("cy", "apply", "shades", "--dry-run")).toMatchObject({ code: 0, stderr: expect.stringContaining("to which releases alone come") });
+  expect(await run("cy", "apply", "shades")).toMatchObject({ code: 1, stderr: expect.stringContaining("millrace promote <release> --to prod") });
 
   // What follows by itself, to another server.
   await expect.poll(async () => (await anna.promotions.list({ environment: "abroad" })).items[0]?.state).toBe("deployed");

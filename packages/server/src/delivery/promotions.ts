@@ -196,6 +196,10 @@ export function createPromotions(
     const decide = (decision: NewDecision) => db.transaction().execute((transaction) => addDecision(transaction, row.id, clock.now(), decision));
     const no: string[] = [];
     for (const name of environment.after) {
+      // What is on its way there is waited for.
+      if ((await openAt(db, { ...placeOf(row), environment: name })).some((one) => isSame(one, row))) return;
+    }
+    for (const name of environment.after) {
       const there = await wasAt(db, { ...placeOf(row), environment: name }, row);
       const passed = there !== undefined;
       const message = passed

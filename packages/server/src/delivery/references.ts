@@ -8,5 +8,6 @@ export const deliveryReferences: References = {
     union all select manifest ->> 'sbom' from release
     union all select f ->> 'digest' from release, jsonb_array_elements(manifest -> 'files') f
     union all select report from release_check where report is not null
+    union all select log from repository_build where log is not null
     union all select e ->> 'digest' from promotion_decision, jsonb_array_elements(evidence) e`,
 };

@@ -21,6 +21,7 @@ import {
 import { Name } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import type { Http } from "../platform/index.js";
+import { repositoryRoutes } from "./repositories/routes.js";
 import type { Delivery } from "./service.js";
 
 const tags = ["delivery"];
@@ -33,6 +34,7 @@ const ByVersion = Type.Object({ name: Type.String({ maxLength: 256 }), version: 
 export function deliveryRoutes(app: Http, delivery: Delivery): void {
   releaseRoutes(app, delivery);
   promotionRoutes(app, delivery);
+  repositoryRoutes(app, delivery.repositories);
 }
 
 function releaseRoutes(app: Http, { releases, deploy }: Delivery): void {

@@ -13,12 +13,14 @@ import { createGates } from "./gates/index.js";
 import { createPromotions, type Promotions } from "./promotions.js";
 import { createReleases, type Releases } from "./releases.js";
 import { createRemote } from "./remote.js";
+import { createRepositories, type Repositories } from "./repositories/service.js";
 
 export interface Delivery {
   releases: Releases;
   environments: Environments;
   promotions: Promotions;
   deploy: Deploy;
+  repositories: Repositories;
   /** Begins to look after promotions, once all capabilities are there. */
   launch(): void;
   stop(): Promise<void>;
@@ -39,10 +41,21 @@ export function createDelivery(
 ): Delivery {
   const releases = createReleases(platform, on);
   const environments = createEnvironments(platform, { ...on, released: () => releases.projects() });
-  const deploy = createDeploy(platform, { ...on, releases });
+  const deploy = createDeploy(platform, { ...on, releases, environments });
   const promotions = createPromotions(platform, {
     ...on,
     ...{ environments, releases, deploy, judge: createGates(platform, on), remote: createRemote(platform, on) },
   });
-  return { releases, environments, promotions, deploy, launch: () => promotions.launch(), stop: () => promotions.stop() };
+  const repositories = createRepositories(platform, { ...on, releases, environments, promotions });
+  return {
+    ...{ releases, environments, promotions, deploy, repositories },
+    launch() {
+      promotions.launch();
+      repositories.launch();
+    },
+    async stop() {
+      await repositories.stop();
+      await promotions.stop();
+    },
+  };
 }

@@ -49,6 +49,8 @@ export interface ServerConfig {
     /** For how long what was deleted can be restored, as `30d`. */
     olderThan: string;
   };
+  /** How the `millrace` command is run, as by `[node, main.js]`: what watched repositories hold is built by it. */
+  command?: string[];
   /** Where the built console lies; without it `/` says how to build it. */
   consoleFolder?: string;
 }

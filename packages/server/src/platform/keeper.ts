@@ -11,7 +11,7 @@ export interface Keeper {
   stop(): Promise<void>;
 }
 const lookMs = 1_000;
-const atOnce = 3;
+const usuallyAtOnce = 3;
 
 /**
  * `open` says which objects have something to do, and `work` does what can be done for one without waiting for what takes long. It is called each
@@ -22,6 +22,7 @@ export function openKeeper(
   what: string,
   open: () => Promise<string[]>,
   work: (id: string) => Promise<void>,
+  atOnce = usuallyAtOnce,
 ): Keeper {
   const inHand = new Set<string>();
   /** Something came up while it was in hand. */

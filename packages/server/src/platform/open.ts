@@ -47,7 +47,7 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
   await migrate(pool, migrations);
 
   // Locks are held for as long as work takes; from the same pool, a few of them could leave the work itself without a connection.
-  const locks = connect(databaseUrl, { max: 10, name: "millrace locks" });
+  const locks = connect(databaseUrl, { max: 14, name: "millrace locks" });
   closeLater("the connections that hold locks", locks.close);
   const objects = await openObjects();
   async function openObjects(): Promise<ObjectStore> {

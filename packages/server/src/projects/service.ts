@@ -30,9 +30,9 @@ export function createProjects(platform: Platform): Projects {
   let known: { stamp: string; definitions: Map<string, DefinitionRow> } | undefined;
   let checkedAt = Number.NEGATIVE_INFINITY;
   let loading: Promise<Map<string, DefinitionRow>> | undefined;
-  const reviewers: ((spec: ProjectSpec) => Promise<string[]>)[] = [];
-  async function reviewed(spec: ProjectSpec): Promise<{ notes?: string[] }> {
-    const notes = (await Promise.all(reviewers.map((review) => review(spec)))).flat();
+  const reviewers: Parameters<Projects["review"]>[0][] = [];
+  async function reviewed(spec: ProjectSpec, act: "plan" | "apply"): Promise<{ notes?: string[] }> {
+    const notes = (await Promise.all(reviewers.map((review) => review(spec, act)))).flat();
     return notes.length === 0 ? {} : { notes };
   }
 
@@ -134,7 +134,7 @@ export function createProjects(platform: Platform): Projects {
     review: (reviewer) => void reviewers.push(reviewer),
     async plan(spec) {
       checkDocument(spec);
-      const notes = await reviewed(spec);
+      const notes = await reviewed(spec, "plan");
       return { project: spec.name, changes: planned((await load()).values(), spec), missing: await missingFiles(spec), ...notes };
     },
     async apply(sent, by) {
@@ -144,7 +144,7 @@ export function createProjects(platform: Platform): Projects {
       if (missing.length > 0) {
         throw new ApiError(409, "FILES_MISSING", `${missing.length} of the project's files are not on the server. Upload them, then apply again.`, { missing });
       }
-      const notes = await reviewed(spec);
+      const notes = await reviewed(spec, "apply");
       const digest = `sha256:${createHash("sha256").update(canonical(spec)).digest("hex")}`;
       const result = await db.transaction().execute(async (transaction) => {
         await lockApplies(transaction);

@@ -71,7 +71,7 @@ export interface Projects {
   /** The newest version of every project. */
   projects(): Promise<ProjectVersion[]>;
   /** Whoever lets what was defined be edited says what holds in its place: `plan` and `apply` tell it. A conflict that is thrown keeps the document from being applied. */
-  review(reviewer: (spec: ProjectSpec) => Promise<string[]>): void;
+  review(reviewer: (spec: ProjectSpec, act: "plan" | "apply") => Promise<string[]>): void;
   /** What `apply` would change. */
   plan(spec: ProjectSpec): Promise<Plan>;
   /** Makes the document the project's newest version, whole or not at all; what is applied already makes no version. */
