@@ -10,8 +10,7 @@
  *     python run lock=…   by one that has the packages of this lock file of the checkout
  *     ts file=PATH        is written there, relative to where commands run
  *
- * In a command, <run>, <backfill>, <sweep>, <release> and <promotion> are the newest one, http://127.0.0.1:4600 is the server of the page, and 127.0.0.1:8001 is where it
- * speaks gRPC. Both `millrace` and
+ * In a command, <run>, <backfill>, <sweep>, <release> and <promotion> are the newest one, http://127.0.0.1:4600 is the server of the page, and 127.0.0.1:8001 is where it speaks gRPC. Both `millrace` and
  * `bin/millrace` are found, and `examples` beside the folder that a page makes, as in a checkout.
  */
 import { spawn } from "node:child_process";
@@ -94,7 +93,8 @@ async function play(page: string, blocks: readonly Block[], folder: string, { ur
     const packages = option("lock");
     const commands =
       language === "python"
-    const server = await startServer({ host: "127.0.0.1", port: 0, dataDir, clock: { kind: "system" }, logLevel: "error", grpcPort: 0, command });
+        ? `"${await clientPython(packages === undefined ? lock : path.join(root, packages), path.join(folder, ".python"))}" - <<'END'\n${text}\nEND`
+        : text.replaceAll(/<(run|backfill|sweep|release|promotion)>/g, "$(newest $1s)");
     for (let tries = 1; ; tries++) {
       const done = await shell(commands, { cwd, env, until: option("until") });
       const wanted = Number(option("exit") ?? 0);

@@ -7,8 +7,9 @@ import { makeKey } from "@millrace/sdk/release";
 import type { EnvironmentSpec } from "@millrace/sdk/spec";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createAccess } from "../access/index.js";
 import { openPlatform } from "../platform/open.js";
-import { addUser, type Role, type RunningServer, startServer } from "../server.js";
+import { type Role, type RunningServer, startServer } from "../server.js";
 import { closedAt } from "./environments.js";
 import { addDecision } from "./promotion-store.js";
 import { commitAll, millrace, registerShade, shadeRepository } from "./testing.js";
@@ -53,13 +54,20 @@ beforeAll(async () => {
     ...{ host: "127.0.0.1", port: 0, dataDir: path.join(folder, name), logLevel: "error" },
     clock: { kind: "system" as const },
   });
-  for (const [name, role] of Object.entries({ anna: "editor", bo: "editor", cy: "admin", vera: "viewer" } satisfies Record<string, Role>))
-    tokens[name] = await addUser(config("here"), name, role);
-  tokens.robot = await addUser(config("abroad"), "robot", "editor");
+  const users = { here: { anna: "editor", bo: "editor", cy: "admin", vera: "viewer" }, abroad: { robot: "editor" } } satisfies Record<
+    string,
+    Record<string, Role>
+  >;
+  for (const [place, roles] of Object.entries(users)) {
+    const { platform, close } = await openPlatform(config(place));
+    const access = await createAccess(platform);
+    for (const [name, role] of Object.entries(roles)) tokens[name] = await access.addPrincipal(name, role);
+    await close();
+  }
   [server, abroad] = [await startServer(config("here")), await startServer(config("abroad"))];
   const client = (name: string, of = server) => createClient({ url: of.url, token: tokens[name] });
   [anna, bo, cy, there] = [client("anna"), client("bo"), client("cy"), client("robot", abroad)];
-  await cy.secrets.set("ABROAD_TOKEN", tokens.robot);
+  await cy.secrets.set("ABROAD_TOKEN", tokens.robot ?? "");
 
   const { privatePem, publicPem } = makeKey("p256");
   await writeFile(path.join(folder, "key.pem"), privatePem);
