@@ -199,10 +199,11 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
     ...{ tracked: createTrackingLineage(platform), versions: createRegistryLineage(platform), pipelineRuns: createPipelineLineage(platform) },
   });
   lineageRoutes(app, lineage);
-  cardRoutes(app, createCards(platform, { registry, mlflow, projects, pipelines, tracking, serving, lineage }));
 
   const delivery = createDelivery(platform, { access, projects, registry, serving, pipelines, datasets, lineage, secrets });
   deliveryRoutes(app, delivery);
+  const { promotions } = delivery;
+  cardRoutes(app, createCards(platform, { registry, mlflow, projects, pipelines, tracking, serving, lineage, promotions }));
 
   // Whoever keeps digests of objects in its tables is named here: what nobody refers to is freed.
   const gc = createGc(platform, {

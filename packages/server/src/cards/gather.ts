@@ -3,6 +3,7 @@ import type { Lineage, LineageNode, ModelCard, RunDetail } from "@millrace/sdk/a
 import { everyNode, type FeatureServiceSpec, isProcess } from "@millrace/sdk/spec";
 import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import type { Delivery } from "../delivery/index.js";
 import type { LineageService } from "../lineage/index.js";
 import type { Pipelines } from "../pipelines/index.js";
 import { type ObjectStore, orNone } from "../platform/index.js";
@@ -24,6 +25,8 @@ export interface On {
   tracking: Pick<Tracking, "runJson">;
   serving: Pick<Serving, "endpoints">;
   lineage: LineageService;
+  /** What people answered to promotions of a version. */
+  promotions: Pick<Delivery["promotions"], "answersTo">;
 }
 
 export function createCards({ objects }: { objects: Pick<ObjectStore, "read"> }, on: On): Cards {
@@ -65,7 +68,10 @@ export function createCards({ objects }: { objects: Pick<ObjectStore, "read"> },
         report: registered.report,
         metrics: registered.metrics,
         gates: registered.gates,
-        approvals: run === undefined ? [] : await approvals(run),
+        approvals: [
+          ...(run === undefined ? [] : await approvals(run)),
+          ...(await on.promotions.answersTo(model, version)).map(({ environment: to, ...told }) => ({ of: `promotion to ${to}`, ...told })),
+        ],
         serving: endpoints
           .filter((one) => one.model === model)
           .flatMap(({ name, stable, candidate }) => [

@@ -23,6 +23,13 @@ export interface PromotionRow {
   began_at: Date | null;
   finished_at: Date | null;
 }
+export interface Answer {
+  environment: string;
+  approved: boolean;
+  by: string;
+  at: string;
+  comment: string | null;
+}
 /** What of an environment something takes the place of. */
 export type Place = Pick<PromotionRow, "project" | "environment" | "kind" | "name">;
 /** What comes there: a release, or a version of the model. */
@@ -148,6 +155,13 @@ export async function addDecision(transaction: Transaction<unknown>, promotion: 
 export async function decisionsOf(db: Db, promotion: string): Promise<Decision[]> {
   const { rows } = await sql<Omit<Decision, "at"> & { at: Date }>`
     select at, by, kind, gate, passed, message, evidence from promotion_decision where promotion = ${promotion} order by n limit 2000`.execute(db);
+  return rows.map((row) => ({ ...row, at: row.at.toISOString() }));
+}
+/** What people answered to promotions of a model's version, in that order. */
+export async function answersTo(db: Db, model: string, version: number): Promise<Answer[]> {
+  const { rows } = await sql<Omit<Answer, "at"> & { at: Date }>`
+    select p.environment, d.kind = 'approved' as approved, d.by, d.at, nullif(d.message, '') as comment from promotion_decision d join promotion p on p.id = d.promotion
+    where p.kind = 'model' and p.name = ${model} and p.version = ${version} and d.kind in ('approved', 'rejected') order by d.n limit 500`.execute(db);
   return rows.map((row) => ({ ...row, at: row.at.toISOString() }));
 }
 

@@ -176,6 +176,11 @@ test("a model's version is let in by what it answers, takes over by its endpoint
   };
   expect(await approved(model)).toMatchObject({ state: "deployed", message: "shade answers with it." });
   await expect.poll(async () => (await anna.endpoints.get("shade")).stable).toBe(version);
+  const card = JSON.parse(await anna.models.card("shade", version, "json"));
+  expect(card.approvals).toMatchObject([
+    { of: "promotion to prod", approved: true, by: "bo", comment: "As editor." },
+    { of: "promotion to prod", approved: true, by: "cy", comment: "As admin." },
+  ]);
 
   // Another answer to the same request.
   const wrong = await registerShade(server.url, "reversed", tokens.anna);

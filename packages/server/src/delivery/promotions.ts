@@ -10,7 +10,9 @@ import type { Deploy } from "./deploy.js";
 import { closedAt, type Environments } from "./environments.js";
 import type { Candidate, JudgeGate } from "./gates/index.js";
 import {
+  type Answer,
   addDecision,
+  answersTo,
   decisionsOf,
   findPromotion,
   heldAt,
@@ -52,6 +54,8 @@ export interface Promotions {
     after?: string;
   }): Promise<{ items: Promotion[]; next?: string }>;
   get(id: string): Promise<PromotionDetail>;
+  /** What people answered to promotions of a model's version. */
+  answersTo(model: string, version: number): Promise<Answer[]>;
   answer(id: string, answer: "approve" | "reject", by: Principal, comment: string | undefined): Promise<Promotion>;
   cancel(id: string, by: string, comment: string | undefined): Promise<Promotion>;
   rollback(project: string, environment: string, start: RollbackStart, by: string): Promise<Promotion>;
@@ -398,6 +402,7 @@ export function createPromotions(
       const row = await require(id);
       return { ...toPromotion(row), decisions: await decisionsOf(db, id) };
     },
+    answersTo: (model, version) => answersTo(db, model, version),
     answer,
     async cancel(id, by, comment) {
       const row = await require(id);
