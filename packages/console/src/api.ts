@@ -89,6 +89,7 @@ const touched: Record<string, string[]> = {
   endpoint: ["/endpoints"],
   release: ["/releases", "/environments"],
   promotion: ["/promotions", "/environments"],
+  repository: ["/repositories", "/releases"],
   monitor: ["/monitors"],
   trigger: ["/triggers"],
 };
@@ -115,6 +116,9 @@ const types = [
   "release.created",
   "release.checked",
   "release.deployed",
+  "repository.changed",
+  "repository.released",
+  "repository.failed",
   "promotion.requested",
   "promotion.approved",
   "promotion.deployed",

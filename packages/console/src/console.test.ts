@@ -74,6 +74,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/delivery?tab=promotions", /above the bound of 20 ms/],
     ["/delivery?tab=promotions&state=cancelled", "No promotion fits."],
     ["/delivery?tab=releases", "signed"],
+    ["/delivery?tab=repositories", /a number is no string/],
     [`/delivery/releases/sha256:${"a1".repeat(32)}`, "41 checks passed, 2 were skipped"],
     [`/delivery/promotions/${"0".repeat(31)}1`, "As admin: I have read the report."],
     ["/predictions/off-1", "killed"],
@@ -234,6 +235,17 @@ describe.skipIf(browserPath === undefined)("the console", () => {
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), address).toBeLessThanOrEqual(0);
     }
     await page.setViewportSize({ width: 1440, height: 900 });
+  });
+
+  it("replays a prediction, and leads to the rollout that chose its version", async () => {
+    await open("/predictions/f-1");
+    await page.getByRole("button", { name: "Replay" }).click();
+    await page.getByRole("status").getByText("not the same").waitFor();
+    await sees(/differs by 0.2500/);
+    await open("/predictions/scan-0");
+    await page.getByRole("link", { name: "a rollout" }).click();
+    await sees("version 12 passed");
+    expect(wrong).toEqual([]);
   });
 
   it("asks before it cancels a run", async () => {

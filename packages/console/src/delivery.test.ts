@@ -152,6 +152,8 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
     await open("/predictions/r-3");
     await page.getByRole("button", { name: "Explain" }).click();
     await page.getByRole("list", { name: "Attributions" }).getByText("color").waitFor();
+    await page.getByRole("button", { name: "Replay" }).click();
+    await page.getByText("the same again").waitFor();
     expect(unexpected()).toEqual([]);
   });
 

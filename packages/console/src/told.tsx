@@ -118,6 +118,15 @@ export function sentence({ type, subject, data }: Event): ReactNode {
           <span className="text-muted">{text(data.summary ?? data.reason)}</span>
         </>
       );
+    case "repository.changed":
+    case "repository.released":
+    case "repository.failed":
+      return (
+        <>
+          Commit {text(data.commit).slice(0, 8)} of {subject} {type === "repository.changed" ? "was found" : type.slice(11)}
+          {data.release ? <> as {to.release(text(data.release))}</> : ""} <span className="text-muted">{text(data.message)}</span>
+        </>
+      );
     case "endpoint.killed":
     case "endpoint.revived":
       return (
@@ -153,6 +162,7 @@ export const eventTone = ({ type, data }: Event): Tone => {
     type === "endpoint.killed" ||
     type === "promotion.refused" ||
     type === "promotion.failed" ||
+    type === "repository.failed" ||
     data.state === "failed"
   )
     return "bad";

@@ -270,7 +270,7 @@ export function Tabs({ param, of }: { param: string; of: (readonly [string, Reac
   const [search] = useUrl();
   const current = search[param] ?? of[0]?.[0];
   return (
-    <nav className="flex gap-1 border-b border-line" aria-label={param}>
+    <nav className="flex flex-wrap gap-1 border-b border-line" aria-label={param}>
       {of.map(([key, name], i) => (
         <Link
           key={key}

@@ -2,6 +2,7 @@ import type { Promotion } from "@millrace/sdk/api";
 import { type Listed, useApi } from "../api";
 import { Environments } from "../delivery/environments";
 import { Promotions, Releases } from "../delivery/lists";
+import { Repositories } from "../delivery/repositories";
 import { Badge, Page, Tabs } from "../ui";
 import { useUrl } from "../url";
 
@@ -22,9 +23,10 @@ export function Delivery() {
             </span>,
           ],
           ["releases", "Releases"],
+          ["repositories", "Repositories"],
         ]}
       />
-      {tab === "promotions" ? <Promotions /> : tab === "releases" ? <Releases /> : <Environments open={waiting} />}
+      {tab === "promotions" ? <Promotions /> : tab === "releases" ? <Releases /> : tab === "repositories" ? <Repositories /> : <Environments open={waiting} />}
     </Page>
   );
 }

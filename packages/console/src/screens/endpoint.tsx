@@ -104,9 +104,18 @@ const Figures = ({ of }: { of: EndpointBody }) => (
       value={duration(of.latency.p99Ms)}
       note={of.latency.p50Ms === null ? "no request in the last minute" : `p50 ${duration(of.latency.p50Ms)}`}
     />
-    <Figure name="Predictions" value={count(of.predictions)} note={`${count(of.errors)} errors`} {...(of.errors > 0 ? { tone: "warn" as const } : {})} />
+    <Figure
+      name="Predictions"
+      value={count(of.predictions)}
+      note={`${count(of.errors)} errors${notLogged(of.log)}`}
+      {...(of.errors > 0 ? { tone: "warn" as const } : {})}
+    />
   </div>
 );
+
+function notLogged({ sampledOut, dropped }: EndpointBody["log"]): string {
+  return `${dropped === 0 ? "" : `, ${count(dropped)} not logged`}${sampledOut === 0 ? "" : `, ${count(sampledOut)} left out of the log's sample`}`;
+}
 
 function Rollouts({ endpoint, shown }: { endpoint: string; shown: string | undefined }) {
   const rollouts = useApi<Listed<Rollout>>(`/endpoints/${encodeURIComponent(endpoint)}/rollouts?limit=50`, 5_000);

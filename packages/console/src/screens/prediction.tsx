@@ -2,10 +2,11 @@ import type { Lineage, LineageNode, Prediction as PredictionBody } from "@millra
 import { Link, useParams } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { useApi } from "../api";
-import { number, value, words } from "../format";
+import { duration, number, value, words } from "../format";
 import { type Box, Graph, type Line } from "../graph";
 import { ExplanationPanel } from "../serving/explanation";
 import { Values } from "../serving/predictions";
+import { ReplayButton } from "../serving/replay";
 import { Route } from "../serving/route";
 import { Facts, Page, Panel, Read, Time } from "../ui";
 import { useUrl } from "../url";
@@ -45,11 +46,24 @@ export function Prediction() {
                   ],
                   ["route", <Route key="route" of={data.route} />],
                   ...(data.key === null ? [] : [["key", data.key] as const]),
+                  ...(data.rollout === null
+                    ? []
+                    : [
+                        [
+                          "by the rule of",
+                          <Link key="rollout" className="link" to="/endpoints/$name" params={{ name: data.endpoint }} search={{ rollout: data.rollout }}>
+                            a rollout
+                          </Link>,
+                        ] as const,
+                      ]),
                   ["asked", <Time key="at" at={data.at} />],
+                  ["by", data.caller ?? "–"],
+                  ["answered in", duration(data.latencyMs)],
                   ["label", data.label === null ? "not yet known" : String(data.label)],
                   ["labelled", <Time key="labelled" at={data.labelledAt} />],
                 ]}
               />
+              {data.version > 0 && <ReplayButton id={id} />}
             </Panel>
             <div className="space-y-3">
               {(

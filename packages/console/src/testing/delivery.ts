@@ -1,5 +1,5 @@
 /** What is on its way through environments, made up in the shapes of the API. */
-import type { Decision, Environment, Promotion, PromotionDetail, Release, ReleaseDetail } from "@millrace/sdk/api";
+import type { Build, Decision, Environment, Promotion, PromotionDetail, Release, ReleaseDetail, Repository } from "@millrace/sdk/api";
 import { defaultEnvironments, type EnvironmentSpec } from "@millrace/sdk/spec";
 import { clock } from "./fixtures";
 
@@ -108,3 +108,20 @@ export const environments: Environment[] = ["flights", "shop"].flatMap((project)
     }),
   ),
 );
+
+export const repositories: Repository[] = [
+  {
+    ...{ name: "flights", url: "https://git.example.org/a/rather/long/path/to/the/repository/of/flights.git", folder: "", branch: "main", tags: "v*" },
+    ...{ pollSeconds: 60, webhookSecret: "HOOK", token: null, check: true, project: "flights", lookedAt: ago(0.01), createdBy: "anna" },
+    problem: "It could not be read: the address answers 503.",
+  },
+];
+const build: Build = {
+  ...{ id: "9", repository: "flights", ref: "refs/heads/main", commit: release.commit, state: "released", message: "41 checks passed, 2 were skipped" },
+  ...{ release: release.digest, log: digest("10"), foundAt: ago(30), finishedAt: ago(29.9) },
+};
+export const builds: Build[] = [
+  { ...build, id: "11", ref: "refs/tags/v1.2.0", state: "building", message: null, release: null, log: null, finishedAt: null },
+  { ...build, id: "10", state: "failed", message: "types: pipelines/delay.ts(12,3): error TS2322: a number is no string.", release: null },
+  build,
+];

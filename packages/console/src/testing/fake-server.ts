@@ -40,6 +40,7 @@ export async function startFakeServer(built: string): Promise<FakeServer> {
       if (url.pathname.endsWith("/resume")) paused = false;
       const cancel = /^\/api\/v1\/runs\/(.+)\/cancel$/.exec(url.pathname)?.[1];
       if (cancel !== undefined) cancelled.add(cancel);
+      if (url.pathname.endsWith("/replay")) return json(200, serving.replay);
       if (url.pathname.endsWith("/explain")) return json(200, views.explanation);
       if (/\/pipelines\/[^/]+\/runs$/.test(url.pathname)) return json(201, fixtures.runs[1]);
       if (url.pathname.endsWith("/promotions") || url.pathname.endsWith("/rollback")) return json(201, delivery.promotions[0]);
@@ -159,6 +160,10 @@ function answer(url: URL, { paused, cancelled }: { paused: boolean; cancelled: S
       return { items: serving.predictionsOf(name).slice(0, Number(query.get("limit"))) };
     case "environments ":
       return { items: delivery.environments.filter((one) => (query.get("project") ?? one.project) === one.project) };
+    case "repositories ":
+      return { items: delivery.repositories };
+    case "repositories builds":
+      return { items: delivery.builds };
     case "releases ":
       return name === "" ? { items: delivery.releases } : delivery.releaseOf(name);
     case "promotions ": {

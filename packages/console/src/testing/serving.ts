@@ -1,5 +1,15 @@
 /** Endpoints in every state that a screen shows, made up in the shapes of the API. */
-import type { Endpoint, InferenceGraph, Prediction, PredictionExplanation, Rollout, RolloutDetail, RolloutEvent, RolloutNumbers } from "@millrace/sdk/api";
+import type {
+  Endpoint,
+  InferenceGraph,
+  Prediction,
+  PredictionExplanation,
+  Replay,
+  Rollout,
+  RolloutDetail,
+  RolloutEvent,
+  RolloutNumbers,
+} from "@millrace/sdk/api";
 import { clock, endpoints as plain, rollouts as plainRollouts, predictions } from "./fixtures";
 
 const now = Date.parse(clock.now);
@@ -158,7 +168,13 @@ export const history = (endpoint: string, rollout: string | null): RolloutEvent[
 const image = { pixels: range(784).map((i) => (i % 28) / 28), note: "ø" };
 const tensors: Prediction[] = predictions.slice(0, 60).map((of, i) => ({
   ...{ ...of, id: `scan-${i}`, endpoint: shadow.endpoint, model: "fraud_by_card_and_country_of_issue", version: 11, request: {}, features: {}, label: null },
-  ...{ inputs: image, outputs: { probabilities: [0.25, 0.75], class: "fraud" }, key: i === 0 ? "card 4711" : null, prediction: 3.2 + (i % 9) },
+  ...{
+    inputs: image,
+    outputs: { probabilities: [0.25, 0.75], class: "fraud" },
+    key: i === 0 ? "card 4711" : null,
+    rollout: i === 0 ? "s1" : null,
+    prediction: 3.2 + (i % 9),
+  },
   route: ["stable", "shadow", "pinned", "fallback", "arm", "control"][i % 6] ?? "stable",
 }));
 const killed: Prediction[] = predictions.slice(0, 3).map((of, i) => ({
@@ -168,6 +184,10 @@ const all = [...predictions, ...tensors, ...killed];
 export const predictionsOf = (endpoint: string): Prediction[] => all.filter((of) => of.endpoint === endpoint);
 export const predictionOf = (id: string): Prediction | undefined => all.find((of) => of.id === id);
 
+export const replay: Replay = {
+  ...{ id: "f-1", endpoint: "delay", model: "delay", version: 2, same: false, difference: 0.25 },
+  ...{ logged: { probability: 0.5 }, replayed: { probability: 0.75 } },
+};
 export const explanation: PredictionExplanation = {
   ...{ endpoint: "delay", model: "delay", version: 2, method: "sampled", output: { name: "probabilities", index: 1 }, scale: "log_odds" },
   ...{ value: 0.412, base: -1.21, background: { from: "training", rows: 100 }, rest: 0.012 },
