@@ -1,20 +1,19 @@
-import type { EndpointSpec, FeatureServiceSpec, JudgeSpec } from "../spec.js";
+import type { EndpointSpec, JudgeSpec } from "../spec.js";
 import { checkDuration, type Report, reporter, unknown } from "./report.js";
 
 /** What the form of an endpoint's rollout does not say, as texts for whoever gave it. */
-export function rolloutProblems(endpoint: EndpointSpec): string[] {
+export function rolloutProblems(endpoint: EndpointSpec, columns: readonly string[] | undefined): string[] {
   const { report, problems } = reporter();
-  checkRollout(endpoint, undefined, report);
+  checkRollout(endpoint, columns, report);
   return problems.map(({ message }) => message);
 }
 
-/** What the form of a rollout does not say. `service`: what its requests are rows of, where that is known. */
-export function checkRollout(endpoint: EndpointSpec, service: FeatureServiceSpec | undefined, report: Report): void {
+/** What the form of a rollout does not say. `columns`: those that its requests have, where that is known. */
+export function checkRollout(endpoint: EndpointSpec, columns: readonly string[] | undefined, report: Report): void {
   const { rollout } = endpoint;
   const of = `the rollout of the endpoint "${endpoint.name}"`;
   const told = (message: string) => report(endpoint, message);
-  if ("stickyBy" in rollout && service !== undefined) {
-    const columns = service.request.map((one) => one.name);
+  if ("stickyBy" in rollout && columns !== undefined) {
     for (const column of rollout.stickyBy ?? []) {
       if (!columns.includes(column)) told(`"stickyBy" of ${of}: ${unknown("column of a request", column, columns)}`);
     }

@@ -12,7 +12,7 @@ export function checkEndpoints(spec: ProjectSpec, report: Report): void {
       report(endpoint, `${of}: ${unknown("feature service", endpoint.service, services)}`);
     checkRollout(
       endpoint,
-      spec.featureServices.find((one) => one.name === endpoint.service),
+      spec.featureServices.find((one) => one.name === endpoint.service)?.request.map((one) => one.name),
       report,
     );
     checkFallback(endpoint, report);

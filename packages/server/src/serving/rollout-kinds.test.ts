@@ -293,6 +293,11 @@ test("a split has the weights that people give it", async () => {
   expect(await act("divided", "rollouts", { arms: [...arms, { version: second, weight: 0.1 }] })).toMatchObject({ status: 400 });
   expect(await act("divided", "rollouts", { arms: [{ version: 1, weight: 0.1 }] })).toMatchObject({ status: 409 });
   expect(await act("divided", "rollouts", { version: 99 })).toMatchObject({ status: 404 });
+  const strange = { kind: "canary", steps: [0.5], each: "1h", judge: [], stickyBy: ["colour"] };
+  expect(await act("divided", "rollouts", { version: second, plan: strange })).toMatchObject({
+    status: 400,
+    body: { error: { message: expect.stringMatching(/is "color" meant\?.*the last step is "100%"/) } },
+  });
   expect(await act("divided", "rollouts", { arms })).toMatchObject({ status: 201, body: { kind: "split", weight: 0.5, arms, by: "anna" } });
   const ids = { prefix: "d" };
   const before = await ask("divided", colors(150), ids);

@@ -16,7 +16,7 @@ export async function rolloutDetail(db: Database, endpoint: string, id: string):
     ...toRollout(row),
     plan,
     dueAt: step === undefined ? null : new Date(row.step_started_at.getTime() + durationMs(step.each)).toISOString(),
-    needed: plan.kind === "experiment" ? neededUnits(plan) : null,
+    needed: plan.kind === "experiment" ? neededUnits(plan, new Set(row.slots.map((slot) => slot.version)).size) : null,
     versions: counted.map(([version, { requests, errors, rows, latency, compared, agreed, difference, dropped }]) => ({
       ...{ version, requests, errors, rows, p50Ms: quantile(latency, 0.5), p99Ms: quantile(latency, 0.99) },
       ...{ compared, agreed, meanDifference: compared === 0 ? null : difference / compared, dropped },

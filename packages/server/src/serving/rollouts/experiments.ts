@@ -15,10 +15,10 @@ type Arm = Result["arms"][number];
 /** A split that differs from the declared one so much that chance does it once in a thousand times is not the declared one. */
 const mismatch = 0.001;
 
-/** How many labelled keys each arm needs, the control too. */
-export function neededUnits(plan: ExperimentSpec): number {
+/** How many labelled keys each of so many arms needs, and the control too. */
+export function neededUnits(plan: ExperimentSpec, arms: number): number {
   const { from, to } = rangeOf(plan);
-  return sampleSize({ alpha: plan.alpha, power: plan.power, effect: plan.effect, variance: plan.variance ?? (to - from) ** 2 / 4 }, plan.arms.length);
+  return sampleSize({ alpha: plan.alpha, power: plan.power, effect: plan.effect, variance: plan.variance ?? (to - from) ** 2 / 4 }, arms);
 }
 function rangeOf({ metric }: ExperimentSpec): { from: number; to: number } {
   return metric.kind === "label" ? metric : { from: 0, to: lossOf(metric.loss).most };
@@ -76,7 +76,7 @@ export function resultOf(rollout: Pick<RolloutRow, "slots" | "stable" | "candida
   const control = rollout.stable ?? rollout.candidate;
   const versions = [...new Set(rollout.slots.map((slot) => slot.version))];
   const all = [control, ...versions];
-  const needed = neededUnits(plan);
+  const needed = neededUnits(plan, versions.length);
   const of = (version: number) => units.values.get(version) ?? [];
   // No difference is better or worse than the other way round: more is better from here on.
   const sign = plan.metric.kind === "label" && plan.metric.goal === "increase" ? 1 : -1;

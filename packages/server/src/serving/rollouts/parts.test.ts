@@ -77,7 +77,7 @@ const units = (control: number[], arm: number[], keys = [control.length, arm.len
 const values = (count: number, share: number) => Array.from({ length: count }, (_, i) => (Math.floor((i + 1) * share) > Math.floor(i * share) ? 1 : 0));
 
 test("an experiment of a fixed sample looks at just that sample, and says nothing before it is whole", () => {
-  const needed = neededUnits(plan);
+  const needed = neededUnits(plan, 1);
   expect(needed).toBe(393);
   expect(resultOf(rollout, plan, units(values(needed - 1, 0.3), values(needed, 0.9)))).toBeUndefined();
   const result = resultOf(rollout, plan, units([...values(needed, 0.3), ...values(500, 1)], values(needed + 500, 0.42)));
@@ -90,7 +90,7 @@ test("an experiment of a fixed sample looks at just that sample, and says nothin
 });
 
 test("where something else than the declared weights decides who is counted, there is no winner", () => {
-  const needed = neededUnits(plan);
+  const needed = neededUnits(plan, 1);
   const result = resultOf(rollout, plan, units(values(needed, 0.3), values(needed, 0.6), [2_000, 1_600]));
   expect(result).toMatchObject({
     winner: null,

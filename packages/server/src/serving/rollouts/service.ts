@@ -343,7 +343,8 @@ export function createRollouts(
     const looked = lastLooked.get(rollout.id);
     if (come === 0 || (looked !== undefined && (looked.come === come || performance.now() - looked.at < lookAgainMs))) return;
     // Cheaper than to look whose they are.
-    if (plan.test === "fixed" && come < neededUnits(plan) * (plan.arms.length + 1)) return;
+    const arms = versionsOf(rollout).length;
+    if (plan.test === "fixed" && come < neededUnits(plan, arms) * (arms + 1)) return;
     const result = resultOf(rollout, plan, await readUnits(on.serving, rollout, plan));
     lastLooked.clear();
     lastLooked.set(rollout.id, { come, at: performance.now() });
@@ -440,7 +441,12 @@ export function createRollouts(
       const plan: RolloutSpec = arms !== undefined && own.kind !== "experiment" ? { kind: "split", weight: arms[0]?.weight ?? 1 } : own;
       if (plan.kind === "experiment" && arms === undefined)
         throw invalid("An experiment has arms: give versions with their weights, or set the aliases that its plan names.");
-      const problems = rolloutProblems({ ...endpoint.spec, rollout: plan });
+      const taken = await on.serving.takes(endpoint.name);
+      const columns = taken.kind === "features" ? taken.service.request : taken.model.inputs;
+      const problems = rolloutProblems(
+        { ...endpoint.spec, rollout: plan },
+        columns?.map((one) => one.name),
+      );
       if (problems.length > 0) throw invalid(problems.join("; "));
       const wanted = arms ?? [{ version: version ?? 0, weight: firstWeight(plan) }];
       checkArms(wanted, plan.kind === "experiment");
@@ -570,7 +576,7 @@ function beginning(plan: RolloutSpec, arms: readonly Share[]): string {
       return `${arms.map((arm) => `v${arm.version} ${percent(arm.weight)}`).join(", ")} of the traffic until somebody decides.`;
     case "experiment":
       return `${arms.map((arm) => `v${arm.version} ${percent(arm.weight)}`).join(", ")} of the traffic; ${
-        plan.test === "fixed" ? `the result comes with ${neededUnits(plan)} labelled keys of each` : "looked at with each label"
+        plan.test === "fixed" ? `the result comes with ${neededUnits(plan, arms.length)} labelled keys of each` : "looked at with each label"
       }.`;
   }
 }
