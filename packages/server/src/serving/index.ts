@@ -6,7 +6,7 @@ export { openInferenceProtocolRoutes } from "./protocol/routes.js";
 export { servingReferences } from "./references.js";
 export { servingRoutes } from "./routes.js";
 export { createServing } from "./service.js";
-export type { Serving } from "./types.js";
+export { type Serving, trialIds } from "./types.js";
 /** Its libraries are loaded where there is a port for it. */
 export const openGrpc = async (...given: Parameters<typeof import("./protocol/grpc.js").openGrpc>): Promise<import("./protocol/grpc.js").GrpcServer> =>
   (await import("./protocol/grpc.js")).openGrpc(...given);

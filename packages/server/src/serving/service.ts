@@ -25,7 +25,7 @@ import { keyOf, killed, notDeployed, openRouting, type Routed } from "./routing.
 import { openStates } from "./states.js";
 import { addCounts, type Counts, countsOf, writeLabels } from "./store.js";
 import { type Traffic, watchTraffic } from "./traffic.js";
-import type { InferAnswer, InferRequest, Serving, Takes } from "./types.js";
+import { type InferAnswer, type InferRequest, type Serving, type Takes, trialIds } from "./types.js";
 
 /** The columns of an endpoint whose model has no version yet. */
 const nothingYet = tensorLog({ inputs: [], outputs: [], batches: true });
@@ -241,7 +241,7 @@ export async function createServing(
   // ------------------------------------------------------------------------------------------- the log
 
   const usePredictions: Serving["usePredictions"] = async (name, span, work) => {
-    const answers = (relation: string) => `(select * from ${relation} where route not in ('shadow', '${killed}'))`;
+    const answers = (relation: string) => `(select * from ${relation} where route not in ('shadow', '${killed}') and not starts_with(id, '${trialIds}'))`;
     return predictionLog.use(name, await schemaOf(name), span, (connection, relation) => work(connection, answers(relation)));
   };
   /** The columns of the log as the endpoint is now. */

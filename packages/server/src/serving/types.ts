@@ -18,6 +18,9 @@ import type { LoggedPredictions } from "../features/index.js";
 import type { Feature, RunOptions, ServedModel, Tensor } from "../inference/index.js";
 import type { GivenTensor } from "./given.js";
 
+/** Ids of requests that try a version out begin so: they are logged, and no part of what drift, performance and rollouts are judged by. */
+export const trialIds = "millrace:trial:";
+
 export interface InferRequest extends RunOptions {
   /** What the caller calls it: makes the predictions' ids. A repeated one is answered again and logged once. */
   id: string | undefined;

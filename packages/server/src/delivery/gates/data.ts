@@ -12,7 +12,7 @@ export interface On {
 export function createDataGate(on: On) {
   return async ({ accepted }: GateOf<"data_validated">, { model, version }: ModelVersionDetail): Promise<Verdict> => {
     const { nodes, more } = await on.lineage.lineage("model_version", `${model}/${version}`, "back");
-    const data = nodes.filter((node) => node.kind === "dataset_version").map((node) => node.id);
+    const data = nodes.filter((node) => node.kind === "dataset_version").map((node) => node.id.replace(/^dataset_version\//, ""));
     if (data.length === 0) return { passed: false, message: "No dataset of this server is known to be what it was made from." };
     if (more === true) return { passed: false, message: "It was made from more than its lineage tells, so that not all of it can be looked at." };
     const wrong: string[] = [];

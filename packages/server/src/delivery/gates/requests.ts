@@ -5,9 +5,9 @@ import type { ModelVersionDetail } from "@millrace/sdk/api";
 import { canonical } from "@millrace/sdk/release";
 import type { SmokeRequest } from "@millrace/sdk/spec";
 import type { Access } from "../../access/index.js";
-import { invalid, type Platform } from "../../platform/index.js";
+import { invalid, newId, type Platform } from "../../platform/index.js";
 import type { Projects } from "../../projects/index.js";
-import type { Serving } from "../../serving/index.js";
+import { type Serving, trialIds } from "../../serving/index.js";
 import { keepEvidence } from "./evidence.js";
 import { runLoad } from "./load.js";
 import type { GateOf, Verdict } from "./types.js";
@@ -175,7 +175,7 @@ function bodyOf({ rows }: SmokeRequest, inputs: readonly Tensor[]): string {
     const fixed = given.reduce((product, length) => product * Math.max(1, length), 1);
     return [{ name, datatype, shape: [rows.length, ...given.map((length) => (length < 0 ? each / fixed : length))], data }];
   });
-  return JSON.stringify({ inputs: tensors });
+  return JSON.stringify({ id: `${trialIds}${newId()}`, inputs: tensors });
 }
 
 function unexpected({ rows, expect = {}, within = defaultWithin }: SmokeRequest, { outputs }: Answered): string[] {
