@@ -245,6 +245,8 @@ test("MLflow's forms of a request fit a matrix and columns", async () => {
     },
   ])
     expect((await post<Invoked>("/endpoints/matrix/invocations", body)).body).toMatchObject(labels);
+  const params = await post<Invoked>("/endpoints/matrix/invocations", { instances: [[1, 2]], params: { threshold: 0.4 } });
+  expect([params.status, JSON.stringify(params.body)]).toEqual([400, expect.stringContaining("are not taken")]);
   await champion("columns", "columns");
   const { body } = await post<Invoked>("/endpoints/columns/invocations", { dataframe_records: [{ color: "red", x: 0.5 }] });
   expect(body.predictions).toEqual([[expect.closeTo(1 / (1 + Math.exp(-1.5)), 6)]]);

@@ -79,6 +79,9 @@ async function given(body: unknown, taken: Takes): Promise<{ id: string | undefi
   const [form] = present;
   if (form === undefined || present.length > 1)
     throw invalid(`The body has ${form === undefined ? "none" : present.join(" and ")} of ${names.join(", ")}: give one of them.`);
+  // Left out silently, the answer would be another one than was asked for.
+  if ("params" in body && JSON.stringify(body.params ?? {}) !== "{}")
+    throw invalid("`params` of a model's signature are not taken: log the model so that what varies is an input, or that its defaults are right.");
   const id = "client_request_id" in body ? body.client_request_id : undefined;
   if (id !== undefined && (typeof id !== "string" || id.length === 0 || id.length > 190))
     throw invalid("`client_request_id` is a text of 1 to 190 characters.");
