@@ -46,7 +46,7 @@ const rows = [0.5 + 1, -1, 2 - 1].map(sigmoid);
 const near = (numbers: number[]) => numbers.map((number): number => expect.closeTo(number, 6));
 
 it("serves Triton's clients over HTTP and gRPC, and MLflow's client for deployments", { timeout: 600_000 }, async () => {
-  const said = (await says("triton")) as { http: Said; grpc: Said; json: number[]; packed: object; invocations: object };
+  const said = (await says("triton")) as { http: Said; grpc: Said; json: number[]; packed: object; invocations: object; reasons: object };
 
   const whole = [1 + 1, 2, 3 - 1].map(sigmoid);
   for (const [how, one] of Object.entries({ http: said.http, grpc: said.grpc })) {
@@ -75,6 +75,9 @@ it("serves Triton's clients over HTTP and gRPC, and MLflow's client for deployme
   }
   expect(said.json).toEqual(near(rows));
   expect(said.packed).toEqual({ gzip: near(rows), deflate: near(rows), grpc: near(rows) });
+  // sigmoid(x + code) is no tree.
+  const reason = { method: "sampled", version: 1, background: { from: "log" }, attributions: [{ feature: expect.stringMatching(/^(color|x)$/) }] };
+  expect(said.reasons).toMatchObject({ http: [reason, reason, reason], grpc: [reason, reason, reason] });
   expect(said.invocations).toEqual({ dataframe_records: near(rows), dataframe_split: near(rows), instances: near(rows), inputs: near(rows) });
 });
 

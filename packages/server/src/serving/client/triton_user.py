@@ -86,6 +86,11 @@ said["packed"] = {
     for encoding in ("gzip", "deflate")
 }
 said["packed"]["grpc"] = floats(ask(triton_grpc, grpc, np.array(NUMBERS), "FP64", compression_algorithm="gzip").as_numpy("probability"))
+# There are predictions enough by now to compare with.
+said["reasons"] = {}
+for how, triton, client in (("http", triton_http, http), ("grpc", triton_grpc, grpc)):
+    answer = ask(triton, client, np.array(NUMBERS), "FP64", parameters={"explain": 1})
+    said["reasons"][how] = [json.loads(text) for text in answer.as_numpy("explanation")]
 
 rows = [{"color": colour, "x": x} for colour, x in zip(COLOURS, NUMBERS)]
 split = {"columns": ["x", "color"], "data": [[row["x"], row["color"]] for row in rows]}
