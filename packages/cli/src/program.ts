@@ -4,6 +4,8 @@ import type { GcOptions } from "./commands/gc.js";
 import type { ImportOptions } from "./commands/import.js";
 import type { RenderOptions } from "./commands/render.js";
 import type { KserveOptions } from "./commands/render-kserve.js";
+import type { ServeOptions } from "./commands/serve.js";
+import type { UpOptions } from "./commands/up.js";
 import type { AddUserOptions } from "./commands/user.js";
 import type { ValidateOptions } from "./commands/validate.js";
 import { addDatasetCommands } from "./program-data.js";
@@ -33,6 +35,7 @@ export function program(): Command {
     .option("--port <port>", "port to listen on; 0 takes a free one", portNumber, 4600)
     .option("--grpc-port <port>", "port of the Open Inference Protocol over gRPC; without it there is none", portNumber)
     .option("--host <host>", "address to listen on", "127.0.0.1")
+    .option("--workers <n>", "processes that answer requests, on one port", processes, 1)
     .option("--data-dir <folder>", "where data is kept", "./millrace-data")
     .option("--replay-from <time>", "run on a replayed clock that begins at this time (ISO 8601)", moment)
     .addOption(new Option("--log-level <level>", "what the log on standard error tells").choices(["error", "warn", "info", "debug"]).default("warn"))
@@ -40,9 +43,22 @@ export function program(): Command {
       "after",
       "\nWith DATABASE_URL set, that PostgreSQL is used in place of the embedded one;\nwith MILLRACE_OBJECTS=s3://bucket/prefix, that bucket in place of a folder (docs/operations.md).",
     )
-    .action(async (options: { port: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }) => {
+    .action(async (options: UpOptions) => {
       await (await import("./commands/up.js")).up(options);
     });
+
+  millrace
+    .command("serve")
+    .description(
+      "answer requests for a server, on this machine or another: shares its PostgreSQL (DATABASE_URL) and object store (MILLRACE_OBJECTS or --data-dir)",
+    )
+    .option("--port <port>", "port to listen on; 0 takes a free one", portNumber, 4600)
+    .option("--grpc-port <port>", "port of the Open Inference Protocol over gRPC; without it there is none", portNumber)
+    .option("--host <host>", "address to listen on", "127.0.0.1")
+    .option("--workers <n>", "processes that answer requests, on one port", processes, 1)
+    .option("--data-dir <folder>", "where work and caches are kept", "./millrace-data")
+    .addOption(new Option("--log-level <level>", "what the log on standard error tells").choices(["error", "warn", "info", "debug"]).default("warn"))
+    .action(async (options: ServeOptions) => (await import("./commands/serve.js")).serve(options));
 
   millrace
     .command("init")
@@ -274,6 +290,10 @@ function portNumber(text: string): number {
   const port = Number(text);
   if (!/^[0-9]+$/.test(text) || port > 65_535) throw new InvalidArgumentError("A port is a number from 0 to 65535.");
   return port;
+}
+function processes(text: string): number {
+  if (!/^[1-9][0-9]?$/.test(text)) throw new InvalidArgumentError("Give a number from 1 to 99.");
+  return Number(text);
 }
 function sampleSize(text: string): number {
   if (!/^[1-9][0-9]{0,4}$/.test(text) || Number(text) > 10_000) throw new InvalidArgumentError("Give a number from 1 to 10000.");

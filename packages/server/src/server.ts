@@ -16,6 +16,7 @@ import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
 import { createPipelineLineage, createPipelines, pipelineReferences, pipelinesRoutes } from "./pipelines/index.js";
 import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig, StartError } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
+import { startProcesses } from "./processes.js";
 import { createProjects, projectReferences, projectsRoutes } from "./projects/index.js";
 import {
   createMlflowRegistry,
@@ -50,7 +51,8 @@ import { createWebhooks, webhookRoutes } from "./webhooks/index.js";
 export { type Role, roles } from "./access/index.js";
 /** For who runs a step again on a machine of their own. */
 export { type Job, type JobInput, prepareStep } from "./compute/index.js";
-export type { ServerConfig } from "./platform/index.js";
+export { type ServerConfig, StartError } from "./platform/index.js";
+export { type Processes, startProcesses } from "./processes.js";
 
 export interface RunningServer {
   url: string;
@@ -66,6 +68,50 @@ export function startServer(config: ServerConfig): Promise<RunningServer> {
 }
 
 /**
+ * A server whose requests are answered by so many processes on one port. This one does what is due by time and by events, runs steps, and keeps the others
+ * alive; it listens for its own steps alone.
+ */
+export async function startServers(config: ServerConfig, processes: number): Promise<RunningServer> {
+  if (processes < 2) return startServer(config);
+  if (config.onnxProviders !== undefined) checkProviders(config.onnxProviders);
+  const { grpcPort: _, ...own } = config;
+  const { platform, close } = await openPlatform(config);
+  try {
+    const first = await compose({ ...platform, config: { ...own, host: "127.0.0.1", port: 0 } }, "all");
+    // Who shares PostgreSQL shares its connections.
+    const others = await startProcesses(
+      { ...config, databaseUrl: platform.databaseUrl, connections: Math.max(4, Math.floor(40 / processes)) },
+      processes,
+    ).catch(async (error: unknown) => {
+      await first.stop();
+      throw error;
+    });
+    platform.address.url = others.url;
+    return {
+      ...{ url: others.url, routes: first.routes },
+      ...(others.grpc === undefined ? {} : { grpc: others.grpc }),
+      async stop() {
+        await others.stop();
+        await first.stop();
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A process that answers requests and does nothing else, on the PostgreSQL and the object store of a server. */
+export function startServing(config: ServerConfig): Promise<RunningServer> {
+  if (config.databaseUrl === undefined)
+    throw new StartError(
+      "A process that serves shares the PostgreSQL of its server: set DATABASE_URL to it. A PostgreSQL that runs embedded in a data folder has one owner.",
+    );
+  return start(config, "requests");
+}
+
+/**
  * A process that runs steps and does nothing else, on the PostgreSQL and the object store of a server. What it listens on is for its own steps, which
  * find there what they would find at the server; `/health` and `/metrics` are for whoever looks after it.
  */
@@ -77,7 +123,7 @@ export function startWorker(config: ServerConfig): Promise<RunningServer> {
   return start(config, "steps");
 }
 
-async function start(config: ServerConfig, work: "all" | "steps"): Promise<RunningServer> {
+async function start(config: ServerConfig, work: "all" | "steps" | "requests"): Promise<RunningServer> {
   if (config.onnxProviders !== undefined) checkProviders(config.onnxProviders);
   const { platform, close } = await openPlatform(config);
   try {
@@ -105,7 +151,7 @@ export async function addUser(config: ServerConfig, name: string, role: Role): P
   }
 }
 
-async function compose(platform: Platform, work: "all" | "steps"): Promise<RunningServer> {
+async function compose(platform: Platform, work: "all" | "steps" | "requests"): Promise<RunningServer> {
   const { config } = platform;
   const access = await createAccess(platform);
   await access.checkExposure();
@@ -156,7 +202,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
     ...(config.onnxProviders === undefined ? {} : { providers: config.onnxProviders }),
   });
   const evaluation = createEvaluation(platform, { projects, registry, inference });
-  const serving = await createServing(platform, { projects, registry, features, inference, answers: work === "all" });
+  const serving = await createServing(platform, { projects, registry, features, inference, answers: work !== "steps" });
   const transforms = createTransforms(platform);
   const graphs = createGraphs(projects, { serving, transform: transforms.open });
   servingRoutes(app, serving, graphs);
@@ -218,7 +264,7 @@ async function compose(platform: Platform, work: "all" | "steps"): Promise<Runni
   const url = await listen(app, config);
   // Steps speak to the server's own address.
   platform.address.url = url;
-  await pipelines.launch();
+  if (work !== "requests") await pipelines.launch();
   if (work === "all") {
     backfills.launch();
     sweeps.launch();

@@ -11,12 +11,23 @@ import { print, tell } from "../output.js";
 
 const consoleFolder = fileURLToPath(new URL("../../../console/dist/", import.meta.url));
 
+export interface UpOptions {
+  port: number;
+  grpcPort?: number;
+  host: string;
+  /** Processes that answer requests. */
+  workers: number;
+  dataDir: string;
+  replayFrom?: Date;
+  logLevel: string;
+}
+
 /** Runs until SIGTERM or SIGINT; a second one does not wait for what is under way. */
-export async function up(options: { port: number; grpcPort?: number; host: string; dataDir: string; replayFrom?: Date; logLevel: string }): Promise<void> {
+export async function up(options: UpOptions): Promise<void> {
   const stopping = untilAsked();
   // What libraries will not do for ever is for us to know, not for whoever starts the platform.
   process.noDeprecation = true;
-  const { startServer } = await import("@millrace/server");
+  const { startServers } = await import("@millrace/server");
   const config: ServerConfig = {
     ...dataConfig(options.dataDir),
     host: options.host,
@@ -28,7 +39,7 @@ export async function up(options: { port: number; grpcPort?: number; host: strin
     ...(existsSync(path.join(consoleFolder, "index.html")) ? { consoleFolder } : {}),
   };
   const server = await makeFolder(config.dataDir)
-    .then(() => startServer(config))
+    .then(() => startServers(config, options.workers))
     .catch((error: unknown) => {
       tell(whyNot(error, config));
       // Nothing of what was opened before the error keeps the command alive.

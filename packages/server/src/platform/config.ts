@@ -8,6 +8,8 @@ export interface ServerConfig {
   dataDir: string;
   /** An external PostgreSQL; without it one runs embedded in the data folder. */
   databaseUrl?: string;
+  /** To PostgreSQL, at most, beside a few that hold locks or wait for news. Default 20. */
+  connections?: number;
   /** An S3 bucket for data; without it, a folder of the data folder. */
   objects?: ObjectsConfig;
   /** Addresses below which experiments may keep their artifacts elsewhere, where clients reach them by themselves, as `s3://team/`. */

@@ -42,12 +42,12 @@ async function open(config: ServerConfig, log: Log, closeLater: (what: string, c
     return postgres.url;
   }
   if (config.databaseUrl !== undefined) await checkDatabase(config.databaseUrl);
-  const { db, prepared, pool, close: closeDatabase } = connect(databaseUrl);
+  const { db, prepared, pool, close: closeDatabase } = connect(databaseUrl, config.connections === undefined ? {} : { max: config.connections });
   closeLater("the connections to PostgreSQL", closeDatabase);
   await migrate(pool, migrations);
 
   // Locks are held for as long as work takes; from the same pool, a few of them could leave the work itself without a connection.
-  const locks = connect(databaseUrl, { max: 14, name: "millrace locks" });
+  const locks = connect(databaseUrl, { max: Math.min(14, config.connections ?? 14), name: "millrace locks" });
   closeLater("the connections that hold locks", locks.close);
   const objects = await openObjects();
   async function openObjects(): Promise<ObjectStore> {
