@@ -7,7 +7,7 @@ import type { Repositories } from "./service.js";
 const tags = ["delivery"];
 const ByName = Type.Object({ name: Name });
 /** Of a webhook's message, which is not read but for its signature. */
-const largestMessage = 25 * 1024 ** 2;
+const largestMessage = 5 * 1024 ** 2;
 
 export function repositoryRoutes(app: Http, repositories: Repositories): void {
   const read = { config: { permission: "delivery:read" as const } };
