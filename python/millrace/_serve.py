@@ -43,7 +43,7 @@ def main():
     try:
         model = _load(head)
     except BaseException as error:
-        _send(channel, {"failed": _reason(error)}, [])
+        _send(channel, {"unready": _reason(error)}, [])
         raise
     _send(channel, {"ready": True, "bytes": _memory("VmRSS")}, [])
     _limit_memory(head["memoryBytes"])
@@ -52,13 +52,14 @@ def main():
         if received is None:
             return
         head, body = received
+        call = head["call"]
         try:
             heads, pieces = _outputs(model(head["inputs"], body))
-            answer = {"outputs": heads}
+            answer = {"call": call, "outputs": heads}
         except MemoryError:
-            answer, pieces = {"failed": "its memory is full (MemoryError)"}, []
+            answer, pieces = {"call": call, "failed": "its memory is full (MemoryError)"}, []
         except Exception as error:
-            answer, pieces = {"failed": _reason(error)}, []
+            answer, pieces = {"call": call, "failed": _reason(error)}, []
         # What has been asked is let go before the next is waited for.
         received = head = body = None
         _send(channel, answer, pieces)

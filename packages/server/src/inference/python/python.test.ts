@@ -205,6 +205,9 @@ it("a model that hangs is ended, and what waits is answered by the next", async 
   await expect(hangs).rejects.toThrow("the model did not answer within 4 s");
   expect(held(await waits)).toMatchObject({ calls: [1] });
   expect(isAlive(process)).toBe(false);
+  // What a model writes into the socket itself is no answer to another call: here to the next one.
+  await expect(model.run([texts("what", "lie")])).rejects.toThrow("it answered what it was not asked");
+  expect(held(await model.run([texts("what", "fine")]))).toMatchObject({ what: ["fine"] });
   await expect(model.run([texts("what", "fine")], { deadline: performance.now() - 1 })).rejects.toMatchObject({ status: 504 });
   await expect(model.run([texts("what", "fine")], { signal: { aborted: true } })).rejects.toMatchObject({ status: 499 });
 });

@@ -34,24 +34,26 @@ channel.on(
 );
 
 async function answer({ head, body }: Frame): Promise<void> {
+  if (transform === undefined) return load(JSON.parse(head)).catch((error) => send({ unready: reason(error) }));
+  const { call, inputs }: { call: number; inputs: TensorHead[] } = JSON.parse(head);
   try {
-    if (transform === undefined) {
-      const hello: Hello = JSON.parse(head);
-      out = hello.out;
-      const { transform: found }: Bundled = await import(pathToFileURL(hello.bundle).href);
-      if (found?.run === undefined)
-        throw new Error(`The bundle holds no transform "${hello.name}". Apply the project again with the millrace command of this server.`);
-      transform = found.run;
-      return send({ ready: true, bytes: process.memoryUsage.rss() });
-    }
-    const asked: { inputs: TensorHead[] } = JSON.parse(head);
-    const given = Object.fromEntries(decodeTensors(asked.inputs, body).map((tensor) => [tensor.name, toValues(tensor)]));
+    const given = Object.fromEntries(decodeTensors(inputs, body).map((tensor) => [tensor.name, toValues(tensor)]));
     const { heads, body: pieces } = encodeTensors(tensorsOf(await transform(given)));
-    send({ outputs: heads }, pieces);
+    send({ call, outputs: heads }, pieces);
   } catch (error) {
-    send({ failed: (error instanceof Error ? error.message : String(error)).slice(0, longestReason) });
+    send({ call, failed: reason(error) });
   }
 }
+async function load(hello: Hello): Promise<void> {
+  out = hello.out;
+  const { transform: found }: Bundled = await import(pathToFileURL(hello.bundle).href);
+  if (found?.run === undefined)
+    throw new Error(`The bundle holds no transform "${hello.name}". Apply the project again with the millrace command of this server.`);
+  transform = found.run;
+  send({ ready: true, bytes: process.memoryUsage.rss() });
+}
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, longestReason);
+
 function tensorsOf(returned: unknown): Tensor[] {
   if (typeof returned !== "object" || returned === null) throw new TypeError("it returned no object of tensors");
   const names = Object.keys(out);

@@ -45,13 +45,16 @@ const logSpanMs = 60_000;
 const longestLine = 2_000;
 const Said = TypeCompiler.Compile(
   Type.Union([
-    Type.Object({ outputs: Type.Array(TensorHead) }),
-    Type.Object({ failed: Type.String() }),
+    Type.Object({ call: Type.Integer(), outputs: Type.Array(TensorHead) }),
+    Type.Object({ call: Type.Integer(), failed: Type.String() }),
+    Type.Object({ unready: Type.String() }),
     Type.Object({ ready: Type.Literal(true), bytes: Type.Number() }),
   ]),
 );
 
 interface Call {
+  /** Its number, which the answer bears: a model that writes into the socket itself gives no other call's answer. */
+  number: number;
   done(tensors: Tensor[]): void;
   failed(error: Error): void;
   timer: NodeJS.Timeout;
@@ -68,6 +71,7 @@ export async function startWorker(
   let channel: Socket | undefined;
   let bytes = 0;
   let call: Call | undefined;
+  let calls = 0;
   /** Why it is being ended, where this process does it. */
   let reason: string | undefined;
   let stopped = false;
@@ -94,7 +98,9 @@ export async function startWorker(
     if ("ready" in told) {
       bytes = Math.max(bytes, told.bytes);
       started?.();
-    } else if (asked !== undefined) {
+    } else if ("unready" in told) failedToStart?.(new Error(told.unready));
+    else if (asked?.number !== told.call) throw new Error("it answered what it was not asked");
+    else {
       call = undefined;
       clearTimeout(asked.timer);
       try {
@@ -103,8 +109,7 @@ export async function startWorker(
       } catch (error) {
         asked.failed(new Error(`the model failed: ${messageOf(error)}`));
       }
-    } else if ("failed" in told) failedToStart?.(new Error(told.failed));
-    else throw new Error("it answered without being asked");
+    }
   }
 
   const process = runProcess({
@@ -128,6 +133,7 @@ export async function startWorker(
       channel = opened;
       const read = frameReader(limits.answerBytes, ({ head, body }) => take(head, body));
       opened.on("data", (chunk: Buffer) => {
+        if (abort.signal.aborted) return;
         try {
           read(chunk);
         } catch (error) {
@@ -183,9 +189,9 @@ export async function startWorker(
           failed(new Error(`the model did not answer within ${limits.callMs / 1000} s; its worker was ended, and another one takes its place`));
           end(`a call took longer than ${limits.callMs / 1000} s`);
         }, limits.callMs);
-        call = { done, failed, timer };
+        call = { number: ++calls, done, failed, timer };
         const { heads, body } = encodeTensors(inputs);
-        send({ inputs: heads }, body);
+        send({ call: calls, inputs: heads }, body);
       }),
     get bytes() {
       return bytes;
