@@ -27,7 +27,9 @@ export function RolloutActions({ of }: { of: RolloutDetail }) {
   const winner = of.result?.winner ?? null;
   return (
     <div className="flex flex-wrap gap-2" role="toolbar" aria-label="Rollout">
+      {/* What is decided already goes on by itself no more. */}
       {of.kind !== "split" &&
+        of.result === null &&
         (of.pausedAt === null ? (
           <AskFor
             button="Pause"

@@ -55,6 +55,8 @@ export function History({ endpoint }: { endpoint: string }) {
   );
 }
 
+/** The order in which they are told: as they are kept they have none. */
+const places = ["requests", "errors", "rows", "p50_ms", "p99_ms", "compared", "agreed", "mean_difference", "dropped"];
 /** By version. */
 const Numbers = ({ of }: { of: RolloutEvent["numbers"] }) => (
   <>
@@ -64,6 +66,7 @@ const Numbers = ({ of }: { of: RolloutEvent["numbers"] }) => (
         {typeof numbers === "object" && numbers !== null
           ? Object.entries(numbers)
               .filter(([, one]) => one !== null)
+              .sort(([a], [b]) => places.indexOf(a) - places.indexOf(b))
               .map(([name, one]) => (name.endsWith("_ms") ? `${name.slice(0, -3)} ${value(one)} ms` : `${words(name)} ${value(one)}`))
               .join(" · ")
           : value(numbers)}

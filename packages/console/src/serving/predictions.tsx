@@ -29,7 +29,12 @@ export function Predictions({ endpoint, features }: { endpoint: string; features
                 {
                   head: "Prediction",
                   cell: (one) => (
-                    <Link className="link block max-w-56 truncate font-mono text-[12px]" title={one.id} to="/predictions/$id" params={{ id: one.id }}>
+                    <Link
+                      className="link block max-w-36 truncate font-mono 2xl:max-w-64 text-[12px]"
+                      title={one.id}
+                      to="/predictions/$id"
+                      params={{ id: one.id }}
+                    >
                       {one.id}
                     </Link>
                   ),
