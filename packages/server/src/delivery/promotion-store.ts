@@ -12,6 +12,8 @@ export interface PromotionRow {
   name: string;
   release: string | null;
   version: number | null;
+  /** The digest of the release, or of the version. */
+  content: string;
   rollback: boolean;
   state: PromotionState;
   message: string | null;
@@ -33,15 +35,15 @@ export interface Answer {
 /** What of an environment something takes the place of. */
 export type Place = Pick<PromotionRow, "project" | "environment" | "kind" | "name">;
 /** What comes there: a release, or a version of the model. */
-export type Subject = Pick<PromotionRow, "kind" | "name" | "release" | "version">;
+export type Subject = Pick<PromotionRow, "kind" | "name" | "release" | "version" | "content">;
 
-const columns = sql`p.id, p.project, p.environment, p.kind, p.name, p.release, p.version, p.rollback, p.state, p.message, p.reason, p.authors, p.requested_by,
+const columns = sql`p.id, p.project, p.environment, p.kind, p.name, p.release, p.version, p.content, p.rollback, p.state, p.message, p.reason, p.authors, p.requested_by,
   p.requested_at, p.began_at, p.finished_at,
   coalesce((select array_agg(distinct d.by order by d.by) from promotion_decision d where d.promotion = p.id and d.kind = 'approved'), '{}') as approved_by`;
 const open = sql`p.state in ('checking', 'waiting', 'deploying')`;
 const isPlace = ({ project, environment, kind, name }: Place) =>
   sql`p.project = ${project} and p.environment = ${environment} and p.kind = ${kind} and p.name = ${name}`;
-const isSubject = ({ release, version }: Subject) => sql`p.release is not distinct from ${release} and p.version is not distinct from ${version}`;
+const isSubject = ({ content, version }: Subject) => sql`p.content = ${content} and p.version is not distinct from ${version}`;
 
 /** Those who ask for something to come to a place follow one another. */
 export async function lockPlace(transaction: Transaction<unknown>, place: Place): Promise<void> {
@@ -54,8 +56,8 @@ export async function insertPromotion(
   row: Omit<PromotionRow, "approved_by" | "began_at" | "finished_at">,
 ): Promise<boolean> {
   const { rows } = await sql`
-    insert into promotion (id, project, environment, kind, name, release, version, rollback, state, message, reason, authors, requested_by, requested_at)
-    values (${row.id}, ${row.project}, ${row.environment}, ${row.kind}, ${row.name}, ${row.release}, ${row.version}, ${row.rollback}, ${row.state}, ${row.message},
+    insert into promotion (id, project, environment, kind, name, release, version, content, rollback, state, message, reason, authors, requested_by, requested_at)
+    values (${row.id}, ${row.project}, ${row.environment}, ${row.kind}, ${row.name}, ${row.release}, ${row.version}, ${row.content}, ${row.rollback}, ${row.state}, ${row.message},
       ${row.reason}, ${JSON.stringify(row.authors)}::jsonb, ${row.requested_by}, ${row.requested_at})
     on conflict do nothing returning id`.execute(transaction);
   return rows.length > 0;
@@ -158,10 +160,12 @@ export async function decisionsOf(db: Db, promotion: string): Promise<Decision[]
   return rows.map((row) => ({ ...row, at: row.at.toISOString() }));
 }
 /** What people answered to promotions of a model's version, in that order. */
-export async function answersTo(db: Db, model: string, version: number): Promise<Answer[]> {
+export async function answersTo(db: Db, model: string, version: number, content: string): Promise<Answer[]> {
   const { rows } = await sql<Omit<Answer, "at"> & { at: Date }>`
     select p.environment, d.kind = 'approved' as approved, d.by, d.at, nullif(d.message, '') as comment from promotion_decision d join promotion p on p.id = d.promotion
-    where p.kind = 'model' and p.name = ${model} and p.version = ${version} and d.kind in ('approved', 'rejected') order by d.n limit 500`.execute(db);
+    where p.kind = 'model' and p.name = ${model} and p.version = ${version} and p.content = ${content} and d.kind in ('approved', 'rejected') order by d.n limit 500`.execute(
+    db,
+  );
   return rows.map((row) => ({ ...row, at: row.at.toISOString() }));
 }
 

@@ -248,6 +248,16 @@ test("one takes the place of another that waits; what waits is cancelled, refuse
   expect(await run("cy", "promotion", "cancel", frozen)).toMatchObject({ code: 0 });
 });
 
+test("a version that has the number of one that was deleted is another one", async () => {
+  const cab = { model: "cab", version: 1, project: "shades" };
+  expect(await registerShade(server.url, "columns", tokens.anna, "cab")).toBe(1);
+  expect(await over((await anna.promotions.start({ environment: "dev", ...cab })).id)).toMatchObject({ state: "deployed" });
+  await anna.request("DELETE", "/api/2.0/mlflow/registered-models/delete", { json: { name: "cab" } });
+  expect(await registerShade(server.url, "reversed", tokens.anna, "cab")).toBe(1);
+  const { id } = await anna.promotions.start({ environment: "staging", ...cab });
+  expect(await over(id)).toMatchObject({ state: "refused", message: "It was never in dev, which comes before staging." });
+});
+
 test("what is wrong is told in words", async () => {
   const started = (start: object) => refusal(anna.request("POST", "/api/v1/promotions", { json: start }));
   expect(await started({ environment: "moon", release: first })).toContain('404 There is no environment of the project "shades" "moon"');

@@ -87,15 +87,15 @@ export function createPromotions(
     if (release !== undefined && model === undefined && version === undefined) {
       const found = await on.releases.release(release);
       if (project !== undefined && project !== found.project) throw invalid(`The release is of the project "${found.project}", not of "${project}".`);
-      return { project: found.project, kind: "release", name: found.project, release: found.digest, version: null };
+      return { project: found.project, kind: "release", name: found.project, release: found.digest, version: null, content: found.digest };
     }
     if (release !== undefined || model === undefined || version === undefined) throw invalid("Say what is promoted: a release, or a model with a version.");
-    await on.registry.registered(model, version);
+    const { digest: content } = await on.registry.registered(model, version);
     const [of, another] = project === undefined ? await on.environments.projectsOf(model) : [project];
     if (of === undefined) throw invalid(`No endpoint of a project has the model "${model}": say with \`project\` whose environment is meant.`);
     if (another !== undefined)
       throw invalid(`Endpoints of "${of}" and "${another}" have the model "${model}": say with \`project\` whose environment is meant.`);
-    return { project: of, kind: "model", name: model, release: null, version };
+    return { project: of, kind: "model", name: model, release: null, version, content };
   }
   /** Whoever made it, and whoever asks for it. */
   async function authorsOf({ kind, name, release, version }: Subject, by: string): Promise<string[]> {
@@ -162,9 +162,9 @@ export function createPromotions(
       if (spec.on !== "deployed" || !spec.after.includes(row.environment)) continue;
       const holds = await Promise.all(spec.after.map((environment) => heldAt(db, { ...placeOf(row), environment })));
       if (!holds.every((held) => held !== undefined && isSame(held, row))) continue;
-      const { project, kind, name, release, version } = row;
+      const { project, kind, name, release, version, content } = row;
       await follow(
-        { project, environment: spec.name, kind, name, release, version },
+        { project, environment: spec.name, kind, name, release, version, content },
         id,
         `${spec.after.join(", ")} ${spec.after.length === 1 ? "holds" : "hold"} it`,
       );
@@ -191,9 +191,12 @@ export function createPromotions(
     }
   }
 
-  async function candidateOf({ kind, name, release, version }: PromotionRow): Promise<Candidate> {
+  /** Throws a 404 where it is gone, or another one by now. */
+  async function candidateOf({ kind, name, release, version, content }: PromotionRow): Promise<Candidate> {
     if (kind === "release") return { kind, release: await on.releases.release(release ?? "") };
-    return { kind, version: await on.registry.version(name, version ?? 0), signatures: await on.releases.modelSignatures(name, version ?? 0) };
+    const found = await on.registry.version(name, version ?? 0);
+    if (found.digest !== content) throw notFound("version any more that was asked for as", `${name}/${version}`);
+    return { kind, version: found, signatures: await on.releases.modelSignatures(name, version ?? 0) };
   }
 
   async function check(row: PromotionRow, environment: EnvironmentSpec): Promise<void> {
@@ -402,7 +405,7 @@ export function createPromotions(
       const row = await require(id);
       return { ...toPromotion(row), decisions: await decisionsOf(db, id) };
     },
-    answersTo: (model, version) => answersTo(db, model, version),
+    answersTo: async (model, version) => answersTo(db, model, version, (await on.registry.registered(model, version)).digest),
     answer,
     async cancel(id, by, comment) {
       const row = await require(id);
@@ -422,7 +425,7 @@ export function createPromotions(
 
 type Ending = Extract<PromotionState, "deployed" | "refused" | "failed" | "superseded" | "cancelled">;
 const placeOf = ({ project, environment, kind, name }: Place): Place => ({ project, environment, kind, name });
-const isSame = (a: Subject, b: Subject): boolean => a.kind === b.kind && a.name === b.name && a.release === b.release && a.version === b.version;
+const isSame = (a: Subject, b: Subject): boolean => a.kind === b.kind && a.name === b.name && a.content === b.content && a.version === b.version;
 const wordsOf = ({ name, release, version }: Subject): string => (release === null ? `${name}/${version}` : `the release ${release.slice(0, 19)}`);
 const whose = ({ approvals }: EnvironmentSpec): string => (approvals?.by === undefined ? "" : ` by ${approvals.by.join(", ")}`);
 /** A user's name against a name, or the address of a commit: `anna` is the author `anna@example.org`. */

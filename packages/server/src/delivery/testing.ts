@@ -67,7 +67,7 @@ export default sdk.project({ name: "shades", definitions: [shade${definitions ==
 `;
 
 /** A version of the model `shade` as MLflow's clients register one, of one of inference's fixtures. */
-export async function registerShade(url: string, fixture: "columns" | "reversed" | "faulty" | "matrix", token?: string): Promise<number> {
+export async function registerShade(url: string, fixture: "columns" | "reversed" | "faulty" | "matrix", token?: string, name = "shade"): Promise<number> {
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const call = mlflowApi(() => url, headers);
   const run = (await call("POST", "runs/create", { experiment_id: "0" })).body;
@@ -75,8 +75,8 @@ export async function registerShade(url: string, fixture: "columns" | "reversed"
   const body = await readFile(path.join(root, `packages/server/src/inference/fixtures/${fixture}.onnx`));
   const put = await fetch(`${url}/api/2.0/mlflow-artifacts/artifacts/${place}`, { method: "PUT", body: new Uint8Array(body), headers });
   if (!put.ok) throw new Error(await put.text());
-  await call("POST", "registered-models/create", { name: "shade" });
+  await call("POST", "registered-models/create", { name });
   const run_id = run.text("run", "info", "run_id");
-  const made = await call("POST", "model-versions/create", { name: "shade", source: `runs:/${run_id}/model`, run_id });
+  const made = await call("POST", "model-versions/create", { name, source: `runs:/${run_id}/model`, run_id });
   return Number(made.body.text("model_version", "version"));
 }

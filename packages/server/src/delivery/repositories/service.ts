@@ -145,7 +145,7 @@ export function createRepositories(
     for (const spec of await on.environments.of(project)) {
       if (spec.on !== wanted) continue;
       const reason = `${ref.replace(/^refs\/(heads|tags)\//, "")} stands at ${commit.slice(0, 12)}`;
-      await on.promotions.follow({ project, environment: spec.name, kind: "release", name: project, release, version: null }, id, reason);
+      await on.promotions.follow({ project, environment: spec.name, kind: "release", name: project, release, version: null, content: release }, id, reason);
     }
   }
   async function end(row: BuildRow, ended: Pick<BuildRow, "state" | "message" | "release" | "log">): Promise<void> {
