@@ -29,6 +29,8 @@ import { type InferAnswer, type InferRequest, type Serving, type Takes, trialIds
 
 /** The columns of an endpoint whose model has no version yet. */
 const nothingYet = tensorLog({ inputs: [], outputs: [], batches: true });
+/** Endpoints whose models are opened at the start. */
+const mostWarm = 50;
 /** How often what was counted becomes a part of what all processes know. */
 const settleMs = 1_000;
 
@@ -301,6 +303,20 @@ export async function createServing(
     },
   });
 
+  /** What answers is in memory before it is asked for, of as many endpoints as a server commonly has; what can't be is told to whoever asks. */
+  async function warmUp(): Promise<void> {
+    for (const endpoint of (await on.projects.list("endpoint")).slice(0, mostWarm)) {
+      const stable = (await states.of(endpoint.name))?.stable;
+      if (closed) return;
+      if (stable != null)
+        await serviceOf(endpoint)
+          .then((service) => open(endpoint, service, stable))
+          .catch(() => {});
+    }
+  }
+  let closed = false;
+  if (on.answers !== false) void warmUp().catch((error) => log.warn({ error }, "models are opened when they are asked for"));
+
   let tidied = 0;
   clock.onTick("serving", async (now) => {
     await rollouts.judge();
@@ -433,6 +449,7 @@ export async function createServing(
     },
     unload: async (name) => deployments.unload((await definition(name)).spec.model),
     async stop() {
+      closed = true;
       clearInterval(settling);
       shadows.stop();
       await settleCounts();
