@@ -62,7 +62,7 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
     if (graph !== undefined && version !== undefined && Number(version) !== graph.version) throw notFound(`version of the inference graph "${name}"`, version);
     return graph;
   }
-  const takes = async (name: string, version?: number): Promise<Takes> => (await graphs.get(name))?.takes() ?? serving.takes(name, version);
+  const takes = async (name: string): Promise<Takes> => (await graphs.get(name))?.takes() ?? serving.takes(name);
   async function indexOfGraphs(ready: boolean): ReturnType<Exchange["index"]> {
     const found = await Promise.all(
       (await graphs.list()).map(async (graph) => {
@@ -144,7 +144,7 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
       const graph = await graphOf(name, pinned);
       if (graph !== undefined && top !== undefined) throw invalid(`"${name}" is an inference graph: ask an endpoint that is in it for explanations.`);
       const of = pinned === undefined ? {} : { version: versionNumber(pinned) };
-      const taken = graph === undefined && (await serving.isKilled(name)) ? undefined : await takes(name, of.version);
+      const taken = graph !== undefined ? await graph.takes() : (await serving.isKilled(name)) ? undefined : await serving.takes(name, of.version);
       const known =
         taken === undefined ? undefined : taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
       for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
