@@ -4,9 +4,8 @@ import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql, type Transaction } from "kysely";
 import { type Digest, literal, type Platform, parquet } from "../../platform/index.js";
 import type { Span } from "../types.js";
-import { columnList } from "./schema.js";
 import { removeSpoolFile, type SpoolFile } from "./spool.js";
-import { withUnpacked } from "./unpacked.js";
+import { withRows } from "./unpacked.js";
 
 export interface Segment {
   id: string;
@@ -29,13 +28,9 @@ export async function seal(on: On, file: SpoolFile): Promise<void> {
     const done = await sql`select 1 from prediction_segment where spool = ${file.name}`.execute(transaction);
     if (done.rows.length > 0) return;
     const named = { endpoint: file.endpoint, name: file.name };
-    const rowsFrom = (path: string) =>
+    await withRows(file, (rows) =>
       write(on, transaction, named, async (connection) => {
-        await connection.run(`create temp table arrived (${columnList(file.schema)}, line bigint)`);
-        const types = file.schema.map(([name, type]) => `${literal(name)}: ${literal(type)}`).join(", ");
-        await connection.run(
-          `insert into arrived select *, row_number() over () from read_json(${literal(path)}, format = 'newline_delimited', columns = {${types}})`,
-        );
+        await connection.run(`create temp table arrived as select * from ${rows}`);
         const [span] = await on.duckdb.rows<{ from: Date | null; to: Date | null }>(`select min("at") as "from", max("at") as "to" from arrived`, connection);
         if (span === undefined || span.from === null || span.to === null) return undefined;
         const near = await segments({ db: transaction }, file.endpoint, {
@@ -44,8 +39,8 @@ export async function seal(on: On, file: SpoolFile): Promise<void> {
         });
         const before = near.length === 0 ? "" : `where id not in (select id from ${parquet(await localPaths(on, near))})`;
         return `select * exclude (line) from arrived ${before} qualify row_number() over (partition by id order by line) = 1`;
-      });
-    await withUnpacked(file.path, rowsFrom);
+      }),
+    );
   });
   await removeSpoolFile(file);
 }

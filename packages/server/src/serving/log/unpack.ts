@@ -1,19 +1,37 @@
-/** In a thread: a finished file of the log with a line for each row. */
-import { createReadStream, createWriteStream, readlinkSync } from "node:fs";
-import { rename } from "node:fs/promises";
+/** In a thread: the packed rows of a finished file as Parquet. */
+import { createReadStream, readlinkSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { setPriority } from "node:os";
 import path from "node:path";
-import { createInterface } from "node:readline";
-import { pipeline } from "node:stream/promises";
 import { parentPort } from "node:worker_threads";
+import {
+  type DuckDBAppender,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  DuckDBListValue,
+  DuckDBTimestampTZValue,
+  type DuckDBType,
+  type DuckDBValue,
+} from "@duckdb/node-api";
 import { type PackedKind, type PackedLine, packedStart } from "./packed.js";
+import type { LogSchema } from "./schema.js";
 
 export interface UnpackAsked {
   id: number;
   file: string;
+  schema: LogSchema;
+  /** The same as a table's columns in SQL. */
+  columns: string;
+  /** The files that it writes begin with this. */
   into: string;
 }
-export interface UnpackDone {
+export interface Unpacked {
+  /** Parquet with the schema's columns and `line`, the line that a row is of. */
+  parquet: string[];
+  /** The lines that were not packed, each with its `line`; null where there are none. */
+  rest: string | null;
+}
+export interface UnpackDone extends Unpacked {
   id: number;
   error: string | null;
 }
@@ -25,75 +43,162 @@ try {
   // It runs as all others do.
 }
 
+/** What DuckDB takes at once, and how many bytes of values this holds before it hands them over, and DuckDB before it writes them. */
+const chunkRows = 2_048;
+const chunkBytes = 8 * 1024 ** 2;
+const fileBytes = 64 * 1024 ** 2;
+
 const arrays = {
   ...{ Int8Array, Uint8Array, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array, Float32Array, Float64Array },
 } satisfies Record<PackedKind, unknown>;
+type Values = InstanceType<(typeof arrays)[PackedKind]> | unknown[];
 
-function valuesOf(kind: PackedKind | null, values: string | unknown[]): ArrayLike<unknown> {
+function valuesOf(kind: PackedKind | null, values: string | unknown[]): Values {
   if (kind === null || typeof values !== "string") return Array.isArray(values) ? values : [];
   const bytes = Uint8Array.from(Buffer.from(values, "base64"));
   return new arrays[kind](bytes.buffer);
 }
-/** In a form that JSON keeps: what it has no number for as text. */
-function text(value: unknown): string {
-  if (typeof value === "number") return Number.isFinite(value) ? String(value) : `"${value}"`;
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? String(value) : `"${value}"`;
-  return JSON.stringify(value) ?? "null";
+
+/** A value as a column of the type takes it; text stands for a number that JSON does not have. */
+function converter(type: string): (value: unknown) => DuckDBValue {
+  const known = (convert: (value: string | number | bigint | boolean) => DuckDBValue) => (value: unknown) =>
+    typeof value === "string" || typeof value === "number" || typeof value === "bigint" || typeof value === "boolean" ? convert(value) : null;
+  if (type === "BIGINT" || type === "UBIGINT") return known(BigInt);
+  if (type === "BOOLEAN") return known(Boolean);
+  return known(type === "VARCHAR" ? String : Number);
 }
 
-function* rowsOf(line: string): Generator<string> {
-  if (!line.startsWith(packedStart)) {
-    if (line !== "") yield `${line}\n`;
-    return;
+/** Rows as DuckDB's columns, written as a file of Parquet when they are many. */
+async function openRows({ schema, columns: declared, into }: UnpackAsked) {
+  const instance = await DuckDBInstance.create(":memory:", { threads: "1" });
+  const connection = await instance.connect();
+  await connection.run(`create table rows (${declared}, line bigint)`);
+  const files: string[] = [];
+  let appender: DuckDBAppender | undefined;
+  let types: DuckDBType[] = [];
+  let columns: DuckDBValue[][] = [];
+  let count = 0;
+  let held = 0;
+  let appended = 0;
+  const converters = new Map(schema.map(([name, type]) => [name, converter(type.replace("[]", ""))]));
+  const places = new Map([...schema.map(([name]) => name), "line"].map((name, at) => [name, at]));
+
+  async function hand(): Promise<void> {
+    if (count === 0) return;
+    appender ??= await connection.createAppender("rows");
+    const table = appender;
+    if (types.length === 0) types = Array.from({ length: table.columnCount }, (_, at) => table.columnType(at));
+    const chunk = DuckDBDataChunk.create(types);
+    chunk.setColumns(columns);
+    table.appendDataChunk(chunk);
+    appended += held;
+    clear();
+    if (appended >= fileBytes) await write();
   }
-  const { packed, id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction }: PackedLine = JSON.parse(line);
-  const columns = packed.map(([column, one, kind, given]) => {
-    const values = valuesOf(kind, given);
-    return { column, start: `,${JSON.stringify(column)}:`, one, values, width: values.length / rows };
-  });
-  const predicted = columns.find(({ column, width }) => column === prediction && (width === 1 || width === 2));
-  for (let row = 0; row < rows; row++) {
-    const number = predicted === undefined ? Number.NaN : Number(predicted.values[row * predicted.width + predicted.width - 1]);
-    let made = `{"id":${JSON.stringify(`${rows === 1 ? id : `${id}:${row}`}${suffix}`)},"at":"${at}","as_of":"${at}","version":${version},"route":"${route}"`;
-    made += `,"key":${JSON.stringify(key)},"latency_ms":${latency},"caller":${JSON.stringify(caller)},"rollout":${JSON.stringify(rollout)},"prediction":${Number.isFinite(number) ? number : null}`;
-    for (const { start, one, values, width } of columns) {
-      made += start;
-      if (one) made += text(values[row]);
-      else {
-        made += "[";
-        for (let i = row * width; i < (row + 1) * width; i++) made += i > row * width ? `,${text(values[i])}` : text(values[i]);
-        made += "]";
+  function clear(): void {
+    columns = Array.from({ length: schema.length + 1 }, () => []);
+    count = 0;
+    held = 0;
+  }
+  async function write(): Promise<void> {
+    appender?.closeSync();
+    appender = undefined;
+    const file = `${into}.${files.length}.parquet`;
+    await connection.run(`copy rows to '${file.replaceAll("'", "''")}' (format parquet, compression uncompressed)`);
+    files.push(file);
+    await connection.run("truncate rows");
+    appended = 0;
+  }
+  clear();
+  /** Of the newest row. */
+  function set(name: string, value: DuckDBValue): void {
+    const column = columns[places.get(name) ?? -1];
+    if (column !== undefined) column[count] = value;
+  }
+
+  return {
+    async add(text: string, line: number): Promise<void> {
+      const { packed, id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction }: PackedLine = JSON.parse(text);
+      const moment = new DuckDBTimestampTZValue(BigInt(Date.parse(at)) * 1_000n);
+      const given = packed.map(([column, one, kind, told]) => {
+        const values = valuesOf(kind, told);
+        return { column, one, values, width: values.length / rows };
+      });
+      const number = given.find(({ column, width }) => column === prediction && (width === 1 || width === 2));
+      for (let row = 0; row < rows; row++) {
+        const predicted = number === undefined ? Number.NaN : Number(number.values[row * number.width + number.width - 1]);
+        for (const column of columns) column.push(null);
+        set("id", `${rows === 1 ? id : `${id}:${row}`}${suffix}`);
+        set("at", moment);
+        set("as_of", moment);
+        set("version", version);
+        set("route", route);
+        set("prediction", Number.isFinite(predicted) ? predicted : null);
+        set("key", key);
+        set("latency_ms", latency);
+        set("caller", caller);
+        set("rollout", rollout);
+        set("line", BigInt(line));
+        for (const { column, one, values, width } of given) {
+          const convert = converters.get(column);
+          if (convert === undefined) continue;
+          set(column, one ? convert(values[row]) : new DuckDBListValue(Array.from(values.slice(row * width, (row + 1) * width), convert)));
+          held += width * 16;
+        }
+        held += 512;
+        count++;
+        if (count >= chunkRows || held >= chunkBytes) await hand();
+      }
+    },
+    async end(): Promise<string[]> {
+      await hand();
+      if (appended > 0) await write();
+      return files;
+    },
+    close(): void {
+      appender?.closeSync();
+      connection.closeSync();
+      instance.closeSync();
+    },
+  };
+}
+
+async function* linesOf(file: string): AsyncGenerator<string> {
+  let begun = "";
+  for await (const part of createReadStream(file, { encoding: "utf8", highWaterMark: 1024 ** 2 })) {
+    const lines = `${begun}${part}`.split("\n");
+    begun = lines.pop() ?? "";
+    yield* lines;
+  }
+  if (begun !== "") yield begun;
+}
+
+async function unpack(asked: UnpackAsked): Promise<Unpacked> {
+  const { file, into } = asked;
+  const rows = await openRows(asked);
+  let rest: FileHandle | undefined;
+  try {
+    const others = `${into}.json`;
+    let line = 0;
+    for await (const text of linesOf(file)) {
+      line++;
+      if (text.startsWith(packedStart)) await rows.add(text, line);
+      else if (text !== "") {
+        rest ??= await open(others, "w");
+        await rest.write(`{"line":${line},${text.slice(1)}\n`);
       }
     }
-    yield `${made}}\n`;
+    return { parquet: await rows.end(), rest: rest === undefined ? null : others };
+  } finally {
+    await rest?.close();
+    rows.close();
   }
-}
-
-async function unpack({ file, into }: UnpackAsked): Promise<void> {
-  const partial = `${into}.partial`;
-  await pipeline(
-    createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY }),
-    async function* (lines: AsyncIterable<string>) {
-      let some = "";
-      for await (const line of lines) {
-        for (const row of rowsOf(line)) {
-          some += row;
-          if (some.length < 65_536) continue;
-          yield some;
-          some = "";
-        }
-      }
-      yield some;
-    },
-    createWriteStream(partial),
-  );
-  await rename(partial, into);
 }
 
 parentPort?.on("message", (asked: UnpackAsked) => {
-  const answer = (error: string | null) => parentPort?.postMessage({ id: asked.id, error } satisfies UnpackDone);
+  const answer = (error: string | null, made: Unpacked) => parentPort?.postMessage({ id: asked.id, error, ...made } satisfies UnpackDone);
   unpack(asked).then(
-    () => answer(null),
-    (error: unknown) => answer(error instanceof Error ? error.message : String(error)),
+    (made) => answer(null, made),
+    (error: unknown) => answer(error instanceof Error ? error.message : String(error), { parquet: [], rest: null }),
   );
 });

@@ -1,23 +1,31 @@
-import { open, rm } from "node:fs/promises";
+import { open, readdir, rm } from "node:fs/promises";
+import path from "node:path";
 import type { Worker } from "node:worker_threads";
-import { startThread } from "../../platform/index.js";
+import { literal, parquet, startThread } from "../../platform/index.js";
 import { packedStart } from "./packed.js";
-import type { UnpackAsked, UnpackDone } from "./unpack.js";
+import { columnList } from "./schema.js";
+import type { SpoolFile } from "./spool.js";
+import type { UnpackAsked, UnpackDone, Unpacked } from "./unpack.js";
 
 let thread: Worker | undefined;
-const waiting = new Map<number, { done: () => void; failed: (error: Error) => void }>();
+const waiting = new Map<number, { done: (made: Unpacked) => void; failed: (error: Error) => void }>();
 let last = 0;
 
-/** Gives `work` the file with a line for each row. */
-export async function withUnpacked<T>(file: string, work: (path: string) => Promise<T>): Promise<T> {
-  if (!(await isPacked(file))) return work(file);
+/**
+ * Gives `work` the rows of a finished file as a relation with its schema's columns and `line`, in which order they came.
+ */
+export async function withRows<T>({ path: file, schema }: SpoolFile, work: (relation: string) => Promise<T>): Promise<T> {
+  const types = [...schema, ["line", "BIGINT"]].map(([name = "", type = ""]) => `${literal(name)}: ${literal(type)}`);
+  const json = (of: string, columns: string[]) => `read_json(${literal(of)}, format = 'newline_delimited', columns = {${columns.join(", ")}})`;
+  if (!(await isPacked(file))) return work(`(select *, row_number() over () as line from ${json(file, types.slice(0, -1))})`);
   const into = `${file}.unpacked`;
   try {
-    await unpack(file, into);
-    return await work(into);
+    const { parquet: files, rest } = await unpack({ file, schema, columns: columnList(schema), into });
+    const sources = [...(files.length === 0 ? [] : [parquet(files)]), ...(rest === null ? [] : [json(rest, types)])];
+    return await work(`(${sources.map((source) => `select * from ${source}`).join(" union all by name ")})`);
   } finally {
-    await rm(into, { force: true });
-    await rm(`${into}.partial`, { force: true });
+    for (const name of await readdir(path.dirname(file)))
+      if (name.startsWith(path.basename(into))) await rm(path.join(path.dirname(file), name), { force: true });
   }
 }
 
@@ -32,13 +40,12 @@ async function isPacked(file: string): Promise<boolean> {
   }
 }
 
-function unpack(file: string, into: string): Promise<void> {
+function unpack(asked: Omit<UnpackAsked, "id">): Promise<Unpacked> {
   const id = ++last;
-  const asked: UnpackAsked = { id, file, into };
   return new Promise((done, failed) => {
     waiting.set(id, { done, failed });
     thread ??= start();
-    thread.postMessage(asked);
+    thread.postMessage({ id, ...asked } satisfies UnpackAsked);
   });
 }
 function start(): Worker {
@@ -48,10 +55,10 @@ function start(): Worker {
     for (const { failed } of waiting.values()) failed(new Error(why));
     waiting.clear();
   };
-  worker.on("message", ({ id, error }: UnpackDone) => {
+  worker.on("message", ({ id, error, ...made }: UnpackDone) => {
     const one = waiting.get(id);
     waiting.delete(id);
-    if (error === null) one?.done();
+    if (error === null) one?.done(made);
     else one?.failed(new Error(`the log's rows could not be read: ${error}`));
   });
   worker.on("error", (error) => end(`the thread that reads the log's rows failed: ${error.message}`));
