@@ -14,7 +14,7 @@ async function logged(output: Tensor): Promise<Record<string, unknown>[]> {
   };
   const deployments = { open: async () => model, fitted: refuse, keep: refuse, unload: refuse, close: refuse };
   const inputs = [jsonTensor({ name: "x", datatype: "FP64", shape: [2] }, [0.5, 1])];
-  const ran = await askTensors({ deployments }, "any", { id: undefined, inputs, moment: new Date(0) }).run(1);
+  const ran = await askTensors(deployments, "any", { id: undefined, inputs, moment: new Date(0) }).run(1);
   expect(ran).toMatchObject({ outputs: [output], rows: 2 });
   const isAsSaid = output.datatype === "INT64" && output.data.length === 2;
   expect(ran.packed === undefined).toBe(!isAsSaid);

@@ -26,7 +26,7 @@ export interface Ran {
   /** The columns of the log that the endpoint brings. */
   logged(row: number): Record<string, unknown>;
   /** The same of all rows, as they lie in memory. */
-  packed?: Pick<PackedRows, "columns" | "prediction">;
+  packed?: Pick<PackedRows, "columns" | "prediction"> | undefined;
 }
 
 /** Features of the service, of what the request brings and what is kept online. */
@@ -61,19 +61,22 @@ export async function askFeatures(
 }
 
 /** The model's own tensors. */
-export function askTensors({ deployments }: { deployments: Deployments }, model: string, { inputs, moment, deadline, signal }: InferRequest): Asked {
+export function askTensors(deployments: Deployments, model: string, { inputs, moment, deadline, signal }: InferRequest): Asked {
   const options: RunOptions = { deadline, signal };
   return {
     async run(version) {
-      const served = await deployments.open(model, version);
+      const opened = deployments.open(model, version);
+      const served = opened instanceof Promise ? await opened : opened;
       const { tensors, rows } = requestTensors(inputs, served);
       const outputs = await served.run(tensors, options);
       return {
-        ...{ outputs, rows, schema: tensorLog(served) },
+        outputs,
+        rows,
+        schema: tensorLog(served),
         asOf: () => moment,
         prediction: (row) => numberOf(outputs.at(-1), rows, row),
         logged: (row) => ({ ...side("inputs", served, tensors, rows, row), ...side("outputs", served, outputs, rows, row) }),
-        ...packedOf(served, tensors, outputs, rows),
+        packed: packedOf(served, tensors, outputs, rows),
       };
     },
   };
@@ -84,23 +87,26 @@ function hasPlace(spec: TensorSpec, { datatype, shape, data }: Tensor, batches: 
   return accepted(spec.datatype).includes(datatype) && (isOne(spec.shape, batches) ? data.length === rows : !batches || shape[0] === rows);
 }
 
+function specOf(specs: readonly TensorSpec[], { name }: Tensor): TensorSpec | undefined {
+  for (const spec of specs) if (spec.name === name) return spec;
+  return undefined;
+}
 /** Where the model says what there is and gives just that, and rows are what the first dimension counts. */
-function packedOf(served: ServedModel, tensors: readonly Tensor[], outputs: readonly Tensor[], rows: number): Pick<Ran, "packed"> {
+function packedOf(served: ServedModel, tensors: readonly Tensor[], outputs: readonly Tensor[], rows: number): Ran["packed"] {
   const { inputs, outputs: given, batches } = served;
-  if (inputs === null || given === null) return {};
-  const isPlaced = (output: Tensor) => given.some((spec) => spec.name === output.name && hasPlace(spec, output, batches, rows));
-  if (!outputs.every(isPlaced)) return {};
+  if (inputs === null || given === null) return undefined;
   const columns: PackedRows["columns"][number][] = [];
-  const add = (prefix: string, specs: readonly TensorSpec[], all: readonly Tensor[]) => {
-    for (const tensor of all) {
-      const spec = specs.find((one) => one.name === tensor.name);
-      if (spec !== undefined) columns.push({ column: `${prefix}${tensor.name}`, one: isOne(spec.shape, batches), tensor });
-    }
-  };
-  add("i_", inputs, tensors);
-  add("o_", given, outputs);
+  for (const tensor of tensors) {
+    const spec = specOf(inputs, tensor);
+    if (spec !== undefined) columns.push({ column: `i_${tensor.name}`, one: isOne(spec.shape, batches), tensor });
+  }
+  for (const tensor of outputs) {
+    const spec = specOf(given, tensor);
+    if (spec === undefined || !hasPlace(spec, tensor, batches, rows)) return undefined;
+    columns.push({ column: `o_${tensor.name}`, one: isOne(spec.shape, batches), tensor });
+  }
   const last = outputs.at(-1);
-  return { packed: { columns, prediction: last === undefined || last.datatype === "BYTES" ? null : `o_${last.name}` } };
+  return { columns, prediction: last === undefined || last.datatype === "BYTES" ? null : `o_${last.name}` };
 }
 
 /** Tensors of a row, each in its column; all of them in one where the model does not say what there are. */
@@ -108,7 +114,7 @@ function side(name: "inputs" | "outputs", served: ServedModel, tensors: readonly
   const specs = served[name];
   const values: Record<string, unknown> = {};
   for (const tensor of tensors) {
-    const spec = specs?.find((one) => one.name === tensor.name);
+    const spec = specs === null ? undefined : specOf(specs, tensor);
     if (specs === null) values[tensor.name] = rowOf(tensor, rows, row, tensor.data.length === rows);
     else if (spec !== undefined) {
       const one = isOne(spec.shape, served.batches);

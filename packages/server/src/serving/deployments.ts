@@ -22,8 +22,8 @@ const opening = 4;
 const roomMs = 5_000;
 
 export interface Deployments {
-  /** Opened once, however many ask. */
-  open(model: string, version: number): Promise<ServedModel>;
+  /** Opened once, however many ask. At once where it is open. */
+  open(model: string, version: number): ServedModel | Promise<ServedModel>;
   /** The version, as one that predicts from the service's features. Throws a 409 where it was trained on others, a 422 where it takes others. */
   fitted(model: string, version: number, service: FeatureServiceSpec): Promise<LoadedModel>;
   /** These stay in memory, and come into it beside a version of their model that is in use. Others leave it when nobody has needed them for a while. */
@@ -125,15 +125,18 @@ export function openDeployments(
       ...(memoryMb === undefined ? {} : { memoryBytes: memoryMb * megabyte }),
     };
   }
+  function used(key: string): Entry | undefined {
+    const known = models.get(key);
+    if (known === undefined) return undefined;
+    known.used = performance.now();
+    models.delete(key);
+    models.set(key, known);
+    return known;
+  }
   function opened(model: string, version: number): Promise<Opened> {
     const key = `${model}/${version}`;
-    const known = models.get(key);
-    if (known !== undefined) {
-      known.used = performance.now();
-      models.delete(key);
-      models.set(key, known);
-      return known.loading;
-    }
+    const known = used(key);
+    if (known !== undefined) return known.loading;
     const loading = atOnce(async () => {
       await room();
       return load(model, version);
@@ -152,7 +155,7 @@ export function openDeployments(
     return loading;
   }
   return {
-    open: async (model, version) => (await opened(model, version)).served,
+    open: (model, version) => used(`${model}/${version}`)?.opened?.served ?? opened(model, version).then(({ served }) => served),
     async fitted(model, version, service) {
       const { served, trainedOn, fitted } = await opened(model, version);
       if (trainedOn !== null && trainedOn !== service.name)

@@ -8,7 +8,8 @@ import { datatypes, type GivenTensor, requestTensors, type Value } from "./given
 import type { InferAnswer, InferRequest, Serving, Takes } from "./types.js";
 
 export interface Graphs {
-  get(name: string): Promise<Graph | undefined>;
+  /** At once where it is known. */
+  get(name: string): Graph | undefined | Promise<Graph | undefined>;
   list(): Promise<Graph[]>;
   /** What there is and what it waits for. Loads nothing. */
   describe(): Promise<InferenceGraph[]>;
@@ -49,12 +50,18 @@ export function createGraphs(projects: Pick<Projects, "get" | "glance" | "list">
       await loadAll(spec.node, on);
     },
   });
+  async function sought(name: string, glanced: Definition<"inference_graph"> | undefined | Promise<Definition<"inference_graph"> | undefined>) {
+    let found = await glanced;
+    if (found === undefined && (await projects.glance("endpoint", name)) === undefined) found = await projects.get("inference_graph", name);
+    return found === undefined ? undefined : graphOf(found);
+  }
   return {
-    async get(name) {
-      let found = await projects.glance("inference_graph", name);
+    get(name) {
+      const found = projects.glance("inference_graph", name);
+      if (found !== undefined && !(found instanceof Promise)) return graphOf(found);
       // Most names are an endpoint's, for which nobody waits.
-      if (found === undefined && (await projects.glance("endpoint", name)) === undefined) found = await projects.get("inference_graph", name);
-      return found === undefined ? undefined : graphOf(found);
+      const endpoint = found === undefined ? projects.glance("endpoint", name) : undefined;
+      return endpoint !== undefined && !(endpoint instanceof Promise) ? undefined : sought(name, found);
     },
     list: async () => (await projects.list("inference_graph")).map(graphOf),
     async describe() {

@@ -34,9 +34,13 @@ const mostWarm = 50;
 /** How often what was counted becomes a part of what all processes know. */
 const settleMs = 1_000;
 
+type Became = "logged" | "sampledOut" | "dropped";
 interface Counted {
   /** Since they were written last. */
   counts: Counts;
+  /** Since the start: what became of rows in the log, and how many were predicted by which version and route. */
+  seen: Record<Became, number>;
+  predicted: Map<string, number>;
   traffic: Traffic;
 }
 const noCounts = (): Counts => ({ predictions: 0, errors: 0, logged: 0, sampledOut: 0, dropped: 0 });
@@ -49,18 +53,34 @@ export async function createServing(
   const deployments = openDeployments({ ...on, objects: platform.objects }, { memoryBytes: platform.config.modelMemoryBytes });
   const predictionLog = await openPredictionLog(platform);
   const counted = new Map<string, Counted>();
-  const predictions = new Counter({
+  // Read from the counts when somebody asks: told at every request, they took more of it than its model.
+  new Counter({
     name: "millrace_predictions_total",
     help: "Rows predicted",
     labelNames: ["endpoint", "version", "route"] as const,
     registers: [metrics.registry],
+    collect() {
+      this.reset();
+      for (const [endpoint, { predicted }] of counted)
+        for (const [by, rows] of predicted) {
+          const [version = "", route = ""] = by.split(" ");
+          this.inc({ endpoint, version, route }, rows);
+        }
+    },
   });
-
-  const loggedRows = new Counter({
+  new Counter({
     name: "millrace_predictions_logged_total",
     help: "Rows predicted, by what became of them in the prediction log: logged, sampled_out or dropped",
     labelNames: ["endpoint", "outcome"] as const,
     registers: [metrics.registry],
+    collect() {
+      this.reset();
+      for (const [endpoint, { seen }] of counted) {
+        this.inc({ endpoint, outcome: "logged" }, seen.logged);
+        this.inc({ endpoint, outcome: "sampled_out" }, seen.sampledOut);
+        this.inc({ endpoint, outcome: "dropped" }, seen.dropped);
+      }
+    },
   });
 
   // ------------------------------------------------------------------------------------ which version
@@ -86,15 +106,20 @@ export async function createServing(
     }
     deployments.keep(kept);
   }
-  async function definition(name: string): Promise<Definition<"endpoint">> {
-    const found = (await on.projects.glance("endpoint", name)) ?? (await on.projects.get("endpoint", name));
+  /** What is known is there at once: waiting for nothing, several times a request, is much of what a request costs. */
+  function definition(name: string): Definition<"endpoint"> | Promise<Definition<"endpoint">> {
+    const glanced = on.projects.glance("endpoint", name);
+    return glanced === undefined || glanced instanceof Promise ? sought(name, glanced) : glanced;
+  }
+  async function sought(name: string, glanced: Promise<Definition<"endpoint"> | undefined> | undefined): Promise<Definition<"endpoint">> {
+    const found = (await glanced) ?? (await on.projects.get("endpoint", name));
     if (found === undefined) throw notFound("endpoint", name);
     return found;
   }
   function countOf(endpoint: string): Counted {
     let found = counted.get(endpoint);
     if (found === undefined) {
-      found = { counts: noCounts(), traffic: watchTraffic() };
+      found = { counts: noCounts(), seen: { logged: 0, sampledOut: 0, dropped: 0 }, predicted: new Map(), traffic: watchTraffic() };
       counted.set(endpoint, found);
     }
     return found;
@@ -123,7 +148,7 @@ export async function createServing(
 
   // ---------------------------------------------------------------------------------------- the answer
 
-  const serviceOf = async ({ spec }: Definition<"endpoint">): Promise<FeatureServiceSpec | undefined> =>
+  const serviceOf = ({ spec }: Definition<"endpoint">): Promise<FeatureServiceSpec> | undefined =>
     spec.service === undefined ? undefined : on.features.service(spec.service);
   const open = async ({ spec }: Definition<"endpoint">, service: FeatureServiceSpec | undefined, version: number): Promise<unknown> =>
     service === undefined ? deployments.open(spec.model, version) : deployments.fitted(spec.model, version, service);
@@ -139,12 +164,15 @@ export async function createServing(
 
   async function infer(name: string, request: InferRequest): Promise<InferAnswer> {
     const began = performance.now();
-    const endpoint = await definition(name);
+    const defined = definition(name);
+    const endpoint = defined instanceof Promise ? await defined : defined;
     const { spec } = endpoint;
-    const service = await serviceOf(endpoint);
+    const promised = serviceOf(endpoint);
+    const service = promised === undefined ? undefined : await promised;
     const counts = countOf(name);
     const id = request.id ?? newId();
-    const state = await states.of(name);
+    const told = states.of(name);
+    const state = told instanceof Promise ? await told : told;
     const key = keyOf(request.key, state?.rollout?.stickyBy ?? ("stickyBy" in spec.rollout ? spec.rollout.stickyBy : undefined), request.inputs);
 
     let answered: Routed;
@@ -155,8 +183,8 @@ export async function createServing(
       else {
         const asked = service === undefined ? undefined : await askFeatures({ deployments, features: on.features }, spec.model, service, request);
         // A copy outlives its request.
-        ask = () => asked ?? askTensors({ deployments }, spec.model, { ...request, deadline: undefined, signal: undefined });
-        const routed = await routing.route(endpoint, asked ?? askTensors({ deployments }, spec.model, request), { id, key, version: request.version });
+        ask = () => asked ?? askTensors(deployments, spec.model, { ...request, deadline: undefined, signal: undefined });
+        const routed = await routing.route(endpoint, asked ?? askTensors(deployments, spec.model, request), { id, key, version: request.version });
         answered = routed === killed ? fallback(endpoint, service, request) : routed;
       }
     } catch (error) {
@@ -177,8 +205,13 @@ export async function createServing(
     // What a request asks for itself is nobody's rule.
     const rollout = route === "pinned" || route === killed ? null : (state?.rollout?.id ?? null);
     const append = (of: Ran, by: number, as: string, suffix: string) => {
-      const shared = { at, version: by, route: as, key: key ?? null, latency_ms: latency, caller: request.caller ?? null, rollout };
-      if (of.packed !== undefined) return predictionLog.appendPacked(name, of.schema, { ...shared, ...of.packed, id, suffix, rows });
+      const caller = request.caller ?? null;
+      if (of.packed !== undefined) {
+        const { columns, prediction } = of.packed;
+        const packed = { id, suffix, rows, at, version: by, route: as, key: key ?? null, latency_ms: latency, caller, rollout, columns, prediction };
+        return predictionLog.appendPacked(name, of.schema, packed);
+      }
+      const shared = { at, version: by, route: as, key: key ?? null, latency_ms: latency, caller, rollout };
       return predictionLog.append(
         name,
         of.schema,
@@ -188,8 +221,9 @@ export async function createServing(
     const became = await keepRows(endpoint, id, () => append(ran, version, route, ""));
     counts.counts.predictions += rows;
     counts.counts[became] += rows;
-    loggedRows.inc({ endpoint: name, outcome: became === "sampledOut" ? "sampled_out" : became }, rows);
-    predictions.inc({ endpoint: name, version: String(version), route }, rows);
+    counts.seen[became] += rows;
+    const by = `${version} ${route}`;
+    counts.predicted.set(by, (counts.predicted.get(by) ?? 0) + rows);
     counts.traffic.observe(performance.now() - began);
     if (copyFor !== undefined && ask !== undefined) {
       const { candidate } = copyFor;
@@ -202,7 +236,7 @@ export async function createServing(
   }
 
   /** Says what became of a request's rows in the log. Throws where they can't be logged, and must be. */
-  async function keepRows({ name, spec }: Definition<"endpoint">, id: string, append: () => Promise<boolean>): Promise<"logged" | "sampledOut" | "dropped"> {
+  async function keepRows({ name, spec }: Definition<"endpoint">, id: string, append: () => Promise<boolean>): Promise<Became> {
     const { sample = 1, required = true } = spec.log;
     // By the id alone: a request that is sent again is left out again.
     if (sample < 1 && placeOf(`${name}/log/${id}`) >= sample) return "sampledOut";
@@ -309,7 +343,7 @@ export async function createServing(
       const stable = (await states.of(endpoint.name))?.stable;
       if (closed) return;
       if (stable != null)
-        await serviceOf(endpoint)
+        await Promise.resolve(serviceOf(endpoint))
           .then((service) => open(endpoint, service, stable))
           .catch(() => {});
     }

@@ -31,7 +31,7 @@ export interface InferRequest extends RunOptions {
   /** Who asks, for the log. */
   caller?: string | undefined;
   /** Answer with this version, whatever the endpoint's state. */
-  version?: number;
+  version?: number | undefined;
 }
 export interface InferAnswer {
   id: string;

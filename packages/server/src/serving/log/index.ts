@@ -1,7 +1,7 @@
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql } from "kysely";
-import { ApiError, identifier, type Platform, parquet } from "../../platform/index.js";
+import { identifier, type Platform, parquet } from "../../platform/index.js";
 import { type PackedRows, packedLine } from "./packed.js";
 import { columnList, type LogSchema } from "./schema.js";
 import { forget, localPaths, merge, type Segment, type Sought, seal, segments } from "./segments.js";
@@ -101,23 +101,20 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const timer = setInterval(() => void sealAll(), sealMs);
   timer.unref();
 
-  async function write(endpoint: string, schema: LogSchema, text: string, rows: number): Promise<boolean> {
+  function write(endpoint: string, schema: LogSchema, text: string, rows: number): Promise<boolean> {
     const spool = spoolOf(endpoint, schema);
-    if (spool.bytes() >= mostBytes) return false;
-    try {
-      await spool.append(text, rows);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
-      throw new ApiError(507, "STORAGE_FULL", "The prediction can't be logged, so it is not given: the disk is full.");
-    }
-    if (spool.rows() < sealRows || due.has(endpoint)) return true;
+    if (spool.bytes() >= mostBytes) return Promise.resolve(false);
+    const appended = spool.append(text, rows);
+    if (spool.rows() >= sealRows && !due.has(endpoint)) sealSoon(endpoint, spool);
+    return appended;
+  }
+  function sealSoon(endpoint: string, spool: Spool): void {
     due.add(endpoint);
     // What comes while it waits for the one before goes with it.
     void (sealing.get(endpoint) ?? Promise.resolve())
       .then(() => due.delete(endpoint))
       .then(() => sealOne(endpoint, spool))
       .catch(() => {});
-    return true;
   }
 
   /** Labels of what may lie in the segments, as JSON arrays: neither side makes an object of each on the way. */

@@ -25,7 +25,8 @@ export interface PackedRows {
 export type PackedColumn = [column: string, one: boolean, kind: PackedKind | null, values: string | unknown[]];
 export interface PackedLine extends Omit<PackedRows, "columns" | "at"> {
   packed: PackedColumn[];
-  at: string;
+  /** Milliseconds since 1970. */
+  at: number;
 }
 
 const kinds = [
@@ -46,18 +47,32 @@ const isKind = (name: string): name is PackedKind => kinds.some((kind) => kind =
 /** With what every packed line begins, and no other. */
 export const packedStart = '{"packed":[';
 
-export function packedLine({ id, suffix, rows, at, version, route, columns, prediction, ...shared }: PackedRows, plain: (tensor: Tensor) => unknown[]): string {
+export function packedLine(packed: PackedRows, plain: (tensor: Tensor) => unknown[]): string {
   let text = packedStart;
-  for (const { column, one, tensor } of columns) {
+  for (const { column, one, tensor } of packed.columns) {
     if (text.length > packedStart.length) text += ",";
     const { datatype, data } = tensor;
     const kind = "buffer" in data && datatype !== "BOOL" && datatype !== "FP16" ? data.constructor.name : "";
     if ("buffer" in data && isKind(kind))
-      text += `[${JSON.stringify(column)},${one},"${kind}","${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64")}"]`;
+      text += `[${quoted(column)},${one},"${kind}","${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64")}"]`;
     else text += JSON.stringify([column, one, null, plain(tensor)] satisfies PackedColumn);
   }
-  const named = `"id":${JSON.stringify(id)},"suffix":${JSON.stringify(suffix)},"rows":${rows},"at":"${at.toISOString()}","version":${version}`;
-  const { key, latency_ms: latency, caller, rollout } = shared;
-  const more = `"key":${JSON.stringify(key)},"latency_ms":${latency},"caller":${JSON.stringify(caller)},"rollout":${JSON.stringify(rollout)}`;
-  return `${text}],${named},"route":"${route}",${more},"prediction":${JSON.stringify(prediction)}}\n`;
+  const { id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction } = packed;
+  text += `],"id":${JSON.stringify(id)},"suffix":${quoted(suffix)},"rows":${rows},"at":${at.getTime()},"version":${version},"route":${quoted(route)}`;
+  text += `,"key":${key === null ? key : JSON.stringify(key)},"latency_ms":${latency},"caller":${quoted(caller)},"rollout":${quoted(rollout)}`;
+  return `${text},"prediction":${quoted(prediction)}}\n`;
+}
+
+/** Of texts that are the same in many lines. */
+const known = new Map<string, string>();
+const mostKnown = 1_000;
+function quoted(text: string | null): string {
+  if (text === null) return "null";
+  let made = known.get(text);
+  if (made === undefined) {
+    made = JSON.stringify(text);
+    if (known.size >= mostKnown) known.clear();
+    known.set(text, made);
+  }
+  return made;
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, writeSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
+import { ApiError } from "../../platform/index.js";
 import type { LogSchema } from "./schema.js";
 
 /** A finished file of rows, one JSON object a line, with what is needed to make a segment of it. */
@@ -18,7 +19,7 @@ export interface Spool {
    * Resolves when the system has the rows, so that they outlive this process; with `sync` when the disk has them. Rows that come while others are being written
    * are written together.
    */
-  append(lines: string, rows: number): Promise<void>;
+  append(lines: string, rows: number): Promise<true>;
   rows(): number;
   bytes(): number;
   /** What was durable before the call as a finished file; undefined where nothing was. Appends go on into a new one. */
@@ -53,6 +54,12 @@ export async function openSpoolFolder(folder: string): Promise<{ path: string; c
 
 /** With it a write ends when its bytes are on the disk, where the system knows that: one call, and one turn of the event loop less, than a sync after it. */
 const synced = constants.O_DSYNC ?? 0;
+/**
+ * Into the system's memory a write takes microseconds, a third of what it takes to have another thread do it. Where one took longer than this, the system makes
+ * whoever writes wait for the disk: other threads wait then, for so long.
+ */
+const slowMs = 5;
+const slowForMs = 10_000;
 /** What is not synced by each write is so soon after: a machine that fails loses the rows of so long. */
 const syncMs = 100;
 
@@ -65,6 +72,11 @@ interface OpenFile {
   torn: boolean;
 }
 
+const refusal = (error: unknown): unknown =>
+  (error as NodeJS.ErrnoException).code === "ENOSPC"
+    ? new ApiError(507, "STORAGE_FULL", "The prediction can't be logged, so it is not given: the disk is full.")
+    : error;
+
 export function openSpool(
   folder: string,
   endpoint: string,
@@ -74,9 +86,11 @@ export function openSpool(
   let syncing: NodeJS.Timeout | undefined;
   let file: OpenFile | undefined;
   let rows = 0;
-  let waiting: { text: string; rows: number; done: () => void; failed: (error: unknown) => void }[] = [];
+  let waiting: { text: string; rows: number; done: (written: true) => void; failed: (error: unknown) => void }[] = [];
   let turns: { done: (file: SpoolFile | undefined) => void; failed: (error: unknown) => void }[] = [];
   let working: Promise<void> | undefined;
+  let scheduled = false;
+  let slowUntil = 0;
 
   async function begin(): Promise<OpenFile> {
     const name = `${endpoint}.${Date.now().toString(36)}.${randomUUID().slice(0, 8)}`;
@@ -92,19 +106,41 @@ export function openSpool(
       file ??= await begin();
       if (file.torn) await file.handle.truncate(file.bytes);
       file.torn = true;
-      const bytes = Buffer.from(batch.map((one) => one.text).join(""));
+      const bytes = bytesOf(batch);
       for (let at = 0; at < bytes.length; ) at += (await file.handle.write(bytes, at)).bytesWritten;
       if (sync && synced === 0) await file.handle.datasync();
-      if (!sync) syncing ??= setTimeout(syncSoon, syncMs);
-      file.torn = false;
-      file.bytes += bytes.length;
+      written(file, bytes.length, batch);
     } catch (error) {
-      for (const one of batch) one.failed(error);
-      return;
+      for (const one of batch) one.failed(refusal(error));
     }
+  }
+  /** The same in this thread. Answers false where it does not do it, and somebody else has to. */
+  function writeHere(batch: typeof waiting): boolean {
+    if (sync || file === undefined || file.torn || turns.length > 0 || performance.now() < slowUntil) return false;
+    file.torn = true;
+    try {
+      const bytes = bytesOf(batch);
+      const began = performance.now();
+      for (let at = 0; at < bytes.length; ) at += writeSync(file.handle.fd, bytes, at);
+      if (performance.now() - began > slowMs) slowUntil = began + slowForMs;
+      written(file, bytes.length, batch);
+    } catch (error) {
+      for (const one of batch) one.failed(refusal(error));
+    }
+    return true;
+  }
+  function bytesOf(batch: typeof waiting): Buffer {
+    let text = "";
+    for (const one of batch) text += one.text;
+    return Buffer.from(text);
+  }
+  function written(into: OpenFile, bytes: number, batch: typeof waiting): void {
+    if (!sync) syncing ??= setTimeout(syncSoon, syncMs);
+    into.torn = false;
+    into.bytes += bytes;
     for (const one of batch) {
       rows += one.rows;
-      one.done();
+      one.done(true);
     }
   }
   /** A file that was closed meanwhile was synced then. */
@@ -127,8 +163,6 @@ export function openSpool(
   }
   /** Writes and turns of the file one after the other, so that a turn waits for one batch and not for the end of the traffic. */
   async function work(): Promise<void> {
-    // What was run together is answered together: all of it comes before the next tick.
-    await new Promise<void>((resolve) => process.nextTick(resolve));
     while (waiting.length > 0 || turns.length > 0) {
       const [batch, asked] = [waiting, turns];
       waiting = [];
@@ -138,6 +172,17 @@ export function openSpool(
     }
   }
   function kick(): void {
+    if (scheduled || working !== undefined) return;
+    scheduled = true;
+    // What was run together is answered together: all of it comes before the next tick.
+    process.nextTick(begun);
+  }
+  function begun(): void {
+    scheduled = false;
+    const batch = waiting;
+    waiting = [];
+    if (batch.length > 0 && writeHere(batch)) return;
+    waiting = batch;
     working ??= work().finally(() => {
       working = undefined;
     });
@@ -145,7 +190,7 @@ export function openSpool(
 
   return {
     append: (text, count) =>
-      new Promise<void>((done, failed) => {
+      new Promise((done, failed) => {
         waiting.push({ text, rows: count, done, failed });
         kick();
       }),

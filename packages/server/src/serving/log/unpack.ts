@@ -119,7 +119,7 @@ async function openRows({ schema, columns: declared, into }: UnpackAsked) {
   return {
     async add(text: string, line: number): Promise<void> {
       const { packed, id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction }: PackedLine = JSON.parse(text);
-      const moment = new DuckDBTimestampTZValue(BigInt(Date.parse(at)) * 1_000n);
+      const moment = new DuckDBTimestampTZValue(BigInt(at) * 1_000n);
       const given = packed.map(([column, one, kind, told]) => {
         const values = valuesOf(kind, told);
         return { column, one, values, width: values.length / rows };

@@ -90,24 +90,23 @@ export function inferDirectly({ log, clock, metrics }: Pick<Platform, "log" | "c
 
 /** Undefined where the client went away before all of it came. */
 function bodyOf(request: IncomingMessage, length: number, done: (body: Buffer | undefined) => void): void {
-  let first: Buffer | undefined;
-  let parts: Buffer[] | undefined;
+  const parts: Buffer[] = [];
+  let came = 0;
   let over = false;
   const end = (body: Buffer | undefined) => {
     if (over) return;
     over = true;
     done(body);
   };
+  const cut = () => end(undefined);
   request.on("data", (part: Buffer) => {
-    if (first === undefined) first = part;
-    else {
-      parts ??= [first];
-      parts.push(part);
-    }
+    came += part.length;
+    if (came === part.length && came === length) return end(part);
+    parts.push(part);
+    if (came === length) end(Buffer.concat(parts, length));
   });
-  request.on("end", () => end(parts === undefined ? (first ?? Buffer.alloc(0)) : Buffer.concat(parts, length)));
-  request.on("error", () => end(undefined));
-  request.on("close", () => end(undefined));
+  request.on("error", cut);
+  request.on("close", cut);
 }
 
 /** Requests whose bodies have not come whole. One timer for all of them: most are there at once. */

@@ -58,7 +58,9 @@ const mostExplained = 100;
 
 export function openExchange(serving: Serving, graphs: Graphs, explain: Explain): Exchange {
   async function graphOf(name: string, version: string | undefined): Promise<Graph | undefined> {
-    const graph = await graphs.get(name);
+    return atVersion(await graphs.get(name), name, version);
+  }
+  function atVersion(graph: Graph | undefined, name: string, version: string | undefined): Graph | undefined {
     if (graph !== undefined && version !== undefined && Number(version) !== graph.version) throw notFound(`version of the inference graph "${name}"`, version);
     return graph;
   }
@@ -88,6 +90,12 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
       texts.push(JSON.stringify(await told));
     }
     return { name: "explanation", datatype: "BYTES", shape: [texts.length], data: texts };
+  }
+  async function checkOutputs(name: string, graph: Graph | undefined, version: number | undefined, wanted: readonly string[]): Promise<void> {
+    if (graph === undefined && (await serving.isKilled(name))) return;
+    const taken = graph === undefined ? await serving.takes(name, version) : await graph.takes();
+    const known = taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
+    for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
   }
   return {
     // What is killed answers whether or not its model can be loaded.
@@ -138,35 +146,23 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
         },
       );
     },
-    async infer(name, { version: pinned, outputs: wanted, key: named, explain: toExplain, ...request }) {
-      const key = keyNamed(named);
-      const top = topOf(toExplain, request.inputs);
-      const graph = await graphOf(name, pinned);
+    async infer(name, { version: pinned, outputs: wanted, key: named, explain: toExplain, id, caller, inputs, moment, deadline, signal }) {
+      const top = topOf(toExplain, inputs);
+      const sought = graphs.get(name);
+      const graph = atVersion(sought instanceof Promise ? await sought : sought, name, pinned);
       if (graph !== undefined && top !== undefined) throw invalid(`"${name}" is an inference graph: ask an endpoint that is in it for explanations.`);
-      const of = pinned === undefined ? {} : { version: versionNumber(pinned) };
-      const taken = graph !== undefined ? await graph.takes() : (await serving.isKilled(name)) ? undefined : await serving.takes(name, of.version);
-      const known =
-        taken === undefined ? undefined : taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
-      for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
-      const explanations: Tensor[] = [];
-      async function ofEndpoint(): Promise<Omit<InferAnswer, "logged">> {
-        const made = await serving.infer(name, { ...request, ...of, key });
-        if (top !== undefined) explanations.push(await explained(name, made, top.most));
-        return made;
+      const of = pinned === undefined ? undefined : versionNumber(pinned);
+      // Before anything is run.
+      if (wanted.length > 0) await checkOutputs(name, graph, of, wanted);
+      const request = { id, caller, inputs, moment, deadline, signal, key: keyNamed(named), version: of };
+      if (graph !== undefined) {
+        const made = await graph.infer(request);
+        return { id: made.id, ids: made.ids, version: made.version, outputs: chosen(made, wanted) };
       }
-      const answer = await (graph === undefined ? ofEndpoint() : graph.infer({ ...request, key }));
-      const ids: Tensor = { name: "prediction_id", datatype: "BYTES", shape: [answer.ids.length], data: answer.ids };
-      const all = answer.from === "features" ? [...answer.outputs, ids] : answer.outputs;
-      const chosen = wanted.map((one) => {
-        const output = all.find((other) => other.name === one);
-        if (output === undefined)
-          throw noOutput(
-            one,
-            all.map((other) => other.name),
-          );
-        return output;
-      });
-      return { id: answer.id, ids: answer.ids, version: answer.version, outputs: [...(chosen.length === 0 ? all : chosen), ...explanations] };
+      const made = await serving.infer(name, request);
+      const outputs = chosen(made, wanted);
+      if (top !== undefined) outputs.push(await explained(name, made, top.most));
+      return { id: made.id, ids: made.ids, version: made.version, outputs };
     },
     index: async (ready) => [
       ...(await serving.endpoints())
@@ -192,6 +188,20 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
   };
 }
 
+/** The outputs that are wanted, in that order; all where none is named. */
+function chosen({ outputs, from, ids }: Omit<InferAnswer, "logged">, wanted: readonly string[]): Tensor[] {
+  const all = from === "features" ? [...outputs, { name: "prediction_id", datatype: "BYTES" as const, shape: [ids.length], data: ids }] : outputs;
+  if (wanted.length === 0) return [...all];
+  return wanted.map((one) => {
+    const output = all.find((other) => other.name === one);
+    if (output === undefined)
+      throw noOutput(
+        one,
+        all.map((other) => other.name),
+      );
+    return output;
+  });
+}
 /** What answers, and what is tried. */
 function versionsOf({ stable, candidate, rollout }: Endpoint): number[] {
   const arms = rollout?.state === "running" ? rollout.arms.map((arm) => arm.version) : [];

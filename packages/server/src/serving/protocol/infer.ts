@@ -52,8 +52,15 @@ export async function inferByHttp(exchange: Exchange, { name, version, body, jso
   const { json, inputs } = read(body, jsonLength);
   const wanted = json.outputs;
   const answer = await exchange.infer(name, {
-    ...{ id: json.id, version, key: key ?? json.parameters?.millrace_key, inputs, moment, signal, deadline: performance.now() + waitOf(json) },
-    ...{ caller, explain: json.parameters?.explain },
+    id: json.id,
+    version,
+    key: key ?? json.parameters?.millrace_key,
+    inputs,
+    moment,
+    signal,
+    deadline: performance.now() + waitOf(json),
+    caller,
+    explain: json.parameters?.explain,
     outputs: wanted === undefined ? none : wanted.map((one) => one.name),
   });
   const all = json.parameters?.binary_data_output === true;
