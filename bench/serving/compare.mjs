@@ -7,7 +7,7 @@
  *   --json results.json                       also as JSON
  *
  * The server has one processor and what loads it another. Windows come in pairs, one of each server after the other; what is told are medians, of the
- * ratios within pairs. Each answer is compared with the others' first.
+ * ratios within pairs. Each answer is compared with the others' first. What a server still has to do when a window has ended, it does in a pause before the next.
  */
 import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -35,6 +35,7 @@ const beside = options.peers.split(",").filter(Boolean);
 const unknown = beside.find((name) => peers[name] === undefined);
 if (unknown !== undefined) throw new Error(`There is no peer "${unknown}". There are ${Object.keys(peers).join(", ")}.`);
 const [seconds, pairs] = options.quick ? [1, 1] : [4, 5];
+const pauseMs = 1_000;
 const twoCores = process.platform === "linux" && cpus().length >= 2;
 const pinned = (core, [program, args]) => (twoCores ? ["taskset", ["-c", String(core), program, ...args]] : [program, args]);
 const cases = [
@@ -148,6 +149,7 @@ function grpcRequests(all) {
 async function window(url, { clients }, requests) {
   const file = path.join(folder, "requests.json");
   writeFileSync(file, JSON.stringify(requests));
+  await new Promise((resolve) => setTimeout(resolve, pauseMs));
   const args = [here("load.mjs"), "--url", url, "--requests", file, "--clients", String(clients), "--seconds", String(seconds)];
   const found = await line(pinned(1, [process.execPath, args]));
   if (found.refused !== undefined) throw new Error(`${found.refused} requests were refused: ${found.example}`);

@@ -20,8 +20,9 @@ import type { Definition, DefinitionKind, ProjectSource, Projects } from "./type
 
 /** For how long `get` answers from memory without asking whether another process applied something. */
 const trustMs = 100;
-/** The same of `glance`, which asks beside. */
+/** The same of `glance`, which asks beside when it is older than this. */
 const glanceMs = 1_000;
+const renewMs = 300;
 const versionsKept = 20;
 
 export function createProjects(platform: Platform): Projects {
@@ -89,7 +90,7 @@ export function createProjects(platform: Platform): Projects {
     glance(kind, name) {
       const age = performance.now() - checkedAt;
       if (known === undefined || age > glanceMs) return get(kind, name);
-      if (age > trustMs) void recent().catch((error) => platform.log.warn({ error }, "definitions are not known as they are now"));
+      if (age > renewMs) void recent().catch((error) => platform.log.warn({ error }, "definitions are not known as they are now"));
       const row = known.definitions.get(`${kind}/${name}`);
       return row === undefined ? undefined : toDefinition(kind, row);
     },

@@ -56,7 +56,7 @@ export interface ProjectSource {
 export interface Projects {
   /** The definition as applied last, from memory; another process's change is seen within a tenth of a second. */
   get<K extends DefinitionKind>(kind: K, name: string): Promise<Definition<K> | undefined>;
-  /** The definition as it was within the last second, from memory, and asked for beside where it is older than a tenth: for who is asked thousands of times in one. */
+  /** The definition as it was within the last second, from memory, and asked for beside where it is older than a third: for who is asked thousands of times in one. */
   glance<K extends DefinitionKind>(kind: K, name: string): Definition<K> | undefined | Promise<Definition<K> | undefined>;
   /** As `get`, and a 404 where there is none. */
   require<K extends DefinitionKind>(kind: K, name: string): Promise<Definition<K>>;

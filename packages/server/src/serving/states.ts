@@ -15,7 +15,7 @@ import type { Slot } from "./rollouts/assignment.js";
 /** For how long an answer of the database holds. */
 const leaseMs = 1_000;
 /** While requests come, it is renewed after so long, without anyone waiting for it; else only so often that others know of the process. */
-const renewMs = 150;
+const renewMs = 300;
 const idleMs = 2_000;
 /** More than an answer holds, as two clocks do not run alike. */
 const waitMs = 1_300;

@@ -58,8 +58,8 @@ const synced = constants.O_DSYNC ?? 0;
  * Into the system's memory a write takes microseconds, a third of what it takes to have another thread do it. Where one took longer than this, the system makes
  * whoever writes wait for the disk: other threads wait then, for so long.
  */
-const slowMs = 5;
-const slowForMs = 10_000;
+const slowMs = 50;
+const slowForMs = 5_000;
 /** What is not synced by each write is so soon after: a machine that fails loses the rows of so long. */
 const syncMs = 100;
 

@@ -62,6 +62,8 @@ export async function openGrpc(
   const server = new Server({
     "grpc.max_receive_message_length": largestBody,
     "grpc.max_concurrent_streams": 1_000,
+    // Counts of calls and messages for a service that is not offered.
+    "grpc.enable_channelz": 0,
     // Clients that went away without a word are found out.
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
@@ -72,18 +74,19 @@ export async function openGrpc(
     return (asked, reply) => {
       const [authorization] = asked.metadata.get("authorization");
       const headers = { host: asked.getHost(), ...(authorization === undefined ? {} : { authorization: String(authorization) }) };
-      Promise.resolve()
-        .then(() => authorize({ headers, method: "POST", permission }))
-        .then((caller) => answer(asked.request, asked, caller))
-        .then(
-          (value) => reply(null, value),
-          (error: unknown) => {
-            const { status: code, body, retryAfter } = errorAnswer(error, log, asked.getPath());
-            const metadata = new Metadata();
-            if (retryAfter !== undefined) metadata.set("retry-after", String(retryAfter));
-            reply({ code: codes[code] ?? (code < 500 ? status.INVALID_ARGUMENT : status.INTERNAL), details: body.error.message, metadata });
-          },
-        );
+      const made = async () => {
+        const principal = authorize({ headers, method: "POST", permission });
+        return answer(asked.request, asked, principal instanceof Promise ? await principal : principal);
+      };
+      made().then(
+        (value) => reply(null, value),
+        (error: unknown) => {
+          const { status: code, body, retryAfter } = errorAnswer(error, log, asked.getPath());
+          const metadata = new Metadata();
+          if (retryAfter !== undefined) metadata.set("retry-after", String(retryAfter));
+          reply({ code: codes[code] ?? (code < 500 ? status.INVALID_ARGUMENT : status.INTERNAL), details: body.error.message, metadata });
+        },
+      );
     };
   }
 
