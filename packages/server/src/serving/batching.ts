@@ -31,6 +31,7 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
   let waitingRows = 0;
   let running = 0;
   let scheduled = false;
+  let several = false;
   const underWay = new Set<Asked>();
   let clock: { timer: NodeJS.Timeout; at: number } | undefined;
   let idle: (() => void)[] = [];
@@ -38,13 +39,16 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
   function schedule(): void {
     if (scheduled || running >= mostRuns || waiting.length === 0) return;
     scheduled = true;
-    setImmediate(begin);
+    // Where several ask at once, what came in this turn of the event loop is soon followed by more of it.
+    if (several) setImmediate(setImmediate, begin);
+    else setImmediate(begin);
   }
   function begin(): void {
     scheduled = false;
     clear();
     while (running < mostRuns && waiting.length > 0) {
       const batch = take();
+      several = batch.length > 1;
       running++;
       for (const one of batch) if (one.options?.deadline !== undefined) underWay.add(one);
       void run(batch).finally(() => {

@@ -55,8 +55,8 @@ type Values = InstanceType<(typeof arrays)[PackedKind]> | unknown[];
 
 function valuesOf(kind: PackedKind | null, values: string | unknown[]): Values {
   if (kind === null || typeof values !== "string") return Array.isArray(values) ? values : [];
-  const bytes = Uint8Array.from(Buffer.from(values, "base64"));
-  return new arrays[kind](bytes.buffer);
+  // Copied, as numbers lie at multiples of their width.
+  return new arrays[kind](new Uint8Array(Buffer.from(values, "base64")).buffer);
 }
 
 /** A value as a column of the type takes it; text stands for a number that JSON does not have. */
@@ -82,12 +82,19 @@ async function openRows({ schema, columns: declared, into }: UnpackAsked) {
   let appended = 0;
   const converters = new Map(schema.map(([name, type]) => [name, converter(type.replace("[]", ""))]));
   const places = new Map([...schema.map(([name]) => name), "line"].map((name, at) => [name, at]));
+  const place = (name: string): number => places.get(name) ?? 0;
+  const shared = {
+    ...{ id: place("id"), at: place("at"), asOf: place("as_of"), version: place("version"), route: place("route"), prediction: place("prediction") },
+    ...{ key: place("key"), latency: place("latency_ms"), caller: place("caller"), rollout: place("rollout"), line: place("line") },
+  };
 
   async function hand(): Promise<void> {
     if (count === 0) return;
     appender ??= await connection.createAppender("rows");
     const table = appender;
     if (types.length === 0) types = Array.from({ length: table.columnCount }, (_, at) => table.columnType(at));
+    // What a row does not have is null.
+    for (const column of columns) for (let row = 0; row < count; row++) column[row] ??= null;
     const chunk = DuckDBDataChunk.create(types);
     chunk.setColumns(columns);
     table.appendDataChunk(chunk);
@@ -111,44 +118,52 @@ async function openRows({ schema, columns: declared, into }: UnpackAsked) {
   }
   clear();
   /** Of the newest row. */
-  function set(name: string, value: DuckDBValue): void {
-    const column = columns[places.get(name) ?? -1];
+  function set(at: number, value: DuckDBValue): void {
+    const column = columns[at];
     if (column !== undefined) column[count] = value;
   }
 
   return {
-    async add(text: string, line: number): Promise<void> {
+    /** A promise where there is something to wait for. */
+    add(text: string, line: number): Promise<void> | undefined {
       const { packed, id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction }: PackedLine = JSON.parse(text);
       const moment = new DuckDBTimestampTZValue(BigInt(at) * 1_000n);
       const given = packed.map(([column, one, kind, told]) => {
         const values = valuesOf(kind, told);
-        return { column, one, values, width: values.length / rows };
+        return { column, at: places.get(column), convert: converters.get(column), one, values, width: values.length / rows };
       });
       const number = given.find(({ column, width }) => column === prediction && (width === 1 || width === 2));
-      for (let row = 0; row < rows; row++) {
-        const predicted = number === undefined ? Number.NaN : Number(number.values[row * number.width + number.width - 1]);
-        for (const column of columns) column.push(null);
-        set("id", `${rows === 1 ? id : `${id}:${row}`}${suffix}`);
-        set("at", moment);
-        set("as_of", moment);
-        set("version", version);
-        set("route", route);
-        set("prediction", Number.isFinite(predicted) ? predicted : null);
-        set("key", key);
-        set("latency_ms", latency);
-        set("caller", caller);
-        set("rollout", rollout);
-        set("line", BigInt(line));
-        for (const { column, one, values, width } of given) {
-          const convert = converters.get(column);
-          if (convert === undefined) continue;
-          set(column, one ? convert(values[row]) : new DuckDBListValue(Array.from(values.slice(row * width, (row + 1) * width), convert)));
-          held += width * 16;
+      function from(first: number): Promise<void> | undefined {
+        for (let row = first; row < rows; row++) {
+          const predicted = number === undefined ? Number.NaN : Number(number.values[row * number.width + number.width - 1]);
+          set(shared.id, `${rows === 1 ? id : `${id}:${row}`}${suffix}`);
+          set(shared.at, moment);
+          set(shared.asOf, moment);
+          set(shared.version, version);
+          set(shared.route, route);
+          set(shared.prediction, Number.isFinite(predicted) ? predicted : null);
+          set(shared.key, key);
+          set(shared.latency, latency);
+          set(shared.caller, caller);
+          set(shared.rollout, rollout);
+          set(shared.line, BigInt(line));
+          for (const { at: into, convert, one, values, width } of given) {
+            if (into === undefined || convert === undefined) continue;
+            if (one) set(into, convert(values[row]));
+            else {
+              const list: DuckDBValue[] = [];
+              for (let from = row * width; from < (row + 1) * width; from++) list.push(convert(values[from]));
+              set(into, new DuckDBListValue(list));
+            }
+            held += width * 16;
+          }
+          held += 512;
+          count++;
+          if (count >= chunkRows || held >= chunkBytes) return hand().then(() => from(row + 1));
         }
-        held += 512;
-        count++;
-        if (count >= chunkRows || held >= chunkBytes) await hand();
+        return undefined;
       }
+      return from(0);
     },
     async end(): Promise<string[]> {
       await hand();
@@ -163,14 +178,15 @@ async function openRows({ schema, columns: declared, into }: UnpackAsked) {
   };
 }
 
-async function* linesOf(file: string): AsyncGenerator<string> {
+/** Many at a time. */
+async function* linesOf(file: string): AsyncGenerator<string[]> {
   let begun = "";
   for await (const part of createReadStream(file, { encoding: "utf8", highWaterMark: 1024 ** 2 })) {
     const lines = `${begun}${part}`.split("\n");
     begun = lines.pop() ?? "";
-    yield* lines;
+    yield lines;
   }
-  if (begun !== "") yield begun;
+  if (begun !== "") yield [begun];
 }
 
 async function unpack(asked: UnpackAsked): Promise<Unpacked> {
@@ -180,14 +196,17 @@ async function unpack(asked: UnpackAsked): Promise<Unpacked> {
   try {
     const others = `${into}.json`;
     let line = 0;
-    for await (const text of linesOf(file)) {
-      line++;
-      if (text.startsWith(packedStart)) await rows.add(text, line);
-      else if (text !== "") {
-        rest ??= await open(others, "w");
-        await rest.write(`{"line":${line},${text.slice(1)}\n`);
+    for await (const lines of linesOf(file))
+      for (const text of lines) {
+        line++;
+        if (text.startsWith(packedStart)) {
+          const handing = rows.add(text, line);
+          if (handing !== undefined) await handing;
+        } else if (text !== "") {
+          rest ??= await open(others, "w");
+          await rest.write(`{"line":${line},${text.slice(1)}\n`);
+        }
       }
-    }
     return { parquet: await rows.end(), rest: rest === undefined ? null : others };
   } finally {
     await rest?.close();
