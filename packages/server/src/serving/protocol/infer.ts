@@ -1,7 +1,7 @@
 /** A request for inference over HTTP, from its body to the bytes of its answer. */
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import type { RunOptions } from "../../inference/index.js";
+import type { RunOptions, Tensor } from "../../inference/index.js";
 import { invalid } from "../../platform/index.js";
 import type { GivenTensor } from "../given.js";
 import type { Exchange } from "./exchange.js";
@@ -71,7 +71,7 @@ export async function inferByHttp(exchange: Exchange, { name, version, body, jso
   const parts: Buffer[] = [];
   let outputs = "";
   for (const output of answer.outputs) {
-    const said = `{"name":${JSON.stringify(output.name)},"datatype":"${output.datatype}","shape":[${output.shape.join(",")}]`;
+    const said = saidOf(output);
     if (outputs !== "") outputs += ",";
     if (asBytes(output.name)) {
       const bytes = binaryOf(output);
@@ -79,13 +79,28 @@ export async function inferByHttp(exchange: Exchange, { name, version, body, jso
       outputs += `${said},"parameters":{"binary_data_size":${bytes.length}}}`;
     } else outputs += `${said},"data":${jsonText(output)}}`;
   }
-  const head = `{"model_name":${JSON.stringify(name)},"model_version":"${answer.version}","id":${JSON.stringify(answer.id)}`;
-  const text = `${head},"parameters":{"version":${answer.version}},"outputs":[${outputs}]}`;
+  const text = `{"model_name":${JSON.stringify(name)},"model_version":"${answer.version}","id":${JSON.stringify(answer.id)},"parameters":{"version":${answer.version}},"outputs":[${outputs}]}`;
   if (parts.length === 0) return { type: "application/json; charset=utf-8", body: text };
   const first = Buffer.from(text);
   return { type: "application/octet-stream", jsonLength: first.length, body: Buffer.concat([first, ...parts]) };
 }
 const none: readonly string[] = [];
+
+/** What an answer says of an output before its values is mostly what it said the last time. */
+const lastSaid = new Map<string, { datatype: string; shape: readonly number[]; text: string }>();
+const mostSaid = 1_000;
+function saidOf({ name, datatype, shape }: Tensor): string {
+  const last = lastSaid.get(name);
+  if (last?.datatype === datatype && sameShape(last.shape, shape)) return last.text;
+  const text = `{"name":${JSON.stringify(name)},"datatype":"${datatype}","shape":[${shape.join(",")}]`;
+  if (lastSaid.size >= mostSaid) lastSaid.clear();
+  lastSaid.set(name, { datatype, shape, text });
+  return text;
+}
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return a.length === b.length;
+}
 
 /** Triton's clients say it in microseconds. */
 function waitOf({ parameters: given }: Request): number {

@@ -7,6 +7,7 @@ import {
   isDatatype,
   isFloat,
   type Tensor,
+  type TensorData,
   toHalf,
   valueAt,
   valuesOf,
@@ -48,26 +49,39 @@ export function jsonTensor({ name, shape, datatype }: Said, data: unknown): Give
 }
 
 /** A list of values that still lies in a body. */
-export function listTensor(said: Said, body: Buffer, { from, to }: Place): GivenTensor {
-  let parsed: GivenTensor | undefined;
-  const whole = () => {
-    parsed ??= jsonTensor(said, parse(body, from, to));
-    return parsed;
-  };
-  return {
-    ...{ name: said.name, shape: said.shape, datatype: said.datatype },
-    values: (count) => whole().values(count),
-    data(count) {
-      const { shape, datatype } = said;
-      // Each value has a byte at least, and one before it.
-      if (isDatatype(datatype) && datatype !== "BYTES" && 2 * count < to - from) {
-        const found = readNumbers(body, from, to, datatype, count, Math.max(2, shape.length));
-        if (found !== undefined) return found;
-      }
-      return whole().data(count);
-    },
-  };
+class ListTensor implements GivenTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly datatype: string;
+  private parsed: GivenTensor | undefined;
+  constructor(
+    said: Said,
+    private readonly body: Buffer,
+    private readonly place: Place,
+  ) {
+    this.name = said.name;
+    this.shape = said.shape;
+    this.datatype = said.datatype;
+  }
+  values(count: number): Value[] {
+    return this.whole().values(count);
+  }
+  data(count: number): TensorData {
+    const { datatype, body } = this;
+    const { from, to } = this.place;
+    // Each value has a byte at least, and one before it.
+    if (isDatatype(datatype) && datatype !== "BYTES" && 2 * count < to - from) {
+      const found = readNumbers(body, from, to, datatype, count, Math.max(2, this.shape.length));
+      if (found !== undefined) return found;
+    }
+    return this.whole().data(count);
+  }
+  private whole(): GivenTensor {
+    this.parsed ??= jsonTensor(this, parse(this.body, this.place.from, this.place.to));
+    return this.parsed;
+  }
 }
+export const listTensor = (said: Said, body: Buffer, place: Place): GivenTensor => new ListTensor(said, body, place);
 
 /** What lies in lists, up to so many deep, in order. */
 function flat(name: string, data: unknown, depth: number, count: number): unknown[] {
