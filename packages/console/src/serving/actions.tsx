@@ -4,7 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { send } from "../api";
 import { AskFor, type Field } from "../dialog";
 import { value } from "../format";
-import { percent, stepsOf } from "./plan";
+import { percent } from "./plan";
 
 const reason: Field = { name: "reason", label: "Reason, kept with it", placeholder: "optional" };
 const why = ({ reason = "" }: Record<string, string>) => (reason.trim() === "" ? {} : { reason: reason.trim() });
@@ -20,8 +20,7 @@ function useAct(endpoint: string): (route: string, body: unknown, method?: "POST
 
 export function RolloutActions({ of }: { of: RolloutDetail }) {
   const act = useAct(of.endpoint);
-  const steps = stepsOf(of.plan);
-  const next = steps[of.step + 1];
+  const next = of.planSteps[of.step + 1];
   const versions = of.arms.length > 1 ? of.arms.map((arm) => arm.version) : [of.candidate];
   const stable = of.stable === null ? "Nothing" : `Version ${of.stable}`;
   const winner = of.result?.winner ?? null;

@@ -3,30 +3,7 @@ import type { RolloutDetail } from "@millrace/sdk/api";
 import type { JudgeSpec } from "@millrace/sdk/spec";
 import { count, share, words } from "../format";
 
-export type Plan = RolloutDetail["plan"];
-export interface Step {
-  /** Of the traffic, 0 to 1; of a shadow, of the requests that are copied. */
-  weight: number;
-  each: string;
-  /** It waits until a person goes on. */
-  hold: boolean;
-}
-export function stepsOf(plan: Plan): Step[] {
-  switch (plan.kind) {
-    case "canary":
-      return plan.steps.map((step) =>
-        typeof step === "number"
-          ? { weight: step, each: plan.each, hold: false }
-          : { weight: step.weight, each: step.each ?? plan.each, hold: step.hold === true },
-      );
-    case "blue_green":
-      return [{ weight: 1, each: plan.watch, hold: false }];
-    case "shadow":
-      return [{ weight: plan.share, each: plan.each, hold: plan.passed === "wait" }];
-    default:
-      return [];
-  }
-}
+type Plan = RolloutDetail["plan"];
 /** The conditions under which it goes on. */
 export const judgesOf = (plan: Plan): readonly JudgeSpec[] => ("judge" in plan ? plan.judge : []);
 

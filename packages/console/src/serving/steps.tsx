@@ -1,12 +1,12 @@
-import type { RolloutDetail } from "@millrace/sdk/api";
+import type { RolloutDetail, RolloutStep } from "@millrace/sdk/api";
 import { useClock } from "../api";
 import { relative } from "../format";
 import { Time } from "../ui";
-import { percent, type Step, stepsOf } from "./plan";
+import { percent } from "./plan";
 
 /** What a plan does in turn, what is done of it, and what the present step waits for. */
 export function Steps({ of }: { of: RolloutDetail }) {
-  const steps = stepsOf(of.plan);
+  const steps = of.planSteps;
   if (steps.length === 0) return null;
   const running = of.state === "running";
   return (
@@ -24,7 +24,7 @@ export function Steps({ of }: { of: RolloutDetail }) {
             }`}
           >
             <div className="flex items-baseline gap-1.5 whitespace-nowrap">
-              <b className="font-semibold">{percent(step.weight)}</b>
+              <b className="font-semibold">{percent(of.kind === "shadow" ? step.copied : step.weight)}</b>
               <span className="text-[12px] text-muted">
                 {of.kind === "shadow" ? "copied" : ""} {of.kind === "blue_green" ? "watched" : ""} for {step.each}
                 {step.hold ? ", then asks" : ""}
@@ -43,7 +43,7 @@ export function Steps({ of }: { of: RolloutDetail }) {
   );
 }
 
-function Current({ of, step }: { of: RolloutDetail; step: Step }) {
+function Current({ of, step }: { of: RolloutDetail; step: RolloutStep }) {
   const { now } = useClock();
   const [began, due] = [Date.parse(of.stepStartedAt), of.dueAt === null ? null : Date.parse(of.dueAt)];
   const part = due === null || due <= began ? 1 : Math.min(1, Math.max(0, (now - began) / (due - began)));

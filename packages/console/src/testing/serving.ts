@@ -37,16 +37,23 @@ const canary: RolloutDetail = {
       { kind: "loss_not_worse", loss: { kind: "brier" }, by: 0.01, alpha: 0.05 },
     ],
   },
+  planSteps: [
+    { weight: 0.01, copied: 0, each: "2h", hold: false },
+    { weight: 0.1, copied: 0, each: "2h", hold: false },
+    { weight: 0.5, copied: 0, each: "12h", hold: true },
+    { weight: 1, copied: 0, each: "2h", hold: false },
+  ],
   ...{ dueAt: ago(-1), needed: null, versions: [numbers(2, 4_120), numbers(3, 412, { errors: 2, p99Ms: 7.4 })] },
 };
 const promoted: RolloutDetail = {
   ...(plainRollouts[1] ?? rollout),
-  ...{ plan: { kind: "switch" }, dueAt: null, needed: null, versions: [] },
+  ...{ plan: { kind: "switch" }, planSteps: [], dueAt: null, needed: null, versions: [] },
 };
 const shadow: RolloutDetail = {
   ...{ ...rollout, id: "s1", endpoint: "fraud_by_card_and_country_of_issue_without_features", kind: "shadow", arms: [], weight: 0, step: 0, steps: 1 },
   ...{ candidate: 12, stable: 11, by: "a.person.with.a.long.address@department.example.org", stepStartedAt: ago(30), startedAt: ago(30) },
   plan: { kind: "shadow", share: 0.2, each: "1d", passed: "wait", judge: [{ kind: "agreement_above", share: 0.95, within: 0.01, minRows: 1_000 }] },
+  planSteps: [{ weight: 0, copied: 0.2, each: "1d", hold: true }],
   result: { winner: 12, valid: true, needed: 0, arms: [], why: "97.4% of 18,211 answers are within 0.01 of what was answered, above the bound of 95%." },
   ...{
     dueAt: ago(6),
@@ -78,7 +85,7 @@ const experiment: RolloutDetail = {
     ],
     why: "v5 is better than the control: 0.1196 (+0.0185, from +0.0099 to +0.0271).",
   },
-  ...{ dueAt: null, needed: 9_400, versions: [numbers(3, 40_211), numbers(4, 20_014), numbers(5, 19_877, { errors: 3 })] },
+  ...{ planSteps: [], dueAt: null, needed: 9_400, versions: [numbers(3, 40_211), numbers(4, 20_014), numbers(5, 19_877, { errors: 3 })] },
 };
 const split: RolloutDetail = {
   ...{ ...experiment, id: "d1", endpoint: "price", kind: "split", result: null, needed: null, pausedAt: null },
@@ -86,10 +93,16 @@ const split: RolloutDetail = {
 };
 const green: RolloutDetail = {
   ...{ ...rollout, id: "b1", endpoint: "green", kind: "blue_green", arms: [{ version: 3, weight: 1 }], weight: 1, step: 0, steps: 1, pausedAt: ago(0.5) },
-  ...{ plan: { kind: "blue_green", watch: "4h", judge: [] }, dueAt: ago(-3), needed: null, versions: [numbers(3, 812)] },
+  ...{
+    plan: { kind: "blue_green", watch: "4h", judge: [] },
+    planSteps: [{ weight: 1, copied: 0, each: "4h", hold: false }],
+    dueAt: ago(-3),
+    needed: null,
+    versions: [numbers(3, 812)],
+  },
 };
 const details = [canary, promoted, shadow, experiment, split, green];
-const plainOf = ({ plan: _, dueAt: __, needed: ___, versions: ____, ...of }: RolloutDetail): Rollout => of;
+const plainOf = ({ plan: _, planSteps: _steps, dueAt: __, needed: ___, versions: ____, ...of }: RolloutDetail): Rollout => of;
 
 const one = plain[0];
 if (one === undefined) throw new Error("fixtures have an endpoint");

@@ -75,10 +75,23 @@ export const RolloutNumbers = Type.Object({
   dropped: Type.Integer(),
 });
 export type RolloutNumbers = Static<typeof RolloutNumbers>;
+export const RolloutStep = Type.Object({
+  /** Of the traffic, 0 to 1, that the candidate answers. */
+  weight: Type.Number(),
+  /** Of the requests, 0 to 1, that a shadow gets a copy of. */
+  copied: Type.Number(),
+  /** How long it lasts at least. */
+  each: Duration,
+  /** It waits until a person goes on. */
+  hold: Type.Boolean(),
+});
+export type RolloutStep = Static<typeof RolloutStep>;
 export const RolloutDetail = Type.Intersect([
   Rollout,
   Type.Object({
     plan: Type.Union([RolloutSpec, Type.Object({ kind: Type.Literal("switch") })]),
+    /** What the plan does in turn: `step` is a place in it. Empty where nothing goes by time. */
+    planSteps: Type.Array(RolloutStep),
     /** When its step may be over, if the judges are content; null where none goes by time. */
     dueAt: Nullable(Time),
     /** How many labelled keys each arm of an experiment is to have. */

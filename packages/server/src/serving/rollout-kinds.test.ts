@@ -254,7 +254,13 @@ test("a shadow answers nobody, is compared with what was answered, and waits for
   expect(copy).toMatchObject({ version, route: "shadow", prediction: all.find(({ id }) => id === "s-3")?.prediction });
   const { id } = (await endpointOf("shadowed")).rollout ?? {};
   expect(await get<RolloutDetail>(`/api/v1/endpoints/shadowed/rollouts/${id}`)).toMatchObject({
-    ...{ kind: "shadow", plan: { kind: "shadow", share: 1 }, dueAt: new Date(now + 3_600_000).toISOString(), needed: null },
+    ...{
+      kind: "shadow",
+      plan: { kind: "shadow", share: 1 },
+      planSteps: [{ weight: 0, copied: 1, each: "1h", hold: true }],
+      dueAt: new Date(now + 3_600_000).toISOString(),
+      needed: null,
+    },
     versions: [{ version: 1 }, { version, compared: 40, agreed: 40, dropped: 0, errors: 0, p99Ms: expect.any(Number) }],
   });
   expect((await fetch(`${server.url}/api/v1/endpoints/sticky/rollouts/${id}`)).status).toBe(404);

@@ -10,11 +10,12 @@ export async function rolloutDetail(db: Database, endpoint: string, id: string):
   const row = await findRollout(db, endpoint, id);
   if (row === undefined) return undefined;
   const { plan } = row;
-  const step = row.state === "running" ? stepsOf(plan)[row.step] : undefined;
+  const planSteps = stepsOf(plan);
+  const step = row.state === "running" ? planSteps[row.step] : undefined;
   const counted = [...(await tallies(db, id))].sort(([a], [b]) => a - b);
   return {
     ...toRollout(row),
-    plan,
+    ...{ plan, planSteps },
     dueAt: step === undefined ? null : new Date(row.step_started_at.getTime() + durationMs(step.each)).toISOString(),
     needed: plan.kind === "experiment" ? neededUnits(plan, new Set(row.slots.map((slot) => slot.version)).size) : null,
     versions: counted.map(([version, { requests, errors, rows, latency, compared, agreed, difference, dropped }]) => ({

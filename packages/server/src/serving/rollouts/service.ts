@@ -308,11 +308,12 @@ export function createRollouts(
       if (verdict.undecided) return;
       found.push(verdict.why);
     }
-    if (rollout.paused_at !== null || step.hold) return;
+    if (rollout.paused_at !== null) return;
     const why = found.join(" ");
-    if (plan.kind === "shadow" && plan.passed === "wait") {
+    if (step.hold) {
+      // A canary that waits has found nothing yet; a shadow has.
       const result = { winner: rollout.candidate, valid: true, needed: 0, arms: [], why: why || "Its time is over." };
-      if (rollout.result === null) await decide(rollout, result, numbers);
+      if (plan.kind === "shadow" && rollout.result === null) await decide(rollout, result, numbers);
       return;
     }
     await goOn(rollout, why, itself, numbers);

@@ -1,4 +1,4 @@
-import type { Rollout, RolloutEvent } from "@millrace/sdk/api";
+import type { Rollout, RolloutEvent, RolloutStep } from "@millrace/sdk/api";
 import type { RolloutSpec } from "@millrace/sdk/spec";
 import { sql, type Transaction } from "kysely";
 import type { Database } from "../../platform/index.js";
@@ -194,24 +194,19 @@ export function toRollout(row: RolloutRow): Rollout {
   };
 }
 
-export interface Step {
-  weight: number;
-  each: string;
-  hold: boolean;
-}
 /** What a plan does in turn; of one that has no time, nothing. */
-export function stepsOf(plan: Plan): Step[] {
+export function stepsOf(plan: Plan): RolloutStep[] {
   switch (plan.kind) {
     case "canary":
       return plan.steps.map((step) =>
         typeof step === "number"
-          ? { weight: step, each: plan.each, hold: false }
-          : { weight: step.weight, each: step.each ?? plan.each, hold: step.hold === true },
+          ? { weight: step, copied: 0, each: plan.each, hold: false }
+          : { weight: step.weight, copied: 0, each: step.each ?? plan.each, hold: step.hold === true },
       );
     case "blue_green":
-      return [{ weight: 1, each: plan.watch, hold: false }];
+      return [{ weight: 1, copied: 0, each: plan.watch, hold: false }];
     case "shadow":
-      return [{ weight: 0, each: plan.each, hold: false }];
+      return [{ weight: 0, copied: plan.share, each: plan.each, hold: plan.passed === "wait" }];
     default:
       return [];
   }
