@@ -122,6 +122,11 @@ const misshapen = ({ name, shape }: GivenTensor, takes: string) => invalid(`The 
 const missing = (names: string[]) =>
   invalid(`The input${names.length === 1 ? "" : "s"} ${names.map((name) => `"${name}"`).join(", ")} ${names.length === 1 ? "is" : "are"} missing.`);
 
+/** Throws where one of the wanted outputs is not among those that there are, as far as these are known. */
+export function checkWanted(wanted: readonly string[], known: readonly string[] | undefined): void {
+  for (const one of wanted) if (known?.includes(one) === false) throw invalid(`There is no output "${one}". The model gives ${known.join(", ")}.`);
+}
+
 /** Why requests for one model are none for the other; undefined where they are. */
 export function interfaceProblem(wanted: Pick<ServedModel, "inputs" | "outputs">, found: Pick<ServedModel, "inputs" | "outputs">): string | undefined {
   for (const side of ["inputs", "outputs"] as const) {

@@ -106,6 +106,17 @@ test("an ensemble gives the mean of its members' numbers, their vote, or each an
   });
 });
 
+test("a graph is asked as MLflow's scoring servers are", async () => {
+  const ask = async (name: string, body: object) =>
+    (await fetch(`${server.url}/endpoints/${name}/invocations`, {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    }).then((answer) => answer.json())) as { predictions?: unknown };
+  expect((await ask("vote", { instances: [[1, 0]] })).predictions).toMatchObject({ label: [1] });
+  expect((await ask("chain", { dataframe_records: [{ color: "red", x: 0 }] })).predictions).toEqual(["höher"]);
+});
+
 test("a sequence goes through features, functions and models; each endpoint logs its part", async () => {
   expect((await get<{ inputs: { name: string }[] }>("/v2/models/chain")).inputs.map(({ name }) => name)).toEqual(["asked", "color", "x"]);
   const inputs = [
@@ -136,6 +147,9 @@ test("a function that fails, ends its process or does not end costs its own requ
 
 test("what does not fit, or is not there, is told", async () => {
   expect((await infer("mean", [{ name: "Y", shape: [1], datatype: "FP32", data: [1] }])).body.error).toBe('There is no input "Y". The graph takes X.');
+  expect((await infer("mean", matrix(1, 2), { outputs: [{ name: "score" }] })).body.error).toBe(
+    'There is no output "score". The model gives label, probabilities.',
+  );
   expect((await infer("mean", matrix(1, 2, 3))).status).toBe(400);
   expect(await infer("broken", matrix(1, 2))).toMatchObject({ status: 503, body: { error: expect.stringContaining('"never" has no version') } });
   expect((await fetch(`${server.url}/v2/models/broken/ready`)).status).toBe(503);

@@ -4,7 +4,7 @@ import { type GraphNode, nodesOf, type TransformSpec } from "@millrace/sdk/spec"
 import { type ServedModel, type Tensor, type TensorSpec, valueAt } from "../inference/index.js";
 import { ApiError, invalid, newId } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
-import { datatypes, type GivenTensor, requestTensors, type Value } from "./given.js";
+import { checkWanted, datatypes, type GivenTensor, requestTensors, type Value } from "./given.js";
 import type { InferAnswer, InferRequest, Serving, Takes } from "./types.js";
 
 export interface Graphs {
@@ -20,7 +20,8 @@ export interface Graph {
   /** The project version that last changed it. */
   version: number;
   takes(): Promise<Extract<Takes, { kind: "tensors" }>>;
-  infer(request: InferRequest): Promise<Omit<InferAnswer, "logged">>;
+  /** `taken`: what it takes and gives, where that was worked out for this request already. Of `outputs` none may be one that it does not give. */
+  infer(request: InferRequest, asked: { outputs: readonly string[]; taken: Takes | undefined }): Promise<Omit<InferAnswer, "logged">>;
   /** Has all that is in it ready to answer. Throws where it can't be. */
   load(): Promise<void>;
 }
@@ -30,18 +31,18 @@ type On = { serving: Serving; transform(spec: TransformSpec): Promise<ServedMode
 export function createGraphs(projects: Pick<Projects, "get" | "glance" | "list">, on: On): Graphs {
   const graphOf = ({ name, spec, projectVersion: version }: Definition<"inference_graph">): Graph => ({
     ...{ name, version },
-    async takes() {
-      const side = await sidesOf(spec.node, on);
-      return {
-        kind: "tensors",
-        model: { platform: "millrace_graph", batches: true, bytes: 0, inputs: [...side.inputs.values()], outputs: [...side.outputs.values()] },
-      };
-    },
-    async infer(request) {
+    takes: () => takesOf(spec.node, on),
+    async infer(request, { outputs: wanted, taken }) {
       const id = request.id ?? newId();
-      const known = (await sidesOf(spec.node, on)).inputs;
+      // The nodes ask again when it is their turn: a model may change while those before them run.
+      const sides = (taken?.kind === "tensors" ? taken : await takesOf(spec.node, on)).model;
+      const known = sides.inputs?.map((one) => one.name);
       for (const { name: input } of request.inputs)
-        if (!known.has(input)) throw invalid(`There is no input "${input}". The graph takes ${[...known.keys()].join(", ")}.`);
+        if (known?.includes(input) === false) throw invalid(`There is no input "${input}". The graph takes ${known.join(", ")}.`);
+      checkWanted(
+        wanted,
+        sides.outputs?.map((one) => one.name),
+      );
       const outputs = await run(spec.node, new Map(request.inputs.map((one) => [one.name, one])), { ...request, id }, on, new Map());
       const rows = outputs[0]?.shape[0] ?? 1;
       return { ...{ id, version, outputs, from: "tensors" as const }, ids: rows === 1 ? [id] : Array.from({ length: rows }, (_, row) => `${id}:${row}`) };
@@ -81,6 +82,10 @@ export function createGraphs(projects: Pick<Projects, "get" | "glance" | "list">
 interface Sides {
   inputs: Map<string, TensorSpec>;
   outputs: Map<string, TensorSpec>;
+}
+async function takesOf(node: GraphNode, on: On): Promise<Extract<Takes, { kind: "tensors" }>> {
+  const { inputs, outputs } = await sidesOf(node, on);
+  return { kind: "tensors", model: { platform: "millrace_graph", batches: true, bytes: 0, inputs: [...inputs.values()], outputs: [...outputs.values()] } };
 }
 async function sidesOf(node: GraphNode, on: On): Promise<Sides> {
   if (node.kind === "sequence") {

@@ -2,7 +2,7 @@
 import type { Endpoint } from "@millrace/sdk/api";
 import type { RunOptions, Tensor, TensorSpec } from "../../inference/index.js";
 import { ApiError, invalid, notFound, version } from "../../platform/index.js";
-import { datatypes, type GivenTensor } from "../given.js";
+import { checkWanted, datatypes, type GivenTensor } from "../given.js";
 import type { Graph, Graphs } from "../graphs.js";
 import type { InferAnswer, Serving, Takes } from "../types.js";
 
@@ -41,6 +41,8 @@ export interface Exchange {
       moment: Date;
       /** As the request has it: `true`, or how many of the largest attributions are wanted. Each row's explanation is one more output, as JSON. */
       explain: unknown;
+      /** What `takes` told, where the request was made by it. */
+      taken?: Takes;
     },
   ): Promise<{ id: string; ids: string[]; version: number; outputs: Tensor[] }>;
   /** With `ready`, of what is ready alone. */
@@ -91,11 +93,10 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
     }
     return { name: "explanation", datatype: "BYTES", shape: [texts.length], data: texts };
   }
-  async function checkOutputs(name: string, graph: Graph | undefined, version: number | undefined, wanted: readonly string[]): Promise<void> {
-    if (graph === undefined && (await serving.isKilled(name))) return;
-    const taken = graph === undefined ? await serving.takes(name, version) : await graph.takes();
-    const known = taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name);
-    for (const one of wanted) if (known?.includes(one) === false) throw noOutput(one, known);
+  async function checkOutputs(name: string, version: number | undefined, wanted: readonly string[]): Promise<void> {
+    if (await serving.isKilled(name)) return;
+    const taken = await serving.takes(name, version);
+    checkWanted(wanted, taken.kind === "features" ? ["probability", "prediction_id"] : taken.model.outputs?.map((one) => one.name));
   }
   return {
     // What is killed answers whether or not its model can be loaded.
@@ -146,19 +147,19 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
         },
       );
     },
-    async infer(name, { version: pinned, outputs: wanted, key: named, explain: toExplain, id, caller, inputs, moment, deadline, signal }) {
+    async infer(name, { version: pinned, outputs: wanted, key: named, explain: toExplain, id, caller, inputs, moment, taken, deadline, signal }) {
       const top = topOf(toExplain, inputs);
       const sought = graphs.get(name);
       const graph = atVersion(sought instanceof Promise ? await sought : sought, name, pinned);
       if (graph !== undefined && top !== undefined) throw invalid(`"${name}" is an inference graph: ask an endpoint that is in it for explanations.`);
       const of = pinned === undefined ? undefined : versionNumber(pinned);
-      // Before anything is run.
-      if (wanted.length > 0) await checkOutputs(name, graph, of, wanted);
       const request = { id, caller, inputs, moment, deadline, signal, key: keyNamed(named), version: of };
       if (graph !== undefined) {
-        const made = await graph.infer(request);
+        const made = await graph.infer(request, { outputs: wanted, taken });
         return { id: made.id, ids: made.ids, version: made.version, outputs: chosen(made, wanted) };
       }
+      // Before anything is run.
+      if (wanted.length > 0) await checkOutputs(name, of, wanted);
       const made = await serving.infer(name, request);
       const outputs = chosen(made, wanted);
       if (top !== undefined) outputs.push(await explained(name, made, top.most));
@@ -192,15 +193,11 @@ export function openExchange(serving: Serving, graphs: Graphs, explain: Explain)
 function chosen({ outputs, from, ids }: Omit<InferAnswer, "logged">, wanted: readonly string[]): Tensor[] {
   const all = from === "features" ? [...outputs, { name: "prediction_id", datatype: "BYTES" as const, shape: [ids.length], data: ids }] : outputs;
   if (wanted.length === 0) return [...all];
-  return wanted.map((one) => {
-    const output = all.find((other) => other.name === one);
-    if (output === undefined)
-      throw noOutput(
-        one,
-        all.map((other) => other.name),
-      );
-    return output;
-  });
+  checkWanted(
+    wanted,
+    all.map(({ name }) => name),
+  );
+  return wanted.flatMap((one) => all.find(({ name }) => name === one) ?? []);
 }
 /** What answers, and what is tried. */
 function versionsOf({ stable, candidate, rollout }: Endpoint): number[] {
@@ -223,7 +220,6 @@ function topOf(asked: unknown, inputs: readonly GivenTensor[]): { most: number |
   return { most: isCount ? asked : undefined };
 }
 
-const noOutput = (name: string, known: string[]) => invalid(`There is no output "${name}". The model gives ${known.join(", ")}.`);
 const declared = ({ name, datatype, shape }: TensorSpec): TensorMetadata => ({ name, datatype, shape: [...shape] });
 
 function versionNumber(text: string): number {

@@ -40,7 +40,7 @@ export function openInvocationRoutes(app: Http, exchange: Exchange): void {
         const taken = await exchange.takes(name);
         const { id, inputs, explain } = await given(asked.body, taken);
         const answer = await exchange.infer(name, {
-          ...{ id, version: undefined, key: asked.headers["millrace-key"], inputs, outputs: [], moment: asked.moment, explain },
+          ...{ id, version: undefined, key: asked.headers["millrace-key"], inputs, outputs: [], moment: asked.moment, explain, taken },
           caller: asked.principal.name,
         });
         const explanations = explain === undefined ? undefined : answer.outputs.at(-1);
