@@ -14,6 +14,9 @@ export class Refused extends Error {
   }
 }
 
+/** Why something failed, as people read it. */
+export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 async function request<T>(path: string, init?: RequestInit): Promise<T> {
   const response = await fetch(path, { ...init, headers: { accept: "application/json", ...init?.headers } });
   if (response.ok) return response.json();

@@ -1,6 +1,6 @@
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { browserPath, builtConsole } from "./testing/browser";
+import { browserPath, builtConsole, openBrowser } from "./testing/browser";
 import { type FakeServer, startFakeServer } from "./testing/fake-server";
 import { runs } from "./testing/fixtures";
 
@@ -8,8 +8,7 @@ if (browserPath === undefined) console.warn("No Chromium is here: the console's 
 
 describe.skipIf(browserPath === undefined)("the console", () => {
   let server: FakeServer;
-  let browser: Browser;
-  let context: BrowserContext;
+  let browser: Awaited<ReturnType<typeof openBrowser>>;
   let page: Page;
   let wrong: string[];
   const running = runs[0]?.id ?? "";
@@ -17,22 +16,16 @@ describe.skipIf(browserPath === undefined)("the console", () => {
 
   beforeAll(async () => {
     server = await startFakeServer(builtConsole());
-    browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
+    browser = await openBrowser({ patienceMs: 8_000, colorScheme: "light" });
+    ({ page, wrong } = browser);
+    page.on("request", (request) => !request.url().startsWith(server.url) && !request.url().startsWith("data:") && wrong.push(`asked ${request.url()}`));
   });
   afterAll(async () => {
     await browser?.close();
     await server?.stop();
   });
   beforeEach(() => {
-    wrong = [];
-  });
-  beforeAll(async () => {
-    page = await context.newPage();
-    page.setDefaultTimeout(8_000);
-    page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
-    page.on("pageerror", (error) => wrong.push(error.message));
-    page.on("request", (request) => !request.url().startsWith(server.url) && !request.url().startsWith("data:") && wrong.push(`asked ${request.url()}`));
+    wrong.length = 0;
   });
   const open = (address: string) => page.goto(server.url + address, { waitUntil: "domcontentloaded" });
   const sees = (text: string | RegExp) => page.getByText(text).first().waitFor();

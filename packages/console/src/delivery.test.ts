@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import type { Endpoint, Promotion, Rollout, RolloutEvent } from "@millrace/sdk/api";
 import { canonical, releaseOf, sha256 } from "@millrace/sdk/release";
 import type { ProjectSpec } from "@millrace/sdk/spec";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { browserPath, startRealServer } from "./testing/browser";
+import { browserPath, openBrowser, startRealServer } from "./testing/browser";
 
 const none = { datasets: [], schemas: [], entities: [], featureViews: [], pipelines: [], monitors: [], triggers: [], files: [] };
 const environment = { after: [], gates: [], freezes: [], windows: [] };
@@ -40,11 +40,9 @@ const project: ProjectSpec = {
 
 describe.skipIf(browserPath === undefined)("versions and releases in the console, on a real server", () => {
   let server: Awaited<ReturnType<typeof startRealServer>>;
-  let browser: Browser;
+  let browser: Awaited<ReturnType<typeof openBrowser>>;
   let page: Page;
-  let wrong: string[] = [];
-  /** Refusals are answered with a 403 or a 409, of which the browser makes an error of its own. */
-  const unexpected = () => wrong.filter((text) => !/status of 40[39]/.test(text));
+  let wrong: string[];
 
   async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
     const answer = await fetch(server.url + path, {
@@ -90,18 +88,16 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
     await register("columns", "challenger");
     await vi.waitUntil(async () => (await endpoint()).candidate === 2, { timeout: 30_000 });
     for (let i = 0; i < 24; i++) await infer(`r-${i}`, i / 10);
-    browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
-    page = await (await browser.newContext({ viewport: { width: 1440, height: 900 } })).newPage();
-    page.setDefaultTimeout(20_000);
-    page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
-    page.on("pageerror", (error) => wrong.push(error.message));
+    // A refusal is one, of which the browser makes an error of its own.
+    browser = await openBrowser({ patienceMs: 20_000, expected: /status of 40[39]/ });
+    ({ page, wrong } = browser);
   });
   afterAll(async () => {
     await browser?.close();
     await server?.stop();
   });
   beforeEach(() => {
-    wrong = [];
+    wrong.length = 0;
   });
 
   it("shows a canary, pauses it, goes on and rolls it back, and keeps who did it and why", async () => {
@@ -127,7 +123,7 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
       expect.stringMatching(/^resumed: /),
       "paused: lunch",
     ]);
-    expect(unexpected()).toEqual([]);
+    expect(wrong).toEqual([]);
   });
 
   it("switches an endpoint off and on again; what was answered meanwhile is shown as what it is", async () => {
@@ -142,7 +138,7 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
     await open("/endpoints/shade");
     await does("Revive", "Revive");
     expect(await endpoint()).toMatchObject({ killed: null, stable: 1 });
-    expect(unexpected()).toEqual([]);
+    expect(wrong).toEqual([]);
   });
 
   it("draws inference graphs, and says what gave a prediction", async () => {
@@ -154,7 +150,7 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
     await page.getByRole("list", { name: "Attributions" }).getByText("color").waitFor();
     await page.getByRole("button", { name: "Replay" }).click();
     await page.getByText("the same again").waitFor();
-    expect(unexpected()).toEqual([]);
+    expect(wrong).toEqual([]);
   });
 
   it("promotes a release and a version, says why a yes is not taken, and ends what waits", async () => {
@@ -192,6 +188,6 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
     await page.getByText("deployed", { exact: true }).first().waitFor();
     const { items } = await call<{ items: Promotion[] }>("GET", "/api/v1/promotions");
     expect(items.map(({ environment, state }) => `${environment} ${state}`)).toEqual(["dev deployed", "prod refused", "dev deployed"]);
-    expect(unexpected()).toEqual([]);
+    expect(wrong).toEqual([]);
   });
 });

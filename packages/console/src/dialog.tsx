@@ -1,5 +1,7 @@
 import { Dialog } from "radix-ui";
 import { type ReactNode, useId, useState } from "react";
+import { reasonOf } from "./api";
+import { NotDone } from "./ui";
 
 export interface Field {
   name: string;
@@ -47,10 +49,10 @@ export function AskFor({
     >
       <Dialog.Trigger className={`${plain ? "link" : "button"} ${danger ? "text-bad" : ""}`}>{button}</Dialog.Trigger>
       <Dialog.Portal>
-        <Dialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
+        <Dialog.Overlay className="overlay" />
         <Dialog.Content
           {...(about === undefined ? { "aria-describedby": undefined } : {})}
-          className="fixed left-1/2 top-1/4 z-50 max-h-[70vh] w-[28rem] max-w-[92vw] -translate-x-1/2 overflow-auto rounded-lg border border-line bg-panel p-4 shadow-xl"
+          className="dialog top-1/4 max-h-[70vh] w-[28rem] max-w-[92vw] overflow-auto"
         >
           <Dialog.Title className="font-semibold">{title}</Dialog.Title>
           {about !== undefined && <Dialog.Description className="mt-1 break-words text-muted">{about}</Dialog.Description>}
@@ -66,7 +68,7 @@ export function AskFor({
               Promise.resolve(values)
                 .then(run)
                 .then(() => setOpen(false))
-                .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
+                .catch((error: unknown) => setFailure(reasonOf(error)))
                 .finally(() => setBusy(false));
             }}
           >
@@ -95,18 +97,10 @@ export function AskFor({
                 )}
               </label>
             ))}
-            {failure !== undefined && (
-              <p role="alert" className="text-bad">
-                {failure}
-              </p>
-            )}
+            <NotDone why={failure} />
             <div className="flex justify-end gap-2 pt-2">
               <Dialog.Close className="button">Cancel</Dialog.Close>
-              <button
-                type="submit"
-                disabled={busy}
-                className={`button text-panel ${danger ? "border-bad bg-bad hover:bg-bad/85" : "border-accent bg-accent hover:bg-accent/85"}`}
-              >
+              <button type="submit" disabled={busy} className={`button ${danger ? "button-danger" : "button-main"}`}>
                 {done}
               </button>
             </div>

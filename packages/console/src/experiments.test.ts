@@ -1,13 +1,12 @@
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { browserPath, startRealServer } from "./testing/browser";
+import { browserPath, openBrowser, startRealServer } from "./testing/browser";
 
 describe.skipIf(browserPath === undefined)("the console's experiments, on a real server", () => {
   let server: Awaited<ReturnType<typeof startRealServer>>;
-  let browser: Browser;
-  let context: BrowserContext;
+  let browser: Awaited<ReturnType<typeof openBrowser>>;
   let page: Page;
-  let wrong: string[] = [];
+  let wrong: string[];
   let sweep = "";
   const runs = 700;
 
@@ -60,19 +59,15 @@ describe.skipIf(browserPath === undefined)("the console's experiments, on a real
         "series",
         all.slice(at, at + 350).map(({ id }, i) => ({ run: id, key: "auc", step: [1], time: [began], value: [auc(at + i)] })),
       );
-    browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, permissions: ["clipboard-read", "clipboard-write"] });
-    page = await context.newPage();
-    page.setDefaultTimeout(10_000);
-    page.on("console", (message) => message.type() === "error" && !message.text().includes("400 (Bad Request)") && wrong.push(message.text()));
-    page.on("pageerror", (error) => wrong.push(error.message));
+    browser = await openBrowser({ patienceMs: 10_000, expected: /400 \(Bad Request\)/, permissions: ["clipboard-read", "clipboard-write"] });
+    ({ page, wrong } = browser);
   });
   afterAll(async () => {
     await browser?.close();
     await server?.stop();
   });
   beforeEach(() => {
-    wrong = [];
+    wrong.length = 0;
   });
   const open = (address: string) => page.goto(server.url + address, { waitUntil: "domcontentloaded" });
   const row = (name: string) => page.getByRole("row").filter({ has: page.getByRole("link", { name, exact: true }) });
@@ -330,12 +325,12 @@ describe.skipIf(browserPath === undefined)("the console's experiments, on a real
     await page.frameLocator("iframe").getByRole("heading", { name: "Report" }).waitFor();
     // The browser says that it did not run the script.
     expect(wrong.every((one) => one.includes("sandboxed"))).toBe(true);
-    wrong = [];
+    wrong.length = 0;
     expect(await page.title()).not.toBe("run");
     await page.reload();
     await page.getByRole("button", { name: "As text" }).click();
     await page.getByText("<h1>Report</h1>").waitFor();
-    wrong = [];
+    wrong.length = 0;
     await page.getByRole("link", { name: "Overview" }).click();
     await page.getByRole("button", { name: "Register" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Register" }).click();

@@ -1,4 +1,5 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { reasonOf } from "./api";
 import { Shell } from "./shell";
 import { Failure, Page } from "./ui";
 import type { Search } from "./url";
@@ -14,7 +15,7 @@ const root = createRootRoute({
   ),
   errorComponent: ({ error }) => (
     <Page title="This screen failed">
-      <Failure message={error instanceof Error ? error.message : String(error)} />
+      <Failure message={reasonOf(error)} />
     </Page>
   ),
 });

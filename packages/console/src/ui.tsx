@@ -4,7 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { AlertDialog } from "radix-ui";
 import { type ReactNode, useEffect, useRef, useState } from "react";
-import { Refused, useClock } from "./api";
+import { Refused, reasonOf, useClock } from "./api";
 import { exact, relative, words } from "./format";
 import { useUrl } from "./url";
 
@@ -143,6 +143,13 @@ export const Failure = ({ message, again }: { message: string; again?: () => voi
     )}
   </div>
 );
+/** Why what somebody asked for was not done, where it was not. */
+export const NotDone = ({ why, className = "" }: { why: string | null | undefined; className?: string }) =>
+  why == null ? null : (
+    <p role="alert" className={`break-words text-bad ${className}`}>
+      {why}
+    </p>
+  );
 /** What a query gave, or that it is under way, or why it failed. What was read before stays when reading again fails. */
 export function Read<T>({ query, children }: { query: UseQueryResult<T>; children: (data: T) => ReactNode }) {
   if (query.data !== undefined) return <>{children(query.data)}</>;
@@ -312,17 +319,17 @@ export function Ask({ button, title, children, run }: { button: string; title: s
       <AlertDialog.Root>
         <AlertDialog.Trigger className="button text-bad">{button}</AlertDialog.Trigger>
         <AlertDialog.Portal>
-          <AlertDialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
-          <AlertDialog.Content className="fixed left-1/2 top-1/3 z-50 w-96 -translate-x-1/2 rounded-lg border border-line bg-panel p-4 shadow-xl">
+          <AlertDialog.Overlay className="overlay" />
+          <AlertDialog.Content className="dialog top-1/3 w-96 max-w-[92vw]">
             <AlertDialog.Title className="font-semibold">{title}</AlertDialog.Title>
             <AlertDialog.Description className="mt-1 text-muted">{children}</AlertDialog.Description>
             <div className="mt-4 flex justify-end gap-2">
               <AlertDialog.Cancel className="button">Keep</AlertDialog.Cancel>
               <AlertDialog.Action
-                className="button border-bad bg-bad text-panel hover:bg-bad/85"
+                className="button button-danger"
                 onClick={() => {
                   setFailure(undefined);
-                  run().catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)));
+                  run().catch((error: unknown) => setFailure(reasonOf(error)));
                 }}
               >
                 {button}
@@ -331,11 +338,7 @@ export function Ask({ button, title, children, run }: { button: string; title: s
           </AlertDialog.Content>
         </AlertDialog.Portal>
       </AlertDialog.Root>
-      {failure !== undefined && (
-        <span role="alert" className="text-bad">
-          {failure}
-        </span>
-      )}
+      <NotDone why={failure} />
     </>
   );
 }

@@ -1,13 +1,13 @@
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { browserPath, startRealServer } from "../testing/browser";
+import { browserPath, openBrowser, startRealServer } from "../testing/browser";
 
 describe.skipIf(browserPath === undefined)("runs side by side, on a real server", () => {
   let server: Awaited<ReturnType<typeof startRealServer>>;
-  let browser: Browser;
+  let browser: Awaited<ReturnType<typeof openBrowser>>;
   let page: Page;
   const ids: string[] = [];
-  const wrong: string[] = [];
+  let wrong: string[];
 
   async function mlflow(route: string, body: unknown) {
     const answer = await fetch(`${server.url}/api/2.0/mlflow/${route}`, {
@@ -39,9 +39,8 @@ describe.skipIf(browserPath === undefined)("runs side by side, on a real server"
       await mlflow("runs/log-batch", { run_id, params, metrics: [...loss, { key: "auc", step: 0, timestamp: 1, value: 0.7 + i / 10 }] });
       await mlflow("runs/update", { run_id, status: "FINISHED", end_time: 1_700_000_900_000 });
     }
-    browser = await chromium.launch({ executablePath: browserPath ?? "", args: ["--no-sandbox", "--disable-gpu"] });
-    page = await browser.newPage({ viewport: { width: 1_300, height: 900 } });
-    page.on("pageerror", (error) => wrong.push(String(error)));
+    browser = await openBrowser({ patienceMs: 30_000, viewport: { width: 1_300, height: 900 } });
+    ({ page, wrong } = browser);
   }, 60_000);
   afterAll(async () => {
     await browser?.close();

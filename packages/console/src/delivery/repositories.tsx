@@ -1,8 +1,8 @@
 import type { Build, Repository } from "@millrace/sdk/api";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Listed, send, useApi, useList } from "../api";
-import { Badge, Empty, Facts, Failure, Loading, Panel, Read, Table, Time, type Tone } from "../ui";
+import { type Listed, reasonOf, send, useApi, useList } from "../api";
+import { Badge, Empty, Facts, Failure, Loading, NotDone, Panel, Read, Table, Time, type Tone } from "../ui";
 import { objectAt, short } from "./subject";
 
 /** The git repositories that are watched, and what became of the commits that came to them. */
@@ -32,7 +32,7 @@ function Watched({ of }: { of: Repository }) {
     setFailure(undefined);
     send("POST", `/repositories/${encodeURIComponent(of.name)}/look`)
       .then(() => builds.refetch())
-      .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)));
+      .catch((error: unknown) => setFailure(reasonOf(error)));
   };
   return (
     <Panel
@@ -48,11 +48,7 @@ function Watched({ of }: { of: Repository }) {
         </>
       }
     >
-      {(failure ?? of.problem) !== null && (
-        <p role="alert" className="break-words pb-2 text-bad">
-          {failure ?? of.problem}
-        </p>
-      )}
+      <NotDone why={failure ?? of.problem} className="pb-2" />
       <Facts
         of={[
           ["url", <span key="url" className="break-all">{`${of.url}${of.folder === "" || of.folder === "." ? "" : `, ${of.folder}`}`}</span>],

@@ -2,7 +2,8 @@
 import type { Step } from "@millrace/sdk/api";
 import { useQueryClient } from "@tanstack/react-query";
 import { useId, useState } from "react";
-import { send } from "../api";
+import { reasonOf, send } from "../api";
+import { NotDone } from "../ui";
 
 export function Approve({ run, step, question }: { run: string; step: Step; question: string }) {
   const client = useQueryClient();
@@ -18,7 +19,7 @@ export function Approve({ run, step, question }: { run: string; step: Step; ques
       ...(comment.trim() === "" ? {} : { comment: comment.trim() }),
     })
       .then(() => client.invalidateQueries())
-      .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
+      .catch((error: unknown) => setFailure(reasonOf(error)))
       .finally(() => setBusy(false));
   };
   return (
@@ -46,11 +47,7 @@ export function Approve({ run, step, question }: { run: string; step: Step; ques
           Reject
         </button>
       </div>
-      {failure !== undefined && (
-        <p role="alert" className="text-bad">
-          {failure}
-        </p>
-      )}
+      <NotDone why={failure} />
     </section>
   );
 }

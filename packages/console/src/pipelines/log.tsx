@@ -2,7 +2,7 @@
 import type { LogLine, LogPage, Step } from "@millrace/sdk/api";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { read } from "../api";
+import { read, reasonOf } from "../api";
 import { count, counted, exact } from "../format";
 import { Empty } from "../ui";
 import { useUrl } from "../url";
@@ -32,7 +32,7 @@ function useLog(run: string, step: string) {
     const again = () => {
       ask().catch((error: unknown) => {
         if (stop.signal.aborted) return;
-        setFailure(error instanceof Error ? error.message : String(error));
+        setFailure(reasonOf(error));
         timer = setTimeout(again, 5_000);
       });
     };

@@ -1,6 +1,6 @@
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { browserPath, startRealServer } from "../testing/browser";
+import { browserPath, openBrowser, startRealServer } from "../testing/browser";
 import { piecesOf, plainOf } from "./ansi";
 import { criticalPath, lanesOf, ticksOf } from "./critical";
 import { parsed } from "./params";
@@ -43,7 +43,7 @@ describe("what is drawn of a run", () => {
 
 describe.skipIf(browserPath === undefined)("the console's runs, on a real server", () => {
   let server: Awaited<ReturnType<typeof startRealServer>>;
-  let browser: Browser;
+  let browser: Awaited<ReturnType<typeof openBrowser>>;
   let page: Page;
   let wrong: string[] = [];
 
@@ -94,19 +94,15 @@ describe.skipIf(browserPath === undefined)("the console's runs, on a real server
     server = await startRealServer();
     const none = { datasets: [], schemas: [], entities: [], featureViews: [], featureServices: [], endpoints: [], monitors: [], triggers: [], files: [] };
     await api("PUT", "/projects/test", { apiVersion: "millrace/v1", name: "test", ...none, pipelines: [shapes], folder: "/nowhere" });
-    browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
-    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, permissions: ["clipboard-read", "clipboard-write"] });
-    page = await context.newPage();
-    page.setDefaultTimeout(20_000);
-    page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
-    page.on("pageerror", (error) => wrong.push(error.message));
+    browser = await openBrowser({ patienceMs: 20_000, permissions: ["clipboard-read", "clipboard-write"] });
+    ({ page, wrong } = browser);
   });
   afterAll(async () => {
     await browser?.close();
     await server?.stop();
   });
   beforeEach(() => {
-    wrong = [];
+    wrong.length = 0;
   });
 
   it("starts a run by a form that says first what would run, asks for approval, and shows what failed", async () => {

@@ -5,9 +5,9 @@ import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-quer
 import { useNavigate } from "@tanstack/react-router";
 import { Dialog } from "radix-ui";
 import { type ReactNode, useEffect, useId, useMemo, useState } from "react";
-import { ask, send } from "../api";
+import { ask, reasonOf, send } from "../api";
 import { counted, value } from "../format";
-import { Badge, Empty, Loading, Table, type Tone } from "../ui";
+import { Badge, Empty, Loading, NotDone, Table, type Tone } from "../ui";
 import { areNumbers, parsed, type Texts, textOf } from "./params";
 
 interface Start {
@@ -24,10 +24,10 @@ export function StartRun({ button, main = false, ...start }: Start & { button: R
   const [open, setOpen] = useState(false);
   return (
     <Dialog.Root open={open} onOpenChange={setOpen}>
-      <Dialog.Trigger className={main ? "button border-accent bg-accent text-panel hover:bg-accent/85" : "button"}>{button}</Dialog.Trigger>
+      <Dialog.Trigger className={main ? "button button-main" : "button"}>{button}</Dialog.Trigger>
       <Dialog.Portal>
-        <Dialog.Overlay className="fixed inset-0 z-40 bg-black/40" />
-        <Dialog.Content className="fixed left-1/2 top-[6vh] z-50 flex max-h-[88vh] w-[64rem] max-w-[94vw] -translate-x-1/2 flex-col rounded-lg border border-line bg-panel p-4 shadow-xl">
+        <Dialog.Overlay className="overlay" />
+        <Dialog.Content className="dialog top-[6vh] flex max-h-[88vh] w-[64rem] max-w-[94vw] flex-col">
           <Dialog.Title className="font-semibold">
             {start.resume !== undefined ? "Resume" : start.from !== undefined ? `Run ${start.pipeline} again from ${start.from}` : `Run ${start.pipeline}`}
           </Dialog.Title>
@@ -90,7 +90,7 @@ function Form(start: Start) {
             void client.invalidateQueries();
             await navigate({ to: "/runs/$id", params: { id: run.id }, search: {} });
           })
-          .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
+          .catch((error: unknown) => setFailure(reasonOf(error)))
           .finally(() => setBusy(false));
       }}
     >
@@ -113,14 +113,10 @@ function Form(start: Start) {
         </div>
         <Explained pipeline={pipeline} body={wrong ? undefined : body} />
       </div>
-      {failure !== undefined && (
-        <p role="alert" className="pt-2 text-bad">
-          {failure}
-        </p>
-      )}
+      <NotDone why={failure} className="pt-2" />
       <div className="flex justify-end gap-2 pt-3">
         <Dialog.Close className="button">Cancel</Dialog.Close>
-        <button type="submit" disabled={busy || wrong} className="button border-accent bg-accent text-panel hover:bg-accent/85">
+        <button type="submit" disabled={busy || wrong} className="button button-main">
           {resume !== undefined ? "Resume" : "Start the run"}
         </button>
       </div>
@@ -233,9 +229,7 @@ function Explained({ pipeline, body }: { pipeline: string; body: object | undefi
       {body === undefined ? (
         <Empty>Put the params right to see what would run.</Empty>
       ) : plan.isError ? (
-        <p role="alert" className="text-bad">
-          {plan.error.message}
-        </p>
+        <NotDone why={plan.error.message} />
       ) : plan.data === undefined ? (
         <Loading />
       ) : (

@@ -2,10 +2,10 @@
 import type { RunTableRow } from "@millrace/sdk/api";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
-import { send } from "../api";
+import { reasonOf, send } from "../api";
 import { AskFor } from "../dialog";
 import { counted } from "../format";
-import { Ask } from "../ui";
+import { Ask, NotDone } from "../ui";
 import { asked, type RunColumn } from "./columns";
 import { quotedText } from "./filter-language";
 import type { RunSearch } from "./rows";
@@ -97,7 +97,7 @@ export function SelectionActions({
           onClick={() =>
             void change({ ids: some("deleted"), stage: "active" })
               .then(onClear)
-              .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
+              .catch((error: unknown) => setFailure(reasonOf(error)))
           }
         >
           Restore
@@ -106,11 +106,7 @@ export function SelectionActions({
       <button type="button" className="button" onClick={onClear}>
         Clear
       </button>
-      {failure !== undefined && (
-        <span role="alert" className="text-bad">
-          {failure}
-        </span>
-      )}
+      <NotDone why={failure} />
     </div>
   );
 }

@@ -2,10 +2,10 @@ import type { RunFamily, RunMetric } from "@millrace/sdk/api";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
-import { mlflow, Refused, read, useApi } from "../api";
+import { mlflow, Refused, read, reasonOf, useApi } from "../api";
 import { AskFor } from "../dialog";
 import { counted, exact, number, value } from "../format";
-import { Badge, Empty, Facts, Panel, Table, Time } from "../ui";
+import { Badge, Empty, Facts, NotDone, Panel, Table, Time } from "../ui";
 import { Markdown } from "./markdown";
 
 interface KeyValue {
@@ -272,7 +272,7 @@ function Tags({ tags, did, writable }: { tags: Map<string, string>; did: Did; wr
                 className="ml-auto text-muted hover:text-bad"
                 onClick={() => {
                   setFailure(undefined);
-                  did("runs/delete-tag", { key }).catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)));
+                  did("runs/delete-tag", { key }).catch((error: unknown) => setFailure(reasonOf(error)));
                 }}
               >
                 ×
@@ -282,11 +282,7 @@ function Tags({ tags, did, writable }: { tags: Map<string, string>; did: Did; wr
         ))}
       </ul>
       {shown.length === 0 && <p className="text-muted">No tag of its own.</p>}
-      {failure !== undefined && (
-        <p role="alert" className="text-bad">
-          {failure}
-        </p>
-      )}
+      <NotDone why={failure} />
       {tags.size > own.length && (
         <button type="button" className="link pt-1" onClick={() => setAll(!all)}>
           {all ? "Only its own" : `and ${counted(tags.size - own.length, "tag")} of MLflow's`}

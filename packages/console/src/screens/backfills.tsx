@@ -2,9 +2,9 @@ import type { Backfill, BackfillItem } from "@millrace/sdk/api";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Listed, send, useApi, useList } from "../api";
+import { type Listed, reasonOf, send, useApi, useList } from "../api";
 import { value } from "../format";
-import { Ask, Empty, Facts, Page, Panel, Read, State, Table, Time } from "../ui";
+import { Ask, Empty, Facts, NotDone, Page, Panel, Read, State, Table, Time } from "../ui";
 import { useUrl } from "../url";
 import { RunLink } from "./schedules";
 
@@ -92,7 +92,7 @@ function BackfillView({ of }: { of: Backfill }) {
   const act = (what: string) =>
     send("POST", `/backfills/${of.id}/${what}`).then(
       () => client.invalidateQueries(),
-      (error: unknown) => setFailure(error instanceof Error ? error.message : String(error)),
+      (error: unknown) => setFailure(reasonOf(error)),
     );
   const undone = of.progress.failed + of.progress.cancelled;
   return (
@@ -124,11 +124,7 @@ function BackfillView({ of }: { of: Backfill }) {
           </>
         }
       >
-        {failure !== undefined && (
-          <p role="alert" className="pb-2 text-bad">
-            {failure}
-          </p>
-        )}
+        <NotDone why={failure} className="pb-2" />
         <Facts
           of={[
             ["state", <State key="state" state={of.state} />],

@@ -2,7 +2,7 @@ import type { ExperimentSummary, LifecycleView } from "@millrace/sdk/api";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { mlflow, useList } from "../api";
+import { mlflow, reasonOf, useList } from "../api";
 import { AskFor } from "../dialog";
 import { count } from "../format";
 import { Ask, Badge, Failure, Loading, Page, Panel, Table, Time } from "../ui";
@@ -141,9 +141,7 @@ export function Experiments() {
                       className="link"
                       onClick={() => {
                         setFailure(undefined);
-                        did("experiments/restore", { experiment_id: one.id }).catch((error: unknown) =>
-                          setFailure(error instanceof Error ? error.message : String(error)),
-                        );
+                        did("experiments/restore", { experiment_id: one.id }).catch((error: unknown) => setFailure(reasonOf(error)));
                       }}
                     >
                       Restore

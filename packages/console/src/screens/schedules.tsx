@@ -2,9 +2,9 @@ import type { Schedule, ScheduleFiring, ScheduleMoment } from "@millrace/sdk/api
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Listed, send, useApi } from "../api";
+import { type Listed, reasonOf, send, useApi } from "../api";
 import { value } from "../format";
-import { Badge, Empty, Facts, Page, Panel, Read, State, Table, Time } from "../ui";
+import { Badge, Empty, Facts, NotDone, Page, Panel, Read, State, Table, Time } from "../ui";
 import { useUrl } from "../url";
 
 export function Schedules() {
@@ -92,7 +92,7 @@ function ScheduleView({ of }: { of: Schedule }) {
     setFailure(undefined);
     send("POST", `/schedules/${of.name}/${what}`)
       .then(() => client.invalidateQueries())
-      .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)));
+      .catch((error: unknown) => setFailure(reasonOf(error)));
   };
   return (
     <div className="grid grid-cols-[24rem_minmax(0,1fr)] items-start gap-3">
@@ -115,11 +115,7 @@ function ScheduleView({ of }: { of: Schedule }) {
             </>
           }
         >
-          {failure !== undefined && (
-            <p role="alert" className="pb-2 text-bad">
-              {failure}
-            </p>
-          )}
+          <NotDone why={failure} className="pb-2" />
           {of.description !== null && <p className="pb-2 text-muted">{of.description}</p>}
           <Facts
             of={[

@@ -2,13 +2,13 @@ import type { SweepDetail, SweepPlots, SweepRun, Trial } from "@millrace/sdk/api
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import { type Listed, send, useApi } from "../api";
+import { type Listed, reasonOf, send, useApi } from "../api";
 import { Chart } from "../chart";
 import { factsOf } from "../compare/facts";
 import { ParallelCoordinates } from "../compare/parallel";
 import { Scatter } from "../compare/scatter";
 import { number, value } from "../format";
-import { Ask, Empty, Facts, Figure, Page, Panel, Read, State, Table, Tabs, Time } from "../ui";
+import { Ask, Empty, Facts, Figure, NotDone, Page, Panel, Read, State, Table, Tabs, Time } from "../ui";
 import { useUrl } from "../url";
 import { RunLink } from "./schedules";
 
@@ -83,7 +83,7 @@ function SweepView({ of }: { of: SweepRun }) {
   const act = (what: string) =>
     send("POST", `/sweeps/${of.id}/${what}`).then(
       () => client.invalidateQueries(),
-      (error: unknown) => setFailure(error instanceof Error ? error.message : String(error)),
+      (error: unknown) => setFailure(reasonOf(error)),
     );
   const { progress, best, goal } = of;
   return (
@@ -118,11 +118,7 @@ function SweepView({ of }: { of: SweepRun }) {
             </>
           }
         >
-          {failure !== undefined && (
-            <p role="alert" className="pb-2 text-bad">
-              {failure}
-            </p>
-          )}
+          <NotDone why={failure} className="pb-2" />
           <Facts
             of={[
               ["state", <State key="state" state={of.state} />],

@@ -2,8 +2,8 @@ import type { Firing, Trigger } from "@millrace/sdk/api";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Listed, send, useApi } from "../api";
-import { Badge, Empty, Facts, Page, Panel, Read, State, Table, Time } from "../ui";
+import { type Listed, reasonOf, send, useApi } from "../api";
+import { Badge, Empty, Facts, NotDone, Page, Panel, Read, State, Table, Time } from "../ui";
 import { useUrl } from "../url";
 
 export function Triggers() {
@@ -74,7 +74,7 @@ function TriggerView({ of }: { of: Trigger }) {
     setFailure(undefined);
     send("POST", `/triggers/${of.name}/${of.paused ? "resume" : "pause"}`)
       .then(() => client.invalidateQueries())
-      .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)));
+      .catch((error: unknown) => setFailure(reasonOf(error)));
   };
   return (
     <div className="grid grid-cols-[22rem_minmax(0,1fr)] items-start gap-3">
@@ -86,11 +86,7 @@ function TriggerView({ of }: { of: Trigger }) {
           </button>
         }
       >
-        {failure !== undefined && (
-          <p role="alert" className="pb-2 text-bad">
-            {failure}
-          </p>
-        )}
+        <NotDone why={failure} className="pb-2" />
         <Facts
           of={[
             [

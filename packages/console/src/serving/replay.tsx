@@ -1,8 +1,8 @@
 import type { Replay } from "@millrace/sdk/api";
 import { useState } from "react";
-import { send } from "../api";
+import { reasonOf, send } from "../api";
 import { number } from "../format";
-import { Badge } from "../ui";
+import { Badge, NotDone } from "../ui";
 import { Values } from "./predictions";
 
 /** The same version on what was logged, once more: whether the answer is the same. */
@@ -15,7 +15,7 @@ export function ReplayButton({ id }: { id: string }) {
     setFailure(undefined);
     send<Replay>("POST", `/predictions/${encodeURIComponent(id)}/replay`)
       .then(setReplay)
-      .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
+      .catch((error: unknown) => setFailure(reasonOf(error)))
       .finally(() => setBusy(false));
   };
   return (
@@ -31,11 +31,7 @@ export function ReplayButton({ id }: { id: string }) {
           </span>
         )}
       </div>
-      {failure !== undefined && (
-        <p role="alert" className="break-words text-bad">
-          {failure}
-        </p>
-      )}
+      <NotDone why={failure} />
       {replay !== undefined && !replay.same && <Values of={replay.replayed} />}
     </div>
   );

@@ -7,10 +7,26 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { type BrowserContextOptions, chromium } from "playwright-core";
 
 export const browserPath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
   (file) => file !== undefined && existsSync(file),
 );
+
+/**
+ * A browser with a page. `wrong` gathers what goes wrong in the page: what it throws, and what its console calls an error, but for what is `expected`. It is the
+ * tests' to look at, and to empty.
+ */
+export async function openBrowser({ patienceMs, expected, ...options }: { patienceMs: number; expected?: RegExp } & BrowserContextOptions) {
+  const browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args: ["--no-sandbox", "--disable-gpu"] });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  const wrong: string[] = [];
+  page.setDefaultTimeout(patienceMs);
+  page.on("console", (message) => message.type() === "error" && expected?.test(message.text()) !== true && wrong.push(message.text()));
+  page.on("pageerror", (error) => wrong.push(error.message));
+  return { page, wrong, close: () => browser.close() };
+}
 
 const folder = fileURLToPath(new URL("../..", import.meta.url));
 /** The folder of the console's built files. They are built where they are not there. */

@@ -2,8 +2,8 @@ import type { DatasetVersion } from "@millrace/sdk/api";
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { send } from "../api";
-import { Time } from "../ui";
+import { reasonOf, send } from "../api";
+import { NotDone, Time } from "../ui";
 
 /** What a person decided about a refused version, or the way to decide. */
 export function Decision({ of }: { of: DatasetVersion }) {
@@ -41,7 +41,7 @@ function Decide({ of }: { of: DatasetVersion }) {
       await send("POST", `/datasets/${of.dataset}/versions/${of.version}/${act}`, { reason });
       await client.invalidateQueries();
     } catch (error) {
-      setFailure(error instanceof Error ? error.message : String(error));
+      setFailure(reasonOf(error));
     } finally {
       setBusy(false);
     }
@@ -75,11 +75,7 @@ function Decide({ of }: { of: DatasetVersion }) {
           Reject
         </button>
       </div>
-      {failure !== undefined && (
-        <p role="alert" className="pt-1 text-bad">
-          {failure}
-        </p>
-      )}
+      <NotDone why={failure} className="pt-1" />
     </form>
   );
 }

@@ -1,7 +1,7 @@
 /** For tests: a server of what serving needs and no more, and a model of two inputs to serve. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { EndpointSpec, ProjectSpec } from "@millrace/sdk/spec";
+import type { EndpointSpec, FeatureServiceSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { createCompute } from "../compute/index.js";
 import { createDatasets } from "../datasets/index.js";
 import { createExplanations, explanationRoutes } from "../explanation/index.js";
@@ -90,25 +90,22 @@ export type ServingServer = Awaited<ReturnType<typeof openServingServer>>;
 
 const noMetrics = { rows: 0, positives: 0, auc: null, log_loss: null, brier: null, calibration_error: null, mean_prediction: null };
 
-/** The endpoint `shade`: its models take a color and a number, which the request brings. */
-export const shadeProject = (endpoint: Partial<EndpointSpec> = {}): Partial<ProjectSpec> => ({
-  featureServices: [
-    {
-      name: "shade_features",
-      request: [
-        { name: "asked", type: "timestamp" },
-        { name: "color", type: "string" },
-        { name: "x", type: "float64" },
-      ],
-      timestamp: "asked",
-      views: [],
-      compute: [],
-      features: [
-        { name: "color", type: "string" },
-        { name: "x", type: "float64" },
-      ],
-    },
+/** A color and a number, which the request brings. */
+export const shadeFeatures: FeatureServiceSpec = {
+  ...{ name: "shade_features", timestamp: "asked", views: [], compute: [] },
+  request: [
+    { name: "asked", type: "timestamp" },
+    { name: "color", type: "string" },
+    { name: "x", type: "float64" },
   ],
+  features: [
+    { name: "color", type: "string" },
+    { name: "x", type: "float64" },
+  ],
+};
+/** The endpoint `shade`, whose models take `shadeFeatures`. */
+export const shadeProject = (endpoint: Partial<EndpointSpec> = {}): Partial<ProjectSpec> => ({
+  featureServices: [shadeFeatures],
   endpoints: [
     {
       name: "shade",

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { projectSpec } from "../../projects/testing.js";
 import { type RunningServer, startServer } from "../../server.js";
 import { clientPython } from "../../tracking/testing.js";
+import { shadeFeatures } from "../testing.js";
 
 const scripts = fileURLToPath(new URL(".", import.meta.url));
 let folder: string;
@@ -28,23 +29,10 @@ beforeAll(async () => {
     ...more,
   });
   const project = projectSpec({
-    featureServices: [
-      {
-        ...{ name: "shades", timestamp: "asked", views: [], compute: [] },
-        request: [
-          { name: "asked", type: "timestamp" },
-          { name: "color", type: "string" },
-          { name: "x", type: "float64" },
-        ],
-        features: [
-          { name: "color", type: "string" },
-          { name: "x", type: "float64" },
-        ],
-      },
-    ],
+    featureServices: [shadeFeatures],
     endpoints: [
       endpoint("colours", { workers: { count: 2, timeout: "20s", memoryMb: 1_500 } }),
-      endpoint("shades", { model: "colours", service: "shades" }),
+      endpoint("shades", { model: "colours", service: shadeFeatures.name }),
       endpoint("trees"),
       endpoint("greeting"),
     ],
