@@ -9,9 +9,8 @@
  * The server has one processor and what loads it another. Windows come in pairs, one of each server after the other; what is told are medians, of the
  * ratios within pairs. Each answer is compared with the others' first. What a server still has to do when a window has ended, it does in a pause before the next.
  */
-import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -20,6 +19,7 @@ import { ms, table, times } from "../data/table.mjs";
 import { start } from "../tracking/servers.mjs";
 import { binaryRequest, bring, grpcMessages, millrace } from "./millrace.mjs";
 import { models, peers } from "./peers.mjs";
+import { base64, batches, line, median, pinned, window } from "./windows.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
@@ -35,9 +35,6 @@ const beside = options.peers.split(",").filter(Boolean);
 const unknown = beside.find((name) => peers[name] === undefined);
 if (unknown !== undefined) throw new Error(`There is no peer "${unknown}". There are ${Object.keys(peers).join(", ")}.`);
 const [seconds, pairs] = options.quick ? [1, 1] : [4, 5];
-const pauseMs = 1_000;
-const twoCores = process.platform === "linux" && cpus().length >= 2;
-const pinned = (core, [program, args]) => (twoCores ? ["taskset", ["-c", String(core), program, ...args]] : [program, args]);
 const cases = [
   { rows: 1, clients: 1 },
   { rows: 1, clients: 16 },
@@ -80,8 +77,8 @@ async function measureModel(model) {
         await check(server, peer, asked);
         for (const one of cases) {
           const [mine, theirs] = await inPairs(
-            () => window(own.url, one, requestsOf(millrace, asked.rows, one.rows)),
-            () => window(server.url, one, requestsOf(peer, asked.rows, one.rows)),
+            () => ask(own.url, one, requestsOf(millrace, asked.rows, one.rows)),
+            () => ask(server.url, one, requestsOf(peer, asked.rows, one.rows)),
           );
           tellPair(model, one, "", mine, { name: peer.name, ...theirs }, peer === peers.fastapi ? goalOf(one) : "");
         }
@@ -92,7 +89,7 @@ async function measureModel(model) {
     for (const size of [1, 256]) {
       const one = { rows: size, clients: 16 };
       const [mine, theirs] = await inPairs(
-        () => window(own.url, one, binaryRequests(asked.rows, size)),
+        () => ask(own.url, one, binaryRequests(asked.rows, size)),
         () => alone(model, size),
       );
       tellPair(model, one, ", as binary tensors", mine, { name: "ONNX Runtime alone in Node", ...theirs }, size === 256 ? "0.7 times" : "");
@@ -100,7 +97,7 @@ async function measureModel(model) {
     const { port } = new URL(own.url);
     for (const clients of [1, 16, 64]) {
       const one = { rows: 1, clients };
-      const found = median(await repeated(() => window(`http://127.0.0.1:${Number(port) + 1}`, one, grpcRequests(asked.rows))));
+      const found = median(await repeated(() => ask(`http://127.0.0.1:${Number(port) + 1}`, one, grpcRequests(asked.rows))));
       tell({ work: workOf(model, one, ", gRPC"), millrace: said(found), goal: clients > 1 ? "6,000/s" : "" }, { millrace: found });
     }
   } finally {
@@ -128,12 +125,6 @@ async function check({ url }, system, { rows: all, told }) {
   if (found.length !== some.length || wrong >= 0) throw new Error(`${system.name} answers ${found[wrong]} where the model gave ${told[wrong]}.`);
 }
 
-function batches(all, size) {
-  return Array.from({ length: size === 1 ? 512 : 4 }, (_, i) => all.slice((i * size) % all.length, ((i * size) % all.length) + size));
-}
-function base64(bytes) {
-  return Buffer.from(bytes).toString("base64");
-}
 function requestsOf(system, all, size) {
   return { path: system.path(), headers: system.headers, bodies: batches(all, size).map((some) => base64(JSON.stringify(system.body(some)))) };
 }
@@ -146,54 +137,15 @@ function grpcRequests(all) {
   return { grpc: true, path: messages.path, headers: {}, bodies: batches(all, 1).map((some) => base64(messages.body(some))) };
 }
 
-async function window(url, { clients }, requests) {
-  const file = path.join(folder, "requests.json");
-  writeFileSync(file, JSON.stringify(requests));
-  await new Promise((resolve) => setTimeout(resolve, pauseMs));
-  const args = [here("load.mjs"), "--url", url, "--requests", file, "--clients", String(clients), "--seconds", String(seconds)];
-  const found = await line(pinned(1, [process.execPath, args]));
-  if (found.refused !== undefined) throw new Error(`${found.refused} requests were refused: ${found.example}`);
-  return found;
-}
-function alone(model, size) {
-  return line(
-    pinned(0, [
-      process.execPath,
-      [here("runtime.mjs"), path.join(model.folder, "model.onnx"), path.join(model.folder, "rows.json"), String(size), String(seconds)],
-    ]),
-  );
-}
-
-function line([program, args]) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
-    let text = "";
-    child.stdout.on("data", (part) => {
-      text += part;
-    });
-    child.on("error", reject).on("close", (status) => (status === 0 ? resolve(JSON.parse(text)) : reject(new Error(`${args[0]} failed`))));
-  });
-}
-
-async function inPairs(first, second) {
-  const found = [[], []];
-  for (let pair = 0; pair < pairs; pair++) {
-    found[0].push(await first());
-    found[1].push(await second());
-  }
-  const ratios = found[0].map((one, at) => one.per_s / found[1][at].per_s);
-  return [{ ...median(found[0]), ratio: middle(ratios) }, median(found[1])];
-}
 async function repeated(measure) {
   const found = [];
   for (let i = 0; i < pairs; i++) found.push(await measure());
   return found;
 }
-function middle(values) {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
-}
-function median(found) {
-  return found.toSorted((a, b) => a.per_s - b.per_s)[Math.floor(found.length / 2)];
+const ask = (url, { clients }, requests) => window(url, { clients, seconds, folder, core: 1 }, requests);
+function alone(model, size) {
+  const files = [path.join(model.folder, "model.onnx"), path.join(model.folder, "rows.json")];
+  return line(pinned(0, [process.execPath, [here("runtime.mjs"), ...files, String(size), String(seconds)]]));
 }
 
 function tellPair(model, one, how, mine, theirs, goal) {

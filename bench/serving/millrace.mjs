@@ -19,8 +19,8 @@ export const millrace = {
   read: ({ outputs }) => secondOf(outputs.find(({ name }) => name === "probabilities").data),
 };
 
-/** Makes the model the champion of the endpoint "trees". */
-export async function bring(url, model, folder) {
+/** Makes the model the champion of an endpoint of this name; endpoints of one project are brought together. */
+export async function bring(url, model, folder, names = ["trees"]) {
   const send = async (method, route, body) => {
     const raw = body instanceof Buffer;
     const answer = await fetch(url + route, {
@@ -34,17 +34,21 @@ export async function bring(url, model, folder) {
   const nothing = Object.fromEntries(
     ["schemas", "datasets", "entities", "featureViews", "featureServices", "pipelines", "monitors", "triggers"].map((kind) => [kind, []]),
   );
-  const endpoint = { name: "trees", model: "trees", rollout: { kind: "canary", steps: [1], each: "1h", judge: [] }, log: {} };
-  await send("PUT", "/api/v1/projects/trees", { apiVersion: "millrace/v1", name: "trees", files: [], folder, ...nothing, endpoints: [endpoint] });
-  await send("POST", "/api/2.0/mlflow/registered-models/create", { name: "trees" });
+  const [project] = names;
+  const endpoints = names.map((name) => ({ name, model: name, rollout: { kind: "canary", steps: [1], each: "1h", judge: [] }, log: {} }));
+  await send("PUT", `/api/v1/projects/${project}`, { apiVersion: "millrace/v1", name: project, files: [], folder, ...nothing, endpoints });
+  for (const name of names) await register(url, send, model, name);
+}
+async function register(url, send, model, name) {
+  await send("POST", "/api/2.0/mlflow/registered-models/create", { name });
   const { run } = await send("POST", "/api/2.0/mlflow/runs/create", { experiment_id: "0" });
   const artifacts = run.info.artifact_uri.replace("mlflow-artifacts:/", "");
   await send("PUT", `/api/2.0/mlflow-artifacts/artifacts/${artifacts}/model/model.onnx`, readFileSync(path.join(model, "model.onnx")));
-  const source = { name: "trees", source: `runs:/${run.info.run_id}/model`, run_id: run.info.run_id };
+  const source = { name, source: `runs:/${run.info.run_id}/model`, run_id: run.info.run_id };
   const { model_version: made } = await send("POST", "/api/2.0/mlflow/model-versions/create", source);
-  await send("POST", "/api/2.0/mlflow/registered-models/alias", { name: "trees", alias: "champion", version: made.version });
+  await send("POST", "/api/2.0/mlflow/registered-models/alias", { name, alias: "champion", version: made.version });
   for (const until = Date.now() + 30_000; ; ) {
-    const answer = await fetch(`${url}/v2/models/trees/ready`);
+    const answer = await fetch(`${url}/v2/models/${name}/ready`);
     if (answer.ok) return;
     if (Date.now() > until) throw new Error(`The endpoint does not answer: ${await answer.text()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));

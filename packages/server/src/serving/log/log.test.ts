@@ -1,10 +1,13 @@
 /** What is in the prediction log, which labels find it, and whether it can be done again. */
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Endpoint, LabelResult, Prediction, Replay } from "@millrace/sdk/api";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openServingServer, type ServingServer, shadeProject, shadeRequest } from "../testing.js";
+import { openPredictionLog } from "./index.js";
+import { tensorLog } from "./schema.js";
+import { openSpool } from "./spool.js";
 
 let folder: string;
 let server: ServingServer;
@@ -183,4 +186,66 @@ test("a model's own tensors are replayed in every datatype", async () => {
   const { body } = await call<Replay>("POST", "/api/v1/predictions/every/replay");
   expect(body.replayed).toEqual(body.logged);
   expect(body).toMatchObject({ same: true, difference: 0, logged: { same_int64: ["-9007199254740993", "9223372036854775807"] } });
+});
+
+test("rows of one request and rows one by one are in the log once each, as they were first, with values that JSON has no number for", async () => {
+  const log = await openPredictionLog(server.platform);
+  const schema = tensorLog({
+    ...{ batches: true, inputs: [{ name: "x", datatype: "FP32", shape: [-1, 2] }] },
+    outputs: [
+      { name: "y", datatype: "INT64", shape: [-1] },
+      { name: "said", datatype: "BYTES", shape: [-1] },
+    ],
+  });
+  const shared = { at: new Date("2024-02-01T00:00:00Z"), version: 1, route: "stable", key: null, latency_ms: 1.5, caller: "anna", rollout: null };
+  const packed = (id: string, x: number[], y: bigint[], said: (string | null)[]) =>
+    log.appendPacked("mixed", schema, {
+      ...{ ...shared, id, suffix: "", rows: y.length, prediction: "o_y" },
+      columns: [
+        { column: "i_x", one: false, tensor: { name: "x", datatype: "FP32", shape: [y.length, 2], data: Float32Array.from(x) } },
+        { column: "o_y", one: true, tensor: { name: "y", datatype: "INT64", shape: [y.length], data: BigInt64Array.from(y) } },
+        { column: "o_said", one: true, tensor: { name: "said", datatype: "BYTES", shape: [y.length], data: said } },
+      ],
+    });
+  const single = (id: string, x: unknown[]) =>
+    log.append("mixed", schema, [{ ...shared, id, as_of: shared.at, prediction: 7, i_x: x, o_y: 7, o_said: "seven" }]);
+  try {
+    await packed("a", [1, Number.NaN, 3, Number.NEGATIVE_INFINITY], [2n ** 62n, 5n], ["one", null]);
+    await single("a:0", [9, 9]);
+    await single("b", ["NaN", 0.5]);
+    await packed("b", [8, 8], [8n], ["eight"]);
+    const found = await log.use("mixed", schema, {}, (connection, relation) =>
+      server.platform.duckdb.rows(`select id, i_x::varchar as x, o_y::varchar as y, o_said as said, prediction from ${relation} order by id`, connection),
+    );
+    expect(found).toEqual([
+      { id: "a:0", x: "[1.0, nan]", y: "4611686018427387904", said: "one", prediction: 2 ** 62 },
+      { id: "a:1", x: "[3.0, -inf]", y: "5", said: null, prediction: 5 },
+      { id: "b", x: "[nan, 0.5]", y: "7", said: "seven", prediction: 7 },
+    ]);
+  } finally {
+    await log.close();
+  }
+});
+
+test("rows that come at any moment while a file is begun, written or finished are in it or in the next one", async () => {
+  const own = await mkdtemp(path.join(folder, "spool-"));
+  for (let turns = 0; turns < 12; turns++) {
+    const spool = openSpool(own, "any", [], { sync: turns % 2 === 1, onSyncError: () => {} });
+    const later = async (work: () => Promise<unknown>) => {
+      for (let turn = 0; turn < turns; turn++) await undefined;
+      return work();
+    };
+    await spool.append("one\n", 1);
+    await later(() => spool.append("two\n", 1));
+    const both = [spool.append("three\n", 1), later(() => spool.append("four\n", 1))];
+    await later(() => spool.rotate());
+    await spool.rotate();
+    await Promise.all(both);
+    await later(() => spool.append("five\n", 1));
+    await spool.rotate();
+    const texts = (await readdir(own)).filter((name) => name.endsWith(".rows")).map((name) => readFile(path.join(own, name), "utf8"));
+    expect((await Promise.all(texts)).join("").split("\n").sort()).toEqual(["", "five", "four", "one", "three", "two"]);
+    await spool.close();
+    for (const name of await readdir(own)) await rm(path.join(own, name));
+  }
 });

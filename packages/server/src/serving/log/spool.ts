@@ -170,6 +170,8 @@ export function openSpool(
       if (batch.length > 0) await write(batch);
       for (const turn of asked) await finish().then(turn.done, turn.failed);
     }
+    // Not when the promise is settled: whoever comes before that would be seen by nobody.
+    working = undefined;
   }
   function kick(): void {
     if (scheduled || working !== undefined) return;
@@ -183,9 +185,7 @@ export function openSpool(
     waiting = [];
     if (batch.length > 0 && writeHere(batch)) return;
     waiting = batch;
-    working ??= work().finally(() => {
-      working = undefined;
-    });
+    if (waiting.length > 0 || turns.length > 0) working = work();
   }
 
   return {
@@ -202,7 +202,7 @@ export function openSpool(
         kick();
       }),
     async close() {
-      while (working !== undefined) await working;
+      while (scheduled || working !== undefined) await (working ?? new Promise<void>((resolve) => process.nextTick(resolve)));
       clearTimeout(syncing);
       if (!sync) await file?.handle.datasync().catch(() => {});
       await file?.handle.close();

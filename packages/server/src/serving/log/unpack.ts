@@ -127,7 +127,7 @@ async function openRows({ schema, columns: declared, into }: UnpackAsked) {
     /** A promise where there is something to wait for. */
     add(text: string, line: number): Promise<void> | undefined {
       const { packed, id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction }: PackedLine = JSON.parse(text);
-      const moment = new DuckDBTimestampTZValue(BigInt(at) * 1_000n);
+      const moment = new DuckDBTimestampTZValue(BigInt(new Date(at).getTime()) * 1_000n);
       const given = packed.map(([column, one, kind, told]) => {
         const values = valuesOf(kind, told);
         return { column, at: places.get(column), convert: converters.get(column), one, values, width: values.length / rows };

@@ -1,0 +1,118 @@
+/**
+ * What Millrace's serving does with more than one of something: two processes beside one, a large model beside a small one, and how soon ten models
+ * answer after a start: `npm run bench:together`.
+ *
+ *   --quick   a short look
+ *
+ * Nothing is bound to a processor here: servers and clients share the machine.
+ */
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { setup } from "../../scripts/setup.mjs";
+import { load, ms, table, times } from "../data/table.mjs";
+import { start } from "../tracking/servers.mjs";
+import { binaryRequest, bring, millrace } from "./millrace.mjs";
+import { models } from "./peers.mjs";
+import { base64, batches, middle, window } from "./windows.mjs";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const { values: options } = parseArgs({ options: { quick: { type: "boolean" } } });
+const [seconds, pairs, restarts] = options.quick ? [1, 1, 1] : [4, 5, 5];
+setup();
+const folder = mkdtempSync(path.join(tmpdir(), "millrace-together-"));
+chmodSync(folder, 0o755);
+const [small, large] = models(path.join(root, ".millrace/bench/serving-models-made"));
+const rowsOf = (model) => JSON.parse(readFileSync(path.join(model.folder, "rows.json"), "utf8")).rows;
+const rows = [];
+
+try {
+  await processes();
+  await largeBesideSmall();
+  await tenModels();
+  process.stdout.write(`\n${table(rows)}\n`);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function processes() {
+  const servers = [await started("one", []), await started("two", ["--workers", "2"])];
+  for (const [at, { url }] of servers.entries()) await bring(url, small.folder, folder, [`trees${at + 1}`]);
+  const found = [[], []];
+  for (let pair = 0; pair < pairs; pair++) for (const [at, { url }] of servers.entries()) found[at].push(await ask(url, 64, oneRow(`trees${at + 1}`)));
+  for (const { stop } of servers) await stop();
+  const [one, two] = found.map((all) => middle(all.map(({ per_s }) => per_s)));
+  const ratio = middle(found[1].map(({ per_s }, pair) => per_s / found[0][pair].per_s));
+  tell("1 row, 64 clients: one process and two", `${one.toLocaleString("en")}/s and ${two.toLocaleString("en")}/s`, times(ratio), "1.5 times");
+}
+
+async function largeBesideSmall() {
+  const server = await started("large", []);
+  await bring(server.url, small.folder, folder, ["small"]);
+  await bring(server.url, large.folder, folder, ["large"]);
+  const many = batches(rowsOf(large), 4_096).map(binaryRequest);
+  const heavy = { path: "/v2/models/large/infer", headers: many[0].headers, bodies: many.map(({ body }) => base64(body)) };
+  const found = [[], []];
+  for (let pair = 0; pair < pairs; pair++) {
+    found[0].push(await ask(server.url, 4, oneRow("small")));
+    const [beside] = await Promise.all([ask(server.url, 4, oneRow("small")), ask(server.url, 2, heavy)]);
+    found[1].push(beside);
+  }
+  await server.stop();
+  const [alone, beside] = found.map((all) => middle(all.map(({ p99_ms }) => p99_ms)));
+  const more = middle(found[1].map(({ p99_ms }, pair) => p99_ms - found[0][pair].p99_ms));
+  tell("1 row, 4 clients: alone, and beside 2 clients with 4,096 rows for 300 trees", `p99 ${ms(alone)} and ${ms(beside)}`, `${ms(more)} more`, "5 ms more");
+}
+
+async function tenModels() {
+  const names = Array.from({ length: 10 }, (_, at) => `trees${at}`);
+  const first = await started("ten", []);
+  await bring(first.url, small.folder, folder, names);
+  await first.stop();
+  const found = [];
+  for (let at = 0; at < restarts; at++) {
+    const began = performance.now();
+    const server = await started("ten", [], "/v2/health/ready");
+    await Promise.all(names.map((name) => until(`${server.url}/v2/models/${name}/ready`)));
+    found.push({ ready: server.readyMs, all: performance.now() - began });
+    await server.stop();
+  }
+  tell(
+    "from the start: ready, and ten models ready",
+    `${ms(middle(found.map(({ ready }) => ready)))} and ${ms(middle(found.map(({ all }) => all)))}`,
+    "",
+    "1 s",
+  );
+}
+async function until(url) {
+  while (
+    !(await fetch(url).then(
+      (answer) => answer.ok,
+      () => false,
+    ))
+  )
+    await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+function started(name, more, ready) {
+  const own = path.join(folder, name);
+  mkdirSync(own, { recursive: true });
+  const command = (at, port) => {
+    const [program, args] = millrace.command(at, port);
+    return [program, [...args, ...more]];
+  };
+  return start({ command, ...(ready === undefined ? {} : { ready }) }, own);
+}
+function ask(url, clients, requests) {
+  return window(url, { clients, seconds, folder }, requests);
+}
+function oneRow(name) {
+  const bodies = batches(rowsOf(small), 1).map((some) => base64(JSON.stringify(millrace.body(some))));
+  return { path: `/v2/models/${name}/infer`, headers: millrace.headers, bodies };
+}
+function tell(work, figures, ratio, goal) {
+  rows.push({ work, millrace: figures, ratio, goal, load: load() });
+  process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
+}
