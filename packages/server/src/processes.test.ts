@@ -18,14 +18,21 @@ afterAll(async () => {
 });
 
 const pids = () => Object.values(cluster.workers ?? {}).flatMap((worker) => worker?.process.pid ?? []);
-/** The status of an answer over a connection of its own. */
-const ask = (route: string) =>
-  new Promise<number | undefined>((resolve, reject) => {
-    get(`${server.url}${route}`, { agent: new Agent({ keepAlive: false }) }, (answer) => {
-      answer.resume();
-      resolve(answer.statusCode);
+/** An answer over a connection of its own, so that the processes take turns. */
+const asked = (route: string) =>
+  new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
+    get(`${server.url}${route}`, { agent: new Agent({ keepAlive: false }) }, async (answer) => {
+      const parts: Buffer[] = [];
+      for await (const part of answer) parts.push(part);
+      resolve({ status: answer.statusCode, body: Buffer.concat(parts).toString() });
     }).on("error", reject);
   });
+const ask = async (route: string) => (await asked(route)).status;
+/** How many requests to a route `/metrics` says were answered. */
+async function counted(route: string): Promise<number> {
+  const { body } = await asked("/metrics");
+  return Number(new RegExp(`millrace_http_request_duration_seconds_count{[^}]*route="${route}"[^}]*} (\\d+)`).exec(body)?.[1] ?? 0);
+}
 
 test("two processes answer on one port, by the same facts", async () => {
   expect(pids()).toHaveLength(2);
@@ -48,14 +55,32 @@ test("two processes answer on one port, by the same facts", async () => {
     .toBe(true);
 });
 
-test("a process that was killed is started again, and the others answer meanwhile", async () => {
+test("metrics are of all processes, whichever is asked", async () => {
+  const before = await counted("/version");
+  await Promise.all(Array.from({ length: 40 }, () => ask("/version")));
+  // A request is counted when its answer has gone.
+  await expect.poll(() => counted("/version")).toBe(before + 40);
+  const told = await Promise.all(Array.from({ length: 8 }, () => counted("/version")));
+  expect(told).toEqual(new Array(8).fill(before + 40));
+  const { body } = await asked("/metrics");
+  expect(body).toMatch(/^# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total [0-9.]+$/m);
+  // Of the two and the one that looks after them.
+  expect(body).toMatch(/^nodejs_version_info{.*} 1$/m);
+  expect(body.match(/^nodejs_heap_size_total_bytes /gm)).toHaveLength(1);
+  expect(body.endsWith("# EOF\n")).toBe(true);
+});
+
+test("a process that was killed is started again, the others answer meanwhile, and what it counted is not forgotten", async () => {
   const [first = 0, second] = pids();
+  const before = await counted("/version");
+  expect(before).toBeGreaterThan(0);
   const gone = new Promise((resolve) => cluster.once("exit", resolve));
   process.kill(first, "SIGKILL");
   await gone;
   expect(await Promise.all(Array.from({ length: 6 }, () => ask("/health")))).toEqual(new Array(6).fill(200));
   await expect.poll(() => pids().filter((pid) => pid !== first)).toHaveLength(2);
   expect(pids()).toContain(second);
+  expect(await counted("/version")).toBe(before);
 });
 
 test("a process that serves needs the PostgreSQL of its server", () => {

@@ -14,7 +14,18 @@ import { createLineage, lineageRoutes } from "./lineage/index.js";
 import { missingRoutes } from "./mlflow/index.js";
 import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
 import { createPipelineLineage, createPipelines, pipelineReferences, pipelinesRoutes } from "./pipelines/index.js";
-import { type DeclaredRoute, endWithin, listen, openHttp, type Platform, platformRoutes, type ServerConfig, StartError } from "./platform/index.js";
+import {
+  type DeclaredRoute,
+  endWithin,
+  listen,
+  type MetricList,
+  type Metrics,
+  openHttp,
+  type Platform,
+  platformRoutes,
+  type ServerConfig,
+  StartError,
+} from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { startProcesses } from "./processes.js";
 import { createProjects, projectReferences, projectsRoutes } from "./projects/index.js";
@@ -60,6 +71,7 @@ export interface RunningServer {
   grpc?: string;
   /** Every route, and what it asks for. */
   routes: readonly DeclaredRoute[];
+  metrics: Metrics;
   stop(): Promise<void>;
 }
 
@@ -82,13 +94,14 @@ export async function startServers(config: ServerConfig, processes: number): Pro
     const others = await startProcesses(
       { ...config, databaseUrl: platform.databaseUrl, connections: Math.max(4, Math.floor(40 / processes)) },
       processes,
+      platform.metrics.own,
     ).catch(async (error: unknown) => {
       await first.stop();
       throw error;
     });
     platform.address.url = others.url;
     return {
-      ...{ url: others.url, routes: first.routes },
+      ...{ url: others.url, routes: first.routes, metrics: platform.metrics },
       ...(others.grpc === undefined ? {} : { grpc: others.grpc }),
       async stop() {
         await others.stop();
@@ -102,13 +115,16 @@ export async function startServers(config: ServerConfig, processes: number): Pro
   }
 }
 
-/** A process that answers requests and does nothing else, on the PostgreSQL and the object store of a server. */
-export function startServing(config: ServerConfig): Promise<RunningServer> {
+/**
+ * A process that answers requests and does nothing else, on the PostgreSQL and the object store of a server. `gather` answers what it and those that share its
+ * port measured.
+ */
+export function startServing(config: ServerConfig, gather?: () => Promise<MetricList>): Promise<RunningServer> {
   if (config.databaseUrl === undefined)
     throw new StartError(
       "A process that serves shares the PostgreSQL of its server: set DATABASE_URL to it. A PostgreSQL that runs embedded in a data folder has one owner.",
     );
-  return start(config, "requests");
+  return start(config, "requests", gather);
 }
 
 /**
@@ -123,9 +139,10 @@ export function startWorker(config: ServerConfig): Promise<RunningServer> {
   return start(config, "steps");
 }
 
-async function start(config: ServerConfig, work: "all" | "steps" | "requests"): Promise<RunningServer> {
+async function start(config: ServerConfig, work: "all" | "steps" | "requests", gather?: () => Promise<MetricList>): Promise<RunningServer> {
   if (config.onnxProviders !== undefined) checkProviders(config.onnxProviders);
   const { platform, close } = await openPlatform(config);
+  if (gather !== undefined) platform.metrics.gatherBy(gather);
   try {
     const { stop, ...running } = await compose(platform, work);
     return {
@@ -274,7 +291,7 @@ async function compose(platform: Platform, work: "all" | "steps" | "requests"): 
   return {
     url,
     ...(grpc === undefined ? {} : { grpc: grpc.address }),
-    routes: app.declaredRoutes,
+    ...{ routes: app.declaredRoutes, metrics: platform.metrics },
     async stop() {
       const end = (what: string, work: () => unknown) => endWithin(platform.log, 10_000, what, work);
       await end("HTTP", () => app.close());

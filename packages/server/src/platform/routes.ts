@@ -16,9 +16,7 @@ export function platformRoutes(app: Http, platform: Platform): void {
   const open = { config: { permission: "public" as const } };
   app.get("/health", { ...open, schema: { tags: ["platform"] } }, async (_request, reply) => reply.type("text/plain").send("OK"));
   app.get("/version", { ...open, schema: { tags: ["platform"] } }, async (_request, reply) => reply.type("text/plain").send(version));
-  app.get("/metrics", { ...open, schema: { tags: ["platform"] } }, async (_request, reply) =>
-    reply.type(metricsContentType).send(await metrics.registry.metrics()),
-  );
+  app.get("/metrics", { ...open, schema: { tags: ["platform"] } }, async (_request, reply) => reply.type(metricsContentType).send(await metrics.text()));
   app.get("/openapi.json", { ...open, schema: { tags: ["platform"] } }, async () => app.swagger());
 
   const state = () => ({ now: clock.now().toISOString(), kind: clock.kind });
