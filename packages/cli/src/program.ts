@@ -91,8 +91,9 @@ export function program(): Command {
     .description("show what a project's definitions would change, and change it")
     .argument("[folder]", "the project's folder, with its millrace.ts", ".")
     .option("--dry-run", "only show what would change")
+    .option("--no-wait", "do not wait, for a minute at most, until the files that lie in watched folders are taken in")
     .option(...json)
-    .action(async (folder: string, options: Json & { dryRun?: boolean }) => (await import("./commands/apply.js")).apply(folder, options));
+    .action(async (folder: string, options: Json & { dryRun?: boolean; wait: boolean }) => (await import("./commands/apply.js")).apply(folder, options));
 
   addRunCommands(millrace);
 

@@ -11,6 +11,7 @@ import type {
   CollectionStart,
   Columns,
   Dataset,
+  DatasetComing,
   DatasetDiff,
   DatasetPartition,
   DatasetVersion,
@@ -225,6 +226,8 @@ export function createClient({ url, token, fetch = globalThis.fetch }: ClientOpt
     datasets: {
       list: (query?: Paging) => get<Page<Dataset>>("/api/v1/datasets", query),
       get: (name: string) => get<Dataset>(`/api/v1/datasets/${part(name)}`),
+      /** What is still to come from where it watches. */
+      coming: (name: string) => get<DatasetComing>(`/api/v1/datasets/${part(name)}/coming`),
       versions: (name: string, query?: Paging & { status?: "accepted" | "quarantined" }) =>
         get<Page<DatasetVersion>>(`/api/v1/datasets/${part(name)}/versions`, query),
       version: (name: string, version: number) => get<DatasetVersionDetail>(`/api/v1/datasets/${part(name)}/versions/${version}`),

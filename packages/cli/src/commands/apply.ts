@@ -1,10 +1,12 @@
 import path from "node:path";
 import type { Change, Plan, ProjectVersion } from "@millrace/sdk/api";
+import { ApiError, type Client } from "@millrace/sdk/client";
+import type { DatasetSpec } from "@millrace/sdk/spec";
 import { print, printJson, tell } from "../output.js";
 import { compileProject } from "../project/compile.js";
 import { connect, type ServerOptions } from "../server.js";
 
-export async function apply(given: string, options: ServerOptions & { dryRun?: boolean; json?: boolean }): Promise<void> {
+export async function apply(given: string, options: ServerOptions & { dryRun?: boolean; wait: boolean; json?: boolean }): Promise<void> {
   const folder = path.resolve(given);
   const client = connect(options);
   const { spec, links, upload } = await compileProject(folder);
@@ -20,12 +22,47 @@ export async function apply(given: string, options: ServerOptions & { dryRun?: b
   const applied = await client.projects.apply(spec);
   if (options.json) printJson(applied);
   else print(appliedLines(applied).join("\n"));
+  if (options.wait) await takenIn(client, spec.datasets, options.json ? tell : print).catch(unlessForbidden);
+}
+
+/** Files are taken in while the server is asked to: what follows the command finds them there. */
+const longestMs = 60_000;
+const lookMs = 200;
+/** What is taken in at once needs no word before it is. */
+const patienceMs = 3_000;
+async function takenIn(client: Client, datasets: readonly DatasetSpec[], say: (line: string) => void): Promise<void> {
+  const began = performance.now();
+  for (const { name } of datasets.filter((one) => one.watch !== undefined)) {
+    let told = "";
+    for (let waited = false; ; waited = true) {
+      const { state, files, taken, message } = await client.datasets.coming(name);
+      const sofar = `${taken} of ${files} ${files === 1 ? "file" : "files"} taken in`;
+      if (state !== "coming") {
+        if (message !== null) tell(message);
+        else if (waited) say(`${name}: ${sofar}`);
+        break;
+      }
+      const passed = performance.now() - began;
+      if (passed > longestMs) {
+        tell(`${name}: ${sofar}; the server goes on with it. See what came with: millrace dataset versions ${name}`);
+        break;
+      }
+      if (passed > patienceMs && told !== sofar) say(`${name}: ${sofar} so far`);
+      told = sofar;
+      await new Promise((resolve) => setTimeout(resolve, lookMs));
+    }
+  }
 }
 
 /** What was changed, and the version that the project is at. */
 export function appliedLines(applied: Plan & ProjectVersion): string[] {
   const at = applied.commit === null ? "" : `, commit ${applied.commit.slice(0, 7)}${applied.dirty ? " and changes that are not committed" : ""}`;
   return [...planLines(applied.changes), summary(applied.project, applied.changes, "are"), `${applied.project} is at version ${applied.version}${at}`];
+}
+
+/** Whoever may apply need not be allowed to look at data. */
+function unlessForbidden(error: unknown): void {
+  if (!(error instanceof ApiError && error.status === 403)) throw error;
 }
 
 const signs = { create: "+", update: "~", delete: "-", unchanged: " " } as const;

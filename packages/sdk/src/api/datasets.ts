@@ -47,6 +47,20 @@ export const IngestionStart = Type.Object(
 );
 export type IngestionStart = Static<typeof IngestionStart>;
 
+/** What is still to come into a dataset from the folder or prefix that it watches. */
+export const DatasetComing = Type.Object({
+  dataset: Type.String(),
+  /** `coming`: files that match are being taken; `ready`: none are, and there is an accepted version; `none`: there is none, and `message` says why. */
+  state: Type.Union([Type.Literal("coming"), Type.Literal("ready"), Type.Literal("none")]),
+  /** The newest accepted one. */
+  version: Nullable(Type.Integer()),
+  /** Files that match, and how many of them were taken: accepted or refused. */
+  files: Type.Integer(),
+  taken: Type.Integer(),
+  message: Nullable(Type.String()),
+});
+export type DatasetComing = Static<typeof DatasetComing>;
+
 export const RowsReceipt = Type.Object({
   /** Rows of this push. */
   rows: Type.Integer(),

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import {
   Dataset,
+  DatasetComing,
   DatasetDiff,
   DatasetPartition,
   DatasetVersion,
@@ -26,6 +27,9 @@ export function datasetsRoutes(app: Http, datasets: DatasetsService): void {
   const ByName = Type.Object({ name: Name });
   app.get("/api/v1/datasets", { ...read, schema: { tags, response: { 200: Page(Dataset) } } }, async () => ({ items: await datasets.list() }));
   app.get("/api/v1/datasets/:name", { ...read, schema: { tags, params: ByName, response: { 200: Dataset } } }, async ({ params }) => datasets.get(params.name));
+  app.get("/api/v1/datasets/:name/coming", { ...read, schema: { tags, params: ByName, response: { 200: DatasetComing } } }, async ({ params }) =>
+    datasets.coming(params.name),
+  );
   const status = Type.Optional(Type.Union([Type.Literal("accepted"), Type.Literal("quarantined")]));
   const VersionsQuery = Type.Object({ ...PageQuery.properties, status, after: Type.Optional(Type.String({ pattern: "^[0-9]{1,9}$" })) });
   app.get(

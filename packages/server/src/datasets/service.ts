@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Readable } from "node:stream";
 import type {
   Dataset,
+  DatasetComing,
   DatasetDiff,
   DatasetOrigin,
   DatasetPartition,
@@ -15,6 +16,7 @@ import type {
 import { ApiError, conflict, type Digest, invalid, limit, notFound, type Platform, type StoredObject } from "../platform/index.js";
 import type { Definition, Projects } from "../projects/index.js";
 import type { Validation } from "../validation/index.js";
+import { createComing } from "./coming.js";
 import { compareVersions } from "./diff.js";
 import { guessFormat } from "./formats/types.js";
 import { type Arrival, detailOf, ingest, withoutDetail } from "./ingest.js";
@@ -38,6 +40,8 @@ export const largestFile = 64 * gigabyte;
 export interface DatasetsService extends Datasets {
   list(): Promise<Dataset[]>;
   get(name: string): Promise<Dataset>;
+  /** What is still to come from where it watches. */
+  coming(name: string): Promise<DatasetComing>;
   versions(
     name: string,
     query: { status?: string | undefined; after?: string | undefined; limit: number },
@@ -101,6 +105,7 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
     };
   }
 
+  const coming = createComing(parts, latest);
   let takeOnline: TakeOnline | undefined;
   const pushes = createPushes(parts, (dataset, rows) => {
     if (takeOnline === undefined) throw invalid("This server keeps no features online.");
@@ -128,8 +133,8 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
   });
   return {
     stepKinds: {
-      read_dataset: readDatasetStep(latest),
-      partitions: partitionsStep(platform, latest),
+      read_dataset: readDatasetStep(latest, coming),
+      partitions: partitionsStep(platform, latest, coming),
       write_dataset: writeDatasetStep(parts),
       split_by_time: splitByTimeStep(platform),
       split_by_group: splitStep(platform, "split_by_group"),
@@ -155,6 +160,7 @@ export function createDatasets(platform: Platform, { projects, validation }: { p
       return Promise.all((await projects.list("dataset")).map((definition) => describe(definition, counts)));
     },
     get: async (name) => describe(await projects.require("dataset", name), await store.countVersions(db)),
+    coming: coming.of,
     async versions(name, { status, after, limit }) {
       await projects.require("dataset", name);
       const rows = await store.listVersions(db, name, { status, before: after === undefined ? undefined : Number(after), limit: limit + 1 });

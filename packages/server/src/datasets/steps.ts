@@ -1,6 +1,8 @@
 import type { Artifact, DatasetPart, DatasetVersionDetail } from "@millrace/sdk/api";
+import type { NodeKind } from "@millrace/sdk/spec";
 import type { StepContext, StepKind } from "../pipelines/step.js";
 import { type Digest, identifier, invalid, type Platform, parquet } from "../platform/index.js";
+import type { Awaiting, Coming } from "./coming.js";
 import { type IngestParts, ingest, rulesOf } from "./ingest.js";
 import { partitionsOf } from "./partitions.js";
 import { partsIn } from "./read.js";
@@ -10,19 +12,23 @@ import { tableDigest } from "./table.js";
 
 type Selected = { version: DatasetVersionDetail; parts: DatasetPart[] };
 
-const nothingYet = (name: string): string =>
-  `The dataset "${name}" has no accepted version yet. A file in a watched folder is taken when two looks in a row found it the same; millrace dataset versions ${name} shows what came.`;
+/** What a step depends on before its dataset has a version: it waits for the first one when it runs. */
+const noVersionYet = { once: "no version yet", reason: "its dataset has no version yet" };
+const awaiting = ({ log, signal, process }: Pick<StepContext<NodeKind>, "log" | "signal" | "process">): Awaiting => ({
+  log,
+  signal,
+  progress: (progress) => process?.progress(progress),
+});
 
 /** Gives the parts of the newest version, up to a month or of one partition, as they were ingested: nothing is copied. */
-export function readDatasetStep(latest: (name: string) => Promise<DatasetVersionDetail | undefined>): StepKind<"read_dataset"> {
+export function readDatasetStep(
+  latest: (name: string) => Promise<DatasetVersionDetail | undefined>,
+  { firstVersion }: Pick<Coming, "firstVersion">,
+): StepKind<"read_dataset"> {
   // What the cache key was made of is what is given, also when a version comes in between.
   const chosen = new WeakMap<object, Selected>();
-  async function select({ node, inputs }: Pick<StepContext<"read_dataset">, "node" | "inputs">): Promise<Selected> {
-    const before = chosen.get(inputs);
-    if (before !== undefined) return before;
+  function select({ node, inputs }: Pick<StepContext<"read_dataset">, "node" | "inputs">, version: DatasetVersionDetail): Selected {
     const name = node.config.dataset;
-    const version = await latest(name);
-    if (version === undefined) throw invalid(nothingYet(name));
     const { partition = null, until = "latest" } = inputs;
     if (partition !== null && typeof partition !== "string") throw invalid(`The input "partition" must be the key of a partition, as 2013-03.`);
     if (typeof until !== "string") throw invalid(`The input "until" must be a month, as 2013-03, or latest.`);
@@ -30,15 +36,22 @@ export function readDatasetStep(latest: (name: string) => Promise<DatasetVersion
     const selected = { version, parts: until === "latest" ? of : of.filter((part) => monthOf(part, name) <= month(until)) };
     if (selected.parts.length === 0)
       throw invalid(`The dataset "${name}" has no rows up to ${until}: its first are of ${version.parts[0]?.from ?? "no time"}.`);
-    chosen.set(inputs, selected);
     return selected;
   }
   return {
     kind: "read_dataset",
     version: "1",
-    identity: async (context) => tableDigest((await select(context)).parts.map((part) => part.digest)),
+    async identity(context) {
+      const version = await latest(context.node.config.dataset);
+      if (version === undefined) return noVersionYet;
+      const selected = chosen.get(context.inputs) ?? select(context, version);
+      chosen.set(context.inputs, selected);
+      return tableDigest(selected.parts.map((part) => part.digest));
+    },
     async run(context) {
-      const { version, parts } = await select(context);
+      const { version, parts } =
+        chosen.get(context.inputs) ??
+        select(context, (await latest(context.node.config.dataset)) ?? (await firstVersion(context.node.config.dataset, awaiting(context))));
       const rows = parts.reduce((sum, part) => sum + part.rows, 0);
       context.log(`${version.dataset} version ${version.version}: ${parts.length} ${parts.length === 1 ? "part" : "parts"}, ${rows.toLocaleString("en")} rows`);
       const table: Artifact = {
@@ -116,18 +129,19 @@ export function splitStep<K extends "split_by_group" | "split_by_hash">(platform
 export function partitionsStep(
   { objects }: Pick<Platform, "objects">,
   latest: (name: string) => Promise<DatasetVersionDetail | undefined>,
+  { firstVersion }: Pick<Coming, "firstVersion">,
 ): StepKind<"partitions"> {
-  const keysOf = async (name: string) => {
-    const version = await latest(name);
-    if (version === undefined) throw invalid(nothingYet(name));
-    return partitionsOf(version.parts).map(({ key }) => key);
-  };
+  const keysOf = (version: DatasetVersionDetail) => partitionsOf(version.parts).map(({ key }) => key);
   return {
     kind: "partitions",
     version: "1",
-    identity: ({ node }) => keysOf(node.config.dataset),
-    async run({ node, log }) {
-      const keys = await keysOf(node.config.dataset);
+    async identity({ node }) {
+      const version = await latest(node.config.dataset);
+      return version === undefined ? noVersionYet : keysOf(version);
+    },
+    async run(context) {
+      const { node, log } = context;
+      const keys = keysOf((await latest(node.config.dataset)) ?? (await firstVersion(node.config.dataset, awaiting(context))));
       if (keys.length === 0) throw invalid(`The dataset "${node.config.dataset}" has no partitions: say { partition } where it is defined.`);
       log(`${keys.length.toLocaleString("en")} partitions, from ${keys[0]} to ${keys.at(-1)}`);
       const stored = await objects.put(Buffer.from(JSON.stringify(keys)));

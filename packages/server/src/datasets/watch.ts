@@ -3,11 +3,12 @@ import { type FileHandle, lstat, open, readdir, realpath } from "node:fs/promise
 import path from "node:path";
 import type { DatasetSpec } from "@millrace/sdk/spec";
 import type { Platform } from "../platform/index.js";
+import type { Definition } from "../projects/index.js";
 import { type IngestParts, ingest, rulesOf } from "./ingest.js";
 import { fetchS3, listS3 } from "./sources/s3.js";
 import * as store from "./store.js";
 
-type WatchParts = IngestParts & { platform: Pick<Platform, "log" | "clock"> };
+export type WatchParts = IngestParts & { platform: Pick<Platform, "log" | "clock"> };
 /** What nobody has touched for this long is not still written: it needs no second look. Not on a replayed clock, where what a look takes must be the same each time. */
 const untouchedMs = 10_000;
 
@@ -39,8 +40,7 @@ async function look(
   const { db, log, clock } = platform;
   const folder = await insideOf(projectFolder, watch.folder);
   if (folder === undefined) return;
-  const matches = glob(watch.pattern);
-  const names = (await readdir(folder)).filter((name) => !name.startsWith(".") && matches.test(name)).sort();
+  const names = await namesIn(folder, watch.pattern);
   if (names.length === 0) return;
   const { rules } = await rulesOf(parts.projects, dataset);
   const seen = await store.watchedFiles(db, dataset.name);
@@ -68,6 +68,43 @@ async function look(
     // A crash before this line only has the file looked at again, and its content is known then.
     await store.took(db, dataset.name, file, stamp, rules);
   }
+}
+
+/** What the pattern of a watched dataset names at this moment. */
+export interface WatchedFiles {
+  found: number;
+  /** Those of them that the next looks take, or are taking. */
+  untaken: number;
+  /** The folder is not there: `project` where the whole project is on another machine than this one. */
+  missing?: "folder" | "project";
+}
+export async function watchedFiles(parts: WatchParts, { spec: dataset, project }: Definition<"dataset">): Promise<WatchedFiles | undefined> {
+  const { watch } = dataset;
+  if (watch === undefined) return undefined;
+  const { db, config } = parts.platform;
+  const { rules } = await rulesOf(parts.projects, dataset);
+  const seen = await store.watchedFiles(db, dataset.name);
+  const isTaken = (file: string, stamp: string) => seen.get(file)?.stamp === stamp && seen.get(file)?.taken === rules;
+  if ("prefix" in watch) {
+    const matches = glob(watch.pattern);
+    const objects = (await listS3(config, watch.prefix)).filter((object) => matches.test(lastName(object.name)));
+    return { found: objects.length, untaken: objects.filter((object) => !isTaken(object.name, s3Stamp(object))).length };
+  }
+  const root = (await parts.projects.current(project)).folder;
+  const folder = await insideOf(root, watch.folder);
+  if (folder === undefined) {
+    // Another machine may have it, and says so by what it has seen.
+    const elsewhere = [...seen.values()].filter((file) => file.taken === null).length;
+    return { found: seen.size, untaken: elsewhere, missing: (await insideOf(root, ".")) === undefined ? "project" : "folder" };
+  }
+  const files = await Promise.all((await namesIn(folder, watch.pattern)).map(async (name) => ({ name, stamp: await stampOf(path.join(folder, name)) })));
+  const found = files.flatMap(({ name, stamp }) => (stamp === undefined ? [] : [isTaken(name, stamp)]));
+  return { found: found.length, untaken: found.filter((taken) => !taken).length };
+}
+
+async function namesIn(folder: string, pattern: string): Promise<string[]> {
+  const matches = glob(pattern);
+  return (await readdir(folder)).filter((name) => !name.startsWith(".") && matches.test(name)).sort();
 }
 
 /** The watched folder, where it exists and lies in the project's folder also after following links. */
@@ -120,9 +157,9 @@ async function lookIntoPrefix(parts: WatchParts, dataset: DatasetSpec, watch: { 
   const seen = await store.watchedFiles(db, dataset.name);
   const matches = glob(watch.pattern);
   for (const object of await listS3(config, watch.prefix)) {
-    const stamp = `${object.size} ${object.tag}`;
+    const stamp = s3Stamp(object);
     const before = seen.get(object.name);
-    if (!matches.test(object.name.slice(object.name.lastIndexOf("/") + 1)) || (before?.stamp === stamp && before.taken === rules)) continue;
+    if (!matches.test(lastName(object.name)) || (before?.stamp === stamp && before.taken === rules)) continue;
     if (before?.stamp !== stamp) await store.saw(db, dataset.name, object.name, stamp);
     const content = await fetchS3(parts.platform, object);
     const { version, made } = await ingest(parts, {
@@ -134,6 +171,9 @@ async function lookIntoPrefix(parts: WatchParts, dataset: DatasetSpec, watch: { 
     await store.took(db, dataset.name, object.name, stamp, rules);
   }
 }
+
+const s3Stamp = ({ size, tag }: { size: number; tag: string }): string => `${size} ${tag}`;
+const lastName = (key: string): string => key.slice(key.lastIndexOf("/") + 1);
 
 /** `*` is any text, `?` any one character. */
 export function glob(pattern: string): RegExp {

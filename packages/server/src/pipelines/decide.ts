@@ -64,7 +64,7 @@ export async function decide(parts: DecisionParts, model: Model, steps: ModelSte
     }
     if (step.node.cache === false) return run("its cache is off");
     if (key === undefined) return run("it never ran");
-    if (key.once) return run("it acts each time");
+    if (key.once !== undefined) return run(key.once);
     if (options.cache === false) return run("the run was asked for without the cache");
     const row = known.get(key.key);
     if (row !== undefined) {

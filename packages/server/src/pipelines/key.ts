@@ -20,8 +20,8 @@ export interface KeyParts {
 export interface Key {
   key: string;
   parts: KeyParts;
-  /** It is an act that is done each time. */
-  once: boolean;
+  /** Why it is done each time, whatever was done before. */
+  once: string | undefined;
 }
 
 const longestValue = 200;
@@ -39,7 +39,11 @@ export async function keyOf(kind: StepKind, context: Parameters<NonNullable<Step
     inputs: Object.fromEntries(Object.entries(given).map(([name, value]) => [name, partOf(value)])),
     identity: identity === undefined || identity === null ? null : digest(identity),
   };
-  return { key: digest(parts), parts, once: typeof identity === "object" && identity !== null && "once" in identity };
+  return { key: digest(parts), parts, once: onceBy(identity) };
+}
+function onceBy(identity: unknown): string | undefined {
+  if (typeof identity !== "object" || identity === null || !("once" in identity)) return undefined;
+  return "reason" in identity && typeof identity.reason === "string" ? identity.reason : "it acts each time";
 }
 
 function partOf(given: Given): { digest: string } | { value: Json } {

@@ -88,7 +88,7 @@ export interface StepKind<K extends NodeKind = NodeKind> {
   version: string;
   /**
    * What else the outcome depends on, as the version of a dataset or of the champion: plain JSON, part of the cache key. `{once: …}` is an act that is
-   * done each time.
+   * done each time, for the `reason` beside it.
    */
   identity?(context: Identified<K>): Promise<unknown>;
   /** Of users' code: its files and its environment, part of the cache key. */
