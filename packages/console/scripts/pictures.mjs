@@ -1,11 +1,13 @@
-// Takes the pictures of docs/images from a server that runs: node packages/console/scripts/pictures.mjs --url http://127.0.0.1:4711
+// Takes the pictures of docs/images from a server that runs: node packages/console/scripts/pictures.mjs --url http://127.0.0.1:4600
+// It is the demo's, after its year. For the picture of environments a version goes through them first:
+//   bin/millrace promote delay/<champion> --to dev --wait && bin/millrace promote delay/<champion> --to staging --wait
 import { existsSync, mkdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
 
-const { values } = parseArgs({ options: { url: { type: "string", default: "http://127.0.0.1:4711" }, out: { type: "string" } } });
+const { values } = parseArgs({ options: { url: { type: "string", default: "http://127.0.0.1:4600" }, out: { type: "string" } } });
 const url = values.url.replace(/\/$/, "");
 const folder = values.out ?? fileURLToPath(new URL("../../../docs/images", import.meta.url));
 mkdirSync(folder, { recursive: true });
@@ -18,9 +20,12 @@ const list = async (what) => {
   const response = await fetch(`${url}/api/v1/${what}`);
   return response.ok ? (await response.json()).items : [];
 };
-const [runs, models, endpoints, monitors] = await Promise.all(["runs?limit=200", "models", "endpoints", "monitors"].map(list));
+const [runs, models, endpoints, monitors, promotions] = await Promise.all(["runs?limit=200", "models", "endpoints", "monitors", "promotions"].map(list));
 // Those with most to see.
 const endpoint = endpoints.toSorted((a, b) => b.predictions - a.predictions)[0];
+const rollouts = endpoint === undefined ? [] : await list(`endpoints/${endpoint.name}/rollouts?limit=100`);
+// One that went back has more to tell.
+const rollout = rollouts.find((one) => one.state === "rolled_back") ?? rollouts[0];
 const model = models.find((one) => one.name === endpoint?.model) ?? models[0];
 const monitor = monitors.toSorted((a, b) => b.checks - a.checks)[0];
 const run = runs.find((one) => one.state === "succeeded" && one.modelVersion !== null) ?? runs[0];
@@ -29,7 +34,10 @@ const pictures = [
   ["loop-dark", "/"],
   ["run", run && `/runs/${run.id}?step=${encodeURIComponent(await shown(run.id))}&tab=outputs`],
   ["model", model && `/models/${model.name}`],
+  ["model-card", model && `/api/v1/models/${model.name}/versions/${model.latest.version}/card?format=html`],
   ["endpoint", endpoint && `/endpoints/${endpoint.name}`],
+  ["rollout", rollout && `/endpoints/${endpoint.name}?rollout=${encodeURIComponent(rollout.id)}&tab=history`],
+  ["delivery", promotions.length > 0 && "/delivery"],
   ["monitor", monitor && `/monitors/${monitor.name}`],
 ];
 /** A step whose table can be read. */
@@ -41,7 +49,7 @@ async function shown(id) {
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 try {
   for (const [name, address] of pictures) {
-    if (address === undefined) {
+    if (!address) {
       process.stdout.write(`${name}: nothing to show on this server\n`);
       continue;
     }

@@ -66,6 +66,7 @@ export function Chart({
             : { y: { range: range === "from zero" ? (_plot: uPlot, _min: number, max: number): [number, number] => [0, Math.max(0.1, max * 1.1)] : range } }),
         },
         cursor: { y: false },
+        hooks: { setCursor: [(plot: uPlot) => element.classList.toggle("idle", plot.cursor.idx == null)] },
         padding: [8, 34, 0, 0],
         axes: [
           {
@@ -103,6 +104,7 @@ export function Chart({
       [x, ...series.map((one) => one.values)],
       element,
     );
+    element.classList.add("idle");
     const watch = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: height - legend }));
     watch.observe(element);
     return () => {

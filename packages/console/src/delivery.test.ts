@@ -172,7 +172,7 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
     await page.getByRole("list", { name: "dev holds" }).getByText("555555").waitFor();
     await does("→ prod", "Promote", { Reason: "the spring release" });
     await page
-      .getByText(/waits for 1/)
+      .getByText(/waits for approvals/)
       .first()
       .waitFor();
     await page.getByRole("button", { name: "Approve" }).click();

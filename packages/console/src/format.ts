@@ -27,8 +27,13 @@ export function duration(ms: number | null | undefined): string {
   if (ms < 20) return `${Number(ms.toPrecision(2))} ms`;
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
-  return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`;
+  if (ms < 3_599_500) return parts(Math.round(ms / 1_000), "min", "s");
+  return parts(Math.round(ms / 60_000), "h", "min");
+}
+/** Of sixtieths of a unit, as many wholes and what is left. */
+function parts(sixtieths: number, unit: string, smaller: string): string {
+  const [whole, left] = [Math.floor(sixtieths / 60), sixtieths % 60];
+  return left === 0 ? `${whole} ${unit}` : `${whole} ${unit} ${left} ${smaller}`;
 }
 
 export function relative(at: number, now: number): string {

@@ -277,7 +277,10 @@ export function Graph({
         preventScrolling={false}
         proOptions={quiet}
       >
-        {boxes.length > 8 && <Controls showInteractive={false} position="bottom-right" orientation="horizontal" />}
+        {/* Boxes that have their places stand in the corners too. */}
+        {boxes.length > 8 && (
+          <Controls showInteractive={false} position={boxes.every((box) => box.at !== undefined) ? "bottom-center" : "bottom-right"} orientation="horizontal" />
+        )}
       </ReactFlow>
     </section>
   );

@@ -34,7 +34,7 @@ export function Environments({ open }: { open: readonly Promotion[] }) {
                         key={one.name}
                         of={one}
                         next={nextOf(one, own)}
-                        waiting={open.filter((promotion) => promotion.project === project && promotion.environment === one.name)}
+                        open={open.filter((promotion) => promotion.project === project)}
                         commits={commits}
                       />
                     ))}
@@ -57,8 +57,9 @@ function nextOf(of: Environment, all: readonly Environment[]): Environment[] {
   return following === undefined || following.spec.after.length > 0 ? [] : [following];
 }
 
-function Card({ of, next, waiting, commits }: { of: Environment; next: Environment[]; waiting: Promotion[]; commits: ReadonlyMap<string, string> }) {
+function Card({ of, next, open, commits }: { of: Environment; next: Environment[]; open: Promotion[]; commits: ReadonlyMap<string, string> }) {
   const { spec } = of;
+  const waiting = open.filter((one) => one.environment === of.name);
   return (
     <Panel
       title={<span className="[overflow-wrap:anywhere]">{of.name}</span>}
@@ -87,7 +88,7 @@ function Card({ of, next, waiting, commits }: { of: Environment; next: Environme
         ) : (
           <ul className="max-h-[32rem] space-y-2 overflow-auto" aria-label={`${of.name} holds`}>
             {of.holds.map((held) => (
-              <Holding key={`${held.kind} ${held.model}`} held={held} of={of} next={next} commit={commits.get(held.release ?? "")} />
+              <Holding key={`${held.kind} ${held.model}`} held={held} of={of} next={next} open={open} commit={commits.get(held.release ?? "")} />
             ))}
           </ul>
         )}
@@ -116,8 +117,11 @@ function Card({ of, next, waiting, commits }: { of: Environment; next: Environme
   );
 }
 
-function Holding({ held, of, next, commit }: { held: Held; of: Environment; next: Environment[]; commit: string | undefined }) {
-  const wanting = next.filter((one) => !one.holds.some((theirs) => isSame(theirs, held)));
+function Holding({ held, of, next, open, commit }: { held: Held; of: Environment; next: Environment[]; open: Promotion[]; commit: string | undefined }) {
+  // Neither where it is, nor where it is asked for already.
+  const wanting = next.filter(
+    (one) => !one.holds.some((theirs) => isSame(theirs, held)) && !open.some((promotion) => promotion.environment === one.name && isSame(promotion, held)),
+  );
   return (
     <li className="space-y-1">
       <div className="flex flex-wrap items-center gap-x-2">

@@ -230,7 +230,12 @@ function draw(parts: Parts, now: number): { boxes: Box[]; lines: Line[]; height:
       },
       true,
     );
-    lines.push({ from: `t ${one.name}`, to: `p ${one.pipeline}`, sides: ["top", "bottom"] });
+    // Beside the pipelines that stand between, not through them.
+    lines.push({
+      from: `t ${one.name}`,
+      to: `p ${one.pipeline}`,
+      sides: i === 0 && pipelines.at(-1)?.name === one.pipeline ? ["top", "bottom"] : ["left", "left"],
+    });
   });
   monitors.forEach((one, i) => {
     put(

@@ -127,6 +127,7 @@ function Versions({ of }: { of: RolloutDetail }) {
             cell: (one) => (
               <>
                 {one.version} {one.version === of.stable ? <Badge>{of.kind === "experiment" ? "control" : "stable"}</Badge> : ""}
+                {one.version === of.candidate && of.state !== "running" ? <State state={of.state} /> : ""}
               </>
             ),
           },

@@ -14,13 +14,20 @@ export function Steps({ of }: { of: RolloutDetail }) {
       {steps.map((step, place) => {
         const done = of.state === "promoted" || place < of.step;
         const current = running && place === of.step;
+        const failed = of.state === "rolled_back" && place === of.step;
         return (
           <li
             // biome-ignore lint/suspicious/noArrayIndexKey: steps have no identity but their place
             key={place}
             aria-current={current ? "step" : undefined}
             className={`min-w-24 rounded-md border px-2 py-1 ${
-              current ? "grow border-accent ring-2 ring-accent/25" : done ? "border-ok/40 bg-ok/8" : "border-line text-muted"
+              current
+                ? "grow border-accent ring-2 ring-accent/25"
+                : done
+                  ? "border-ok/40 bg-ok/8"
+                  : failed
+                    ? "border-bad/40 bg-bad/8"
+                    : "border-line text-muted"
             }`}
           >
             <div className="flex items-baseline gap-1.5 whitespace-nowrap">
@@ -32,6 +39,11 @@ export function Steps({ of }: { of: RolloutDetail }) {
               {done && (
                 <span role="img" aria-label="passed" className="ml-auto text-ok">
                   ✓
+                </span>
+              )}
+              {failed && (
+                <span role="img" aria-label="ended here" className="ml-auto text-bad">
+                  ✕
                 </span>
               )}
             </div>

@@ -26,28 +26,32 @@ export function Traffic({ of }: { of: Endpoint }) {
   );
 }
 
-/** The last predictions by the version that answered, in forty equal parts of their time. */
+/** In seconds, as people divide their time. */
+const widths = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400];
+/** The last predictions by the version that answered, in forty parts of their time or fewer. */
 function Answered({ of }: { of: Prediction[] }) {
   const times = of.map((one) => seconds(one.at));
-  const [from, to] = [Math.min(...times), Math.max(...times)];
-  const width = (to - from) / 40;
-  if (!(width > 0)) return null;
+  const [first, last] = [Math.min(...times), Math.max(...times)];
+  if (!(last > first)) return null;
+  const width = widths.find((one) => one >= (last - first) / 39) ?? Math.ceil((last - first) / 39 / 86_400) * 86_400;
+  const from = Math.floor(first / width) * width;
+  const parts = Math.floor((last - from) / width) + 1;
   const versions = [...new Set(of.map((one) => one.version))].sort((a, b) => a - b);
-  const counts = versions.map(() => Array.from({ length: 40 }, () => 0));
+  const counts = versions.map(() => Array.from({ length: parts }, () => 0));
   of.forEach((one, i) => {
     const bins = counts[versions.indexOf(one.version)] ?? [];
-    const bin = Math.min(39, Math.floor(((times[i] ?? from) - from) / width));
+    const bin = Math.floor(((times[i] ?? from) - from) / width);
     bins[bin] = (bins[bin] ?? 0) + 1;
   });
   return (
     <div className="pt-2">
       <p className="text-[12px] text-muted">
-        the last {count(of.length)} predictions, in each {duration(width * 1_000)} of the platform's time
+        the last {count(of.length)} predictions, how many in each {duration(width * 1_000)}
       </p>
       <Chart
         label="Predictions by version"
         time
-        x={Array.from({ length: 40 }, (_, i) => from + (i + 0.5) * width)}
+        x={Array.from({ length: parts }, (_, i) => from + (i + 0.5) * width)}
         series={versions.map((version, i) => ({ name: version === 0 ? "fallback" : `version ${version}`, values: counts[i] ?? [], points: false }))}
         height={150}
         plain

@@ -103,7 +103,7 @@ export const environments: Environment[] = ["flights", "shop"].flatMap((project)
     (spec): Environment => ({
       ...{ project, name: spec.name, spec: { ...spec, ...(project === "flights" ? rules[spec.name] : {}) } },
       ...{ defined: project === "flights", serves: spec.name === "prod" },
-      closed: project === "flights" && spec.name === "prod" ? "No window is open; the next one opens at 2013-08-14T07:00:00.000Z." : null,
+      closed: project === "flights" && spec.name === "prod" ? "No window is open; the next one opens at 2013-08-14 07:00 UTC." : null,
       holds: (project === "flights" ? holds[spec.name] : undefined) ?? [],
     }),
   ),

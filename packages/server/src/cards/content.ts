@@ -35,7 +35,7 @@ export function contentOf({ card, request }: Gathered): { title: string; blocks:
           ["Developed by", declared?.owner ?? unknown],
           ["Model type", card.library],
           ["Version", [String(card.version), ...card.aliases.flatMap((alias): Inline[] => [" ", { code: alias }])]],
-          ["Registered", card.registeredAt],
+          ["Registered", moment(card.registeredAt)],
           ["License", declared?.license ?? unknown],
           ["Language(s)", declared?.languages?.join(", ") ?? null],
           ["Digest", [{ code: card.digest }]],
@@ -102,6 +102,9 @@ function start({ model, version, serving, library, files }: ModelCard, request: 
     : { program: `import mlflow\n\nfolder = mlflow.artifacts.download_artifacts(${address})`, language: "python" };
 }
 
+/** As people read it, to the minute. */
+const moment = (at: string): string => `${at.slice(0, 16).replace("T", " ")} UTC`;
+
 function data({ data: read, more }: ModelCard): Block[] {
   if (read.length === 0) return [{ text: unknown }];
   return [
@@ -110,7 +113,7 @@ function data({ data: read, more }: ModelCard): Block[] {
         head: ["Dataset", "Version", "Rows", "Created", "Read by", "Digest"],
         rows: read.map((one) => [
           [one.accepted === null ? one.dataset : `${one.dataset} (${one.accepted})`],
-          ...cells(one.version, one.rows, one.createdAt, one.readBy.join(", ")),
+          ...cells(one.version, one.rows, one.createdAt === null ? null : moment(one.createdAt), one.readBy.join(", ")),
           [one.digest === null ? "" : { code: one.digest.slice(0, 19) }],
         ]),
       },
@@ -127,7 +130,7 @@ function procedure(training: NonNullable<ModelCard["training"]>): Block[] {
         ["Run", [...(pipeline === null ? [] : [`${pipeline} `]), { code: run }]],
         ["Project", project],
         ["Commit", commit === null ? null : [{ code: commit }, ...(dirty ? [", with changes that were not committed"] : [])]],
-        ["Started", startedAt === null ? null : `${startedAt}${cause === null ? "" : `, ${cause}`}`],
+        ["Started", startedAt === null ? null : `${moment(startedAt)}${cause === null ? "" : `, ${cause}`}`],
         ["Took", durationMs === null ? null : `${shown(durationMs / 1_000)} s`],
       ]),
     },
@@ -209,7 +212,7 @@ function approvals({ approvals: given }: ModelCard): Block[] {
   if (given.length === 0) return [{ text: "Nobody was asked." }];
   return table(
     ["Of", "Answer", "By", "At", "Comment"],
-    given.map(({ of, approved, by, at, comment }) => cells(of, approved ? "approved" : "refused", by, at, comment)),
+    given.map(({ of, approved, by, at, comment }) => cells(of, approved ? "approved" : "refused", by, moment(at), comment)),
   );
 }
 

@@ -119,12 +119,12 @@ test("a release comes from one environment to the next by what each asks for, an
   ]);
 
   const { id } = await anna.promotions.start({ environment: "prod", release: first, reason: "the spring release" });
-  await waits(id, "It waits for 2 of 2 approvals by anna, bo, role:admin.");
+  await waits(id, "It waits for approvals by anna, bo, role:admin: 0 of 2 are there.");
   expect(await refusal(anna.promotions.answer(id, "approve"))).toContain('403 "anna" is an author of what is promoted');
   expect(await run("vera", "approve", id)).toMatchObject({ code: 1, stderr: expect.stringContaining("delivery:approve") });
   expect(await run("bo", "approve", id, "--comment", "looks right")).toMatchObject({ code: 0, stdout: expect.stringContaining("is approved") });
   await bo.promotions.answer(id, "approve");
-  await waits(id, "It waits for 1 of 2 approvals");
+  await waits(id, "It waits for approvals by anna, bo, role:admin: 1 of 2 are there.");
   await cy.promotions.answer(id, "approve");
   const done = await over(id);
   expect(done).toMatchObject({ state: "deployed", approvedBy: ["bo", "cy"], message: expect.stringMatching(/^shades is at version \d+/) });

@@ -210,7 +210,7 @@ export function createPromotions(
       const there = await wasAt(db, { ...placeOf(row), environment: name }, row);
       const passed = there !== undefined;
       const message = passed
-        ? `It came to ${name} at ${(there.finished_at ?? there.requested_at).toISOString()}.`
+        ? `It came to ${name} at ${(there.finished_at ?? there.requested_at).toISOString().slice(0, 16).replace("T", " ")} UTC.`
         : `It was never in ${name}, which comes before ${row.environment}.`;
       await decide({ by: platformName, kind: "gate", gate: `was in ${name}`, passed, message });
       if (!passed) no.push(message);
@@ -240,7 +240,7 @@ export function createPromotions(
     if (!row.rollback) {
       const needed = environment.approvals?.count ?? 0;
       const given = row.approved_by;
-      if (given.length < needed) return note(db, row.id, `It waits for ${needed - given.length} of ${needed} approvals${whose(environment)}.`);
+      if (given.length < needed) return note(db, row.id, `It waits for approvals${whose(environment)}: ${given.length} of ${needed} are there.`);
       if (needed > 0) told.push(`${given.join(", ")} approved it`);
       const closed = closedAt(environment, clock.now());
       if (closed !== undefined) return note(db, row.id, closed);

@@ -69,7 +69,7 @@ test("a push is checked, released and comes to dev, a tag to staging, and with a
   expect(await built("shades", "refs/tags/v1.0.0", commit)).toMatchObject({ state: "released", release });
   await expect.poll(() => holds("staging")).toBe(release);
   const waiting = async () => (await client.promotions.list({ environment: "prod", state: "open" })).items[0];
-  await expect.poll(async () => (await waiting())?.message).toBe("It waits for 1 of 1 approvals.");
+  await expect.poll(async () => (await waiting())?.message).toBe("It waits for approvals: 0 of 1 are there.");
   expect(await millrace(["approve", (await waiting())?.id ?? ""], { cwd: folder, url: server.url })).toMatchObject({ code: 0 });
   await expect.poll(() => holds("prod")).toBe(release);
   expect((await client.projects.list()).items).toMatchObject([{ project: "shades", commit, dirty: false }]);
