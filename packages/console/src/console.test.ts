@@ -63,7 +63,7 @@ describe.skipIf(browserPath === undefined)("the console", () => {
     ["/endpoints/never_asked", /Nothing is deployed/],
     ["/endpoints/loans", /central bank/],
     ["/predictions/scan-0", /776 more/],
-    ["/delivery", "No window is open; the next one opens at 2013-08-14T07:00:00.000Z."],
+    ["/delivery", "No window is open; the next one opens at 2013-08-14 07:00 UTC."],
     ["/delivery?tab=promotions", /above the bound of 20 ms/],
     ["/delivery?tab=promotions&state=cancelled", "No promotion fits."],
     ["/delivery?tab=releases", "signed"],
