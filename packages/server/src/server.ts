@@ -283,6 +283,7 @@ async function compose(platform: Platform, work: "all" | "steps" | "requests"): 
   platform.address.url = url;
   if (work !== "requests") await pipelines.launch();
   if (work === "all") {
+    serving.launch();
     backfills.launch();
     sweeps.launch();
     delivery.launch();
@@ -299,6 +300,7 @@ async function compose(platform: Platform, work: "all" | "steps" | "requests"): 
       await end("the collection of what was deleted", () => gc.stop());
       await end("work that was due", () => platform.clock.stop());
       await end("the handling of events", () => platform.events.stop());
+      await end("versions that are being made ready", () => serving.halt());
       await end("latest values of metrics", () => tracking.stop());
       await end("webhooks", () => webhooks.stop());
       await end("backfills", () => backfills.stop());

@@ -12,6 +12,7 @@ export async function show(name: string, options: ServerOptions & { json?: boole
   if (options.json) return printJson({ endpoint, history: items });
   print(answering(endpoint));
   if (endpoint.rollout?.state === "running") print(trying(endpoint.rollout));
+  if (endpoint.preparing.length > 0) print(`${endpoint.preparing.map((version) => `v${version}`).join(" and ")} is being made ready, and begins then.`);
   if (endpoint.earlier.length > 0) print(`A rollback goes to v${endpoint.earlier[0]}.`);
   if (items.length === 0) return;
   print("");

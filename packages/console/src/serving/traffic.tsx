@@ -20,6 +20,7 @@ export function Traffic({ of }: { of: Endpoint }) {
         <TrafficBar parts={parts} />
       )}
       {shadow !== undefined && <p className="pt-1 text-muted">Version {shadow} gets copies, and answers nobody.</p>}
+      {of.preparing.length > 0 && <p className="pt-1 text-muted">Being made ready: version {of.preparing.join(", ")}</p>}
       {of.earlier.length > 0 && <p className="pt-1 text-muted">Ready to come back: version {of.earlier.join(", ")}</p>}
       {recent.data !== undefined && recent.data.items.length > 1 && <Answered of={recent.data.items.filter((one) => one.route !== "shadow")} />}
     </Panel>

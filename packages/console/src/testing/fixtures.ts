@@ -461,6 +461,7 @@ export const endpoints: Endpoint[] = [
     log: { logged: 108_204, sampledOut: 0, dropped: 0 },
     rollout,
     earlier: [1],
+    preparing: [],
     ...{ killed: null, fallback: null },
   },
 ];

@@ -177,6 +177,8 @@ export const Endpoint = Type.Object({
   rollout: Nullable(Rollout),
   /** Versions that answered before, the last one first: where a rollback goes, kept in memory. */
   earlier: Type.Array(Type.Integer()),
+  /** Versions that an alias was set to, until they are in memory and begin. */
+  preparing: Type.Array(Type.Integer()),
   /** While the kill switch is on, no version answers. */
   killed: Nullable(Type.Object({ at: Time, by: Type.String(), reason: Type.String() })),
   /** What is answered then; null: requests are refused. */

@@ -21,7 +21,7 @@ describe("of an endpoint", () => {
     server = await openServingServer(path.join(folder, "data"), { kind: "system" });
     await server.apply();
     await server.registry.setAlias("shade", "champion", await server.register("trees"));
-    await server.platform.events.settled();
+    await server.settled();
   });
   afterAll(async () => {
     await server.stop();

@@ -1,3 +1,4 @@
+import type { Limit } from "../platform/index.js";
 import { fit } from "./fit.js";
 import { openOnnx } from "./onnx/index.js";
 import type { Trials } from "./onnx/trials.js";
@@ -15,13 +16,15 @@ export function createInference({
   /** Of ONNX Runtime, the first choice first. */
   providers?: readonly string[];
 } = {}): Inference {
-  async function open(source: ModelSource): Promise<ServedModel> {
+  async function open(source: ModelSource, inTurn: Limit = (work) => work()): Promise<ServedModel> {
     if ("onnx" in source) {
-      await trials?.(source.onnx);
-      return openOnnx(source.onnx, providers);
+      return inTurn(async () => {
+        await trials?.(source.onnx);
+        return openOnnx(source.onnx, providers);
+      });
     }
     if (python === undefined) throw new Error("There is nothing here that runs models of Python's.");
-    return python.open(source.mlflow);
+    return python.open(source.mlflow, inTurn);
   }
   return {
     open,

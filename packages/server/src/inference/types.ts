@@ -1,6 +1,6 @@
 import type { Columns } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
-import type { Digest } from "../platform/index.js";
+import type { Digest, Limit } from "../platform/index.js";
 
 /** Datatypes of the Open Inference Protocol, version 2. */
 export type Datatype = "BOOL" | "INT8" | "INT16" | "INT32" | "INT64" | "UINT8" | "UINT16" | "UINT32" | "UINT64" | "FP16" | "FP32" | "FP64" | "BYTES";
@@ -94,8 +94,8 @@ export interface MlflowSource {
   memoryBytes?: number;
 }
 export interface Inference {
-  /** Throws a 422 that says what is wrong with the model. */
-  open(source: ModelSource): Promise<ServedModel>;
+  /** `inTurn` holds back what takes memory, but not the making of an environment, for which little but the network is needed. Throws a 422 that says what is wrong with the model. */
+  open(source: ModelSource, inTurn?: Limit): Promise<ServedModel>;
   /** What is being opened is given up. What is open is closed by whoever opened it. */
   stop(): void;
   /** Opens a model for these features, as `fit` does. Throws a 422 that says what does not fit. */

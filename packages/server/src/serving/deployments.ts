@@ -4,7 +4,7 @@ import { durationMs } from "@millrace/sdk";
 import type { FeatureServiceSpec } from "@millrace/sdk/spec";
 import { modelSource } from "../evaluation/index.js";
 import { fit, type Inference, type LoadedModel, type ServedModel } from "../inference/index.js";
-import { ApiError, limit, type ObjectStore } from "../platform/index.js";
+import { ApiError, type Limit, limit, type ObjectStore } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import type { Registry } from "../registry/index.js";
 import { batched } from "./batching.js";
@@ -98,6 +98,11 @@ export function openDeployments(
     }
     return bytes <= memoryBytes;
   }
+  const inTurn: Limit = (work) =>
+    atOnce(async () => {
+      await room();
+      return work();
+    });
   async function room(): Promise<void> {
     for (const until = performance.now() + roomMs; !shrink() && performance.now() < until; ) await delay(50);
   }
@@ -110,7 +115,7 @@ export function openDeployments(
   async function load(model: string, version: number): Promise<Opened> {
     const { files, service } = await on.registry.registered(model, version);
     const source = await modelSource(on.objects, files, `${model}/${version}`);
-    const served = batched(await on.inference.open("mlflow" in source ? { mlflow: { ...source.mlflow, ...(await workersOf(model)) } } : source));
+    const served = batched(await on.inference.open("mlflow" in source ? { mlflow: { ...source.mlflow, ...(await workersOf(model)) } } : source, inTurn));
     return { served, trainedOn: service, fitted: new Map() };
   }
   /** Endpoints that have the model in common have its workers in common: as many as the one that asks for most. */
@@ -137,10 +142,7 @@ export function openDeployments(
     const key = `${model}/${version}`;
     const known = used(key);
     if (known !== undefined) return known.loading;
-    const loading = atOnce(async () => {
-      await room();
-      return load(model, version);
-    });
+    const loading = load(model, version);
     const entry: Entry = { loading, used: performance.now() };
     models.set(key, entry);
     loading.then(

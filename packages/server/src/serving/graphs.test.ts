@@ -69,7 +69,7 @@ beforeAll(async () => {
     const version = await server.register(fixture, { model, service: model === "shade" ? "shade_features" : null });
     await server.registry.setAlias(model, "champion", version);
   }
-  await server.platform.events.settled();
+  await server.settled();
 });
 afterAll(async () => {
   await server.stop();

@@ -20,7 +20,7 @@ beforeAll(async () => {
     endpoints: [{ ...tensors, name: "matrix", model: "matrix", rollout: { kind: "canary", steps: [1], each: "1h", judge: [] } }],
   });
   await server.registry.setAlias("matrix", "champion", await server.register("matrix", { model: "matrix", service: null }));
-  await server.platform.events.settled();
+  await server.settled();
 });
 afterAll(async () => {
   await server.stop();

@@ -97,7 +97,7 @@ afterAll(async () => {
 async function alias(model: string, name: string, fixture: Parameters<ServingServer["register"]>[0]): Promise<number> {
   const version = await server.register(fixture, { model, service: withoutFeatures.has(model) ? null : "shade_features" });
   await server.registry.setAlias(model, name, version);
-  await server.platform.events.settled();
+  await server.settled();
   return version;
 }
 async function pass(minutes: number): Promise<void> {

@@ -22,7 +22,7 @@ afterAll(async () => {
 async function challenge(fixture: Parameters<ServingServer["register"]>[0]): Promise<number> {
   const version = await server.register(fixture);
   await server.registry.setAlias("shade", "challenger", version);
-  await server.platform.events.settled();
+  await server.settled();
   return version;
 }
 async function pass(minutes: number): Promise<void> {
@@ -136,7 +136,7 @@ test("a newer challenger supersedes the one that is tried, and a person may end 
     [first, "superseded"],
   ]);
   expect(await (await send("/api/v1/endpoints/shade/rollback", { reason: "not today" })).json()).toMatchObject({ state: "rolled_back", reason: "not today" });
-  await server.platform.events.settled();
+  await server.settled();
   expect(await endpoint()).toMatchObject({ stable, candidate: null });
   expect(await aliases()).toEqual({ champion: stable });
   // Nothing is tried: the version before answers again, and nothing has answered before that.
@@ -151,16 +151,16 @@ test("a newer challenger supersedes the one that is tried, and a person may end 
   });
   expect(await endpoint()).toMatchObject({ stable: 1, earlier: [] });
   expect(new Set(await traffic("before", 5))).toEqual(new Set([1]));
-  await server.platform.events.settled();
+  await server.settled();
   expect(await aliases()).toEqual({ champion: 1 });
   expect((await send("/api/v1/endpoints/shade/rollback", {})).status).toBe(409);
 
   const third = await challenge("columns");
   await server.registry.setAlias("shade", "champion", third);
-  await server.platform.events.settled();
+  await server.settled();
   expect(await endpoint()).toMatchObject({ stable: third, candidate: null, rollout: { state: "promoted", reason: "It was made the champion." } });
   await server.registry.setAlias("shade", "champion", first);
-  await server.platform.events.settled();
+  await server.settled();
   expect(new Set(await traffic("back", 5))).toEqual(new Set([first]));
   expect(await aliases()).toEqual({ champion: first });
 });

@@ -21,6 +21,7 @@ import { createRollouts } from "./rollouts/service.js";
 import { openShadows } from "./rollouts/shadows.js";
 import { listEvents, listRollouts, toRollout } from "./rollouts/store.js";
 import { openTallies } from "./rollouts/tally.js";
+import { wishesOf } from "./rollouts/wishes.js";
 import { keyOf, killed, notDeployed, openRouting, type Routed } from "./routing.js";
 import { openStates } from "./states.js";
 import { addCounts, type Counts, countsOf, writeLabels } from "./store.js";
@@ -384,6 +385,7 @@ export async function createServing(
       log: { logged: before.logged, sampledOut: before.sampledOut, dropped: before.dropped },
       rollout: last === undefined ? null : toRollout(last),
       earlier: state?.earlier ?? [],
+      preparing: (await wishesOf(db, name)).map((wish) => wish.version),
       killed: state?.killed == null ? null : { ...state.killed, at: new Date(state.killed.at).toISOString() },
       fallback: spec.fallback ?? null,
     };
@@ -482,6 +484,8 @@ export async function createServing(
       await open(endpoint, await serviceOf(endpoint), version);
     },
     unload: async (name) => deployments.unload((await definition(name)).spec.model),
+    launch: rollouts.launch,
+    halt: rollouts.halt,
     async stop() {
       closed = true;
       clearInterval(settling);

@@ -51,7 +51,7 @@ test("an endpoint without a version says what is missing, and the first champion
   const version = await server.register("columns");
   await server.registry.setAlias("shade", "champion", version);
   await server.registry.setAlias("shade", "challenger", version);
-  await server.platform.events.settled();
+  await server.settled();
   expect((await infer(shadeRequest([{ color: "red", x: 0 }]))).status).toBe(200);
   expect(await get("/v2/models/shade/ready")).toEqual({ name: "shade", ready: true });
   // What answers already challenges nobody.
@@ -259,7 +259,7 @@ test("what was acknowledged is in the log once after a server was killed, and a 
     const server = await openServingServer(${JSON.stringify(dataDir)}, { kind: "system" });
     await server.apply();
     await server.registry.setAlias("shade", "champion", await server.register("columns"));
-    await server.platform.events.settled();
+    await server.settled();
     console.log(server.url);`;
   const child = spawn(process.execPath, ["--import", "tsx", "--conditions=millrace-source", "--input-type=module", "--eval", code], {
     stdio: ["ignore", "pipe", "inherit"],

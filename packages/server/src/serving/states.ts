@@ -61,8 +61,8 @@ export interface States {
   change(transaction: Transaction<unknown>): Promise<number>;
   /** Resolves when no process answers by what was before the epoch. */
   taken(epoch: number): Promise<void>;
-  /** Has all processes load the version, and keep it until `release`. Throws with what one of them says where it can't. */
-  warm(endpoint: string, version: number): Promise<void>;
+  /** Has all processes load the version, and keep it until `release`. Throws with what one of them says where it can't. Goes on without them after a while, or when the signal says so. */
+  warm(endpoint: string, version: number, patience?: { signal?: AbortSignal; longestMs?: number }): Promise<void>;
   /** In the transaction that gives the versions traffic, or decides that they get none. */
   release(transaction: Transaction<unknown>, endpoint: string, versions: readonly number[]): Promise<void>;
   close(): Promise<void>;
@@ -237,7 +237,7 @@ export function openStates(
     },
     change,
     taken,
-    async warm(endpoint, version) {
+    async warm(endpoint, version, { signal, longestMs = warmMs } = {}) {
       const epoch = await db.transaction().execute(async (transaction) => {
         await sql`
           insert into endpoint_state (endpoint, warming) values (${endpoint}, array[${version}::int])
@@ -249,7 +249,7 @@ export function openStates(
       await ask();
       const key = `${endpoint}/${version}`;
       let pause = lookMs;
-      for (const end = performance.now() + warmMs; performance.now() < end && !closed; await delay(pause)) {
+      for (const end = performance.now() + longestMs; performance.now() < end && !closed && signal?.aborted !== true; await delay(pause)) {
         pause = Math.min(2 * pause, 100);
         const { rows } = await sql<{ told: string | null }>`
           select warm ->> ${key} as told from serving_process

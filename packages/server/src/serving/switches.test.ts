@@ -25,7 +25,7 @@ beforeAll(async () => {
   await control.apply({ rollout: { kind: "canary", steps: [0.5, 1], each: "1h", judge: [] }, fallback: { probability: 0.5 } });
   for (let version = 1; version <= 4; version++) await control.register("columns");
   await control.registry.setAlias("shade", "champion", 1);
-  await control.platform.events.settled();
+  await control.settled();
   servers = await Promise.all([0, 1].map(() => startServerProcess(dataDir, { DATABASE_URL: control.platform.databaseUrl })));
 }, 120_000);
 afterAll(async () => {

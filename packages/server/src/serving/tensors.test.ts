@@ -13,7 +13,7 @@ let server: ServingServer;
 const champion = async (model: string, fixture: "matrix" | "datatypes" | "columns") => {
   const version = await server.register(fixture, { model, service: null });
   await server.registry.setAlias(model, "champion", version);
-  await server.platform.events.settled();
+  await server.settled();
   return version;
 };
 beforeAll(async () => {
@@ -255,7 +255,7 @@ test("MLflow's forms of a request fit a matrix and columns", async () => {
 test("a version that takes other requests is not rolled out", async () => {
   const version = await server.register("datatypes", { model: "matrix", service: null });
   await server.registry.setAlias("matrix", "challenger", version);
-  await server.platform.events.settled();
+  await server.settled();
   const { items } = await get<{ items: Rollout[] }>("/api/v1/endpoints/matrix/rollouts");
   expect(items.find(({ candidate }) => candidate === version)).toMatchObject({
     state: "rolled_back",

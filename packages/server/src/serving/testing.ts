@@ -1,5 +1,6 @@
 /** For tests: a server of what serving needs and no more, and a model of two inputs to serve. */
 import { readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { EndpointSpec, FeatureServiceSpec, ProjectSpec } from "@millrace/sdk/spec";
 import { createCompute } from "../compute/index.js";
@@ -15,6 +16,7 @@ import { applyProject } from "../projects/testing.js";
 import { createRegistry } from "../registry/index.js";
 import { createValidation } from "../validation/index.js";
 import { createGraphs, createServing, openExchange, openGrpc, openInferenceProtocolRoutes, openInvocationRoutes, servingRoutes } from "./index.js";
+import { wishingEndpoints } from "./rollouts/wishes.js";
 
 export async function openServingServer(dataDir: string, clock: ServerConfig["clock"]) {
   const { platform, close } = await openPlatform({ host: "127.0.0.1", port: 0, dataDir, clock, logLevel: "silent" });
@@ -39,6 +41,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
   openInferenceProtocolRoutes(app, platform, exchange);
   openInvocationRoutes(app, exchange);
   const grpc = await openGrpc(platform, async () => ({ name: "anna" }), exchange, 0);
+  serving.launch();
   await platform.events.start();
   const url = await app.listen({ host: "127.0.0.1", port: 0 });
 
@@ -64,6 +67,12 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
     ...{ url, grpc: grpc.address, platform, projects, registry, serving, register },
     applySpec: (spec: Partial<ProjectSpec>) => applyProject(projects, spec),
     apply: (endpoint: Partial<EndpointSpec> = {}) => applyProject(projects, shadeProject(endpoint)),
+    /** Resolves when what was set has led to all that it does: versions are made ready beside the events. */
+    async settled() {
+      await platform.events.settled();
+      while ((await wishingEndpoints(platform.db)).length > 0) await delay(10);
+      await platform.events.settled();
+    },
     /** Another process beside this one: it shares what both keep, and is told nothing. */
     beside: () =>
       createServing(
@@ -78,6 +87,7 @@ export async function openServingServer(dataDir: string, clock: ServerConfig["cl
     async stop() {
       await app.close();
       await grpc.stop();
+      await serving.halt();
       await explanations.close();
       inference.stop();
       await serving.stop();

@@ -107,5 +107,9 @@ export interface Serving {
   load(endpoint: string, version: number): Promise<void>;
   /** Frees the memory of its model's versions. Whoever asks next brings them back. */
   unload(endpoint: string): Promise<void>;
+  /** Has new versions begin where aliases ask for it, as one of several processes. */
+  launch(): void;
+  /** Begins no more of them: what is being made ready goes on with another process, or after a restart. */
+  halt(): Promise<void>;
   stop(): Promise<void>;
 }

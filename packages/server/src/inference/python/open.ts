@@ -4,7 +4,7 @@ import { availableParallelism, totalmem } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Compute, type Interpreter, placeFiles } from "../../compute/index.js";
-import { invalid, ownFolder, type Platform } from "../../platform/index.js";
+import { invalid, type Limit, ownFolder, type Platform } from "../../platform/index.js";
 import { unfit } from "../onnx/index.js";
 import type { MlflowSource, ServedModel, Tensor } from "../types.js";
 import { openPool } from "../workers/pool.js";
@@ -24,7 +24,7 @@ const usual = (): WorkerLimits => ({
 
 export interface PythonModels {
   /** Throws a 422 that says what is wrong with the model. */
-  open(source: MlflowSource & Partial<WorkerLimits>): Promise<ServedModel>;
+  open(source: MlflowSource & Partial<WorkerLimits>, inTurn?: Limit): Promise<ServedModel>;
   /** What is being opened is given up, and nothing more is opened. What is open is closed by whoever opened it. */
   stop(): void;
 }
@@ -37,7 +37,7 @@ export function createPythonModels(
   const stopping = new AbortController();
 
   /** All that a model needs on this machine lies below `scratch`, which goes when it is closed. */
-  async function openIn(scratch: string, { files, called, workers = 1, ...more }: Parameters<PythonModels["open"]>[0]): Promise<ServedModel> {
+  async function openIn(scratch: string, { files, called, workers = 1, ...more }: Parameters<PythonModels["open"]>[0], inTurn: Limit): Promise<ServedModel> {
     const limits = { ...usual(), ...more };
     const folder = path.join(scratch, "model");
     await placeFiles(objects, files, folder);
@@ -50,7 +50,7 @@ export function createPythonModels(
     const hello = { folder, form: model.form, fields: model.inputs?.map(({ name, kind, column }) => ({ name, kind, column })) ?? null };
     const start = () =>
       startWorker({ program: program(python, cores), hello }, limits, { scratch, log: ours.child({ worker: ++made }), signal: stopping.signal });
-    const pool = await openPool(workers, start, ours).catch((error) => {
+    const pool = await inTurn(() => openPool(workers, start, ours)).catch((error) => {
       throw unfit(`The model can't be loaded: ${error instanceof Error ? error.message : String(error)}`);
     });
     const { inputs, outputs } = model;
@@ -85,11 +85,11 @@ export function createPythonModels(
   }
   return {
     stop: () => stopping.abort(new Error("The server stops.")),
-    async open(source) {
+    async open(source, inTurn = (work) => work()) {
       stopping.signal.throwIfAborted();
       const scratch = await mkdtemp(path.join(await own.make(), "model-"));
       try {
-        return await openIn(scratch, source);
+        return await openIn(scratch, source, inTurn);
       } catch (error) {
         await remove(scratch);
         throw error;

@@ -18,7 +18,7 @@ beforeAll(async () => {
   server = await openServingServer(path.join(folder, "data"), { kind: "system" });
   await server.apply();
   await server.registry.setAlias("shade", "champion", await server.register("columns"));
-  await server.platform.events.settled();
+  await server.settled();
 });
 afterAll(async () => {
   await server.stop();

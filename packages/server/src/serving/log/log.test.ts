@@ -16,7 +16,7 @@ beforeAll(async () => {
   server = await openServingServer(path.join(folder, "data"), { kind: "replay", from: new Date("2024-01-01T00:00:00Z") });
   await server.apply();
   await server.registry.setAlias("shade", "champion", await server.register("columns"));
-  await server.platform.events.settled();
+  await server.settled();
 });
 afterAll(async () => {
   await server.stop();
@@ -44,7 +44,7 @@ test("a prediction says how long it took, who asked, and by which rollout's rule
   expect(plain).toMatchObject({ caller: "anna", rollout: null, route: "stable" });
   expect(plain.latencyMs).toBeGreaterThan(0);
   await server.registry.setAlias("shade", "challenger", await server.register("reversed"));
-  await server.platform.events.settled();
+  await server.settled();
   const { rollout } = await get<Endpoint>("/api/v1/endpoints/shade");
   await infer([{ color: "red", x: 1 }], "tried");
   expect(await get<Prediction>("/api/v1/predictions/tried")).toMatchObject({ rollout: rollout?.id });
@@ -166,7 +166,7 @@ test("a model's own tensors are replayed in every datatype", async () => {
   await server.applySpec({ ...shadeProject(), endpoints: [endpoint, ...["matrix", "datatypes"].map((name) => ({ ...tensors, name, model: name, rollout }))] });
   for (const fixture of ["matrix", "datatypes"] as const)
     await server.registry.setAlias(fixture, "champion", await server.register(fixture, { model: fixture, service: null }));
-  await server.platform.events.settled();
+  await server.settled();
   await call("POST", "/v2/models/matrix/infer", { id: "m", inputs: [{ name: "X", shape: [2, 2], datatype: "FP32", data: [0.1, 2, -3, 1] }] });
   expect((await call<Replay>("POST", "/api/v1/predictions/m%3A1/replay")).body).toMatchObject({ same: true, model: "matrix", replayed: { label: 0 } });
 

@@ -1,9 +1,10 @@
 /** How a new version takes over: step by step, judged on what it answers; and how another comes back at once. */
+import { setTimeout as delay } from "node:timers/promises";
 import { durationMs, rolloutProblems } from "@millrace/sdk";
 import type { RolloutEvent, RolloutMove, RolloutStart } from "@millrace/sdk/api";
 import type { JudgeSpec, RolloutSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
-import { ApiError, conflict, invalid, newId, type Platform, type PlatformEvent } from "../../platform/index.js";
+import { ApiError, conflict, invalid, newId, openKeeper, type Platform, type PlatformEvent } from "../../platform/index.js";
 import type { Definition, Projects } from "../../projects/index.js";
 import type { Registry } from "../../registry/index.js";
 import type { States } from "../states.js";
@@ -29,6 +30,7 @@ import {
   tallies,
 } from "./store.js";
 import { percent, verdictOf } from "./verdicts.js";
+import { addWish, dropWishes, takeWish, type Wish, wishedAt, wishesOf, wishingEndpoints, wishStands } from "./wishes.js";
 
 const challenger = "challenger";
 const champion = "champion";
@@ -36,6 +38,12 @@ const champion = "champion";
 const itself = "millrace";
 type Endpoint = Definition<"endpoint">;
 type Numbers = RolloutEvent["numbers"];
+/** Endpoints whose versions are made ready at once. */
+const readyAtOnce = 4;
+/** For so long all processes are waited for to have a version in memory that an alias was set to: its packages may have to be installed on each machine. */
+const readyMs = 600_000;
+/** How soon it is seen that something newer is wanted. */
+const lookMs = 250;
 
 export interface Rollouts {
   /** Looks at all that run: whether a step is over, and what to do then. */
@@ -53,6 +61,10 @@ export interface Rollouts {
   rollback(endpoint: Endpoint, reason: string | undefined, by: string): Promise<RolloutRow>;
   kill(endpoint: Endpoint, reason: string | undefined, by: string): Promise<void>;
   revive(endpoint: Endpoint, reason: string | undefined, by: string): Promise<void>;
+  /** Begins what aliases ask for, as one of all processes for each endpoint. */
+  launch(): void;
+  /** What is not ready yet stays to be begun: by another process, or after a restart. */
+  halt(): Promise<void>;
 }
 
 export function createRollouts(
@@ -97,6 +109,56 @@ export function createRollouts(
       else await tellRegistry(event);
     },
   );
+  // A version may need minutes until it is in memory: other events do not wait for that.
+  const halting = new AbortController();
+  const keeper = openKeeper(platform, "endpoint", () => wishingEndpoints(db), beginWishes, readyAtOnce);
+  async function want(wishes: readonly Wish[]): Promise<void> {
+    for (const wish of wishes) await addWish(db, wish);
+    keeper.wake();
+    // What a move of a replayed clock leads to is done when it is answered.
+    for (const wish of clock.kind === "replay" ? wishes : []) {
+      while (await wishStands(db, wish)) await delay(10, undefined, { signal: halting.signal });
+    }
+  }
+  async function beginWishes(name: string): Promise<void> {
+    while (!halting.signal.aborted) {
+      const [wish] = await wishesOf(db, name);
+      if (wish === undefined) return;
+      await beginWish(wish);
+    }
+  }
+  async function beginWish(wish: Wish): Promise<void> {
+    const endpoint = await on.projects.get("endpoint", wish.endpoint);
+    if (endpoint !== undefined && (await isSet(endpoint, wish))) {
+      const superseded = new AbortController();
+      const looking = setInterval(() => {
+        wishStands(db, wish).then(
+          (stands) => void (stands || superseded.abort(new Error("Something newer is wanted."))),
+          () => {},
+        );
+      }, lookMs);
+      const signal = AbortSignal.any([superseded.signal, halting.signal]);
+      try {
+        await beginAt(endpoint, wish, signal);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        // It takes what it had in memory for this with it when it ends.
+        if (halting.signal.aborted) return;
+        log.info({ endpoint: wish.endpoint, version: wish.version }, "a version that was being made ready is not wanted any more");
+      } finally {
+        clearInterval(looking);
+      }
+    }
+    await takeWish(db, wish);
+  }
+  const isSet = async ({ spec }: Endpoint, { alias, version }: Wish): Promise<boolean> => (await on.registry.byAlias(spec.model, alias))?.version === version;
+  async function beginAt(endpoint: Endpoint, wish: Wish, signal: AbortSignal): Promise<void> {
+    const { id, alias, version } = wish;
+    const wished = { signal, take: async (transaction: Transaction<unknown>) => (await takeWish(transaction, wish)) && isSet(endpoint, wish) };
+    if (alias === champion) return void (await deploy(endpoint, version, { id, by: itself, reason: "It was made the champion.", wished }));
+    const arms = await armsOf(endpoint, alias, version);
+    if (arms !== undefined) await begin(endpoint, endpoint.spec.rollout, arms, { id, by: itself, supersedes: `v${version} became the ${alias}.`, wished });
+  }
 
   const endpointsOf = async (model: string) => (await on.projects.list("endpoint")).filter((endpoint) => endpoint.spec.model === model);
 
@@ -106,16 +168,14 @@ export function createRollouts(
     const current = (await on.registry.byAlias(model, alias))?.version;
     if (current !== version) return;
     const endpoints = await endpointsOf(model);
+    const wishes: Wish[] = [];
     for (const endpoint of endpoints) {
       // It has decided so itself, and may have decided otherwise since.
       if (endpoint.name === decided) continue;
-      const begun = `${endpoint.name}-${id}`;
-      if (alias === champion) await deploy(endpoint, version, { id: begun, by: itself, reason: "It was made the champion." });
-      else {
-        const arms = await armsOf(endpoint, alias, version);
-        if (arms !== undefined) await begin(endpoint, endpoint.spec.rollout, arms, { id: begun, by: itself, supersedes: `v${version} became the ${alias}.` });
-      }
+      if (alias === champion || (await armsOf(endpoint, alias, version)) !== undefined)
+        wishes.push({ endpoint: endpoint.name, id: `${endpoint.name}-${id}`, alias, version });
     }
+    await want(wishes);
     if (alias !== challenger || endpoints.length === 0) return;
     // What answers everywhere already has nobody to challenge.
     const answering = await stableVersions(db);
@@ -138,11 +198,13 @@ export function createRollouts(
   /** Endpoints that were defined after their model had a champion. */
   async function deployWhatWaits(): Promise<void> {
     const answering = await stableVersions(db);
-    for (const endpoint of await on.projects.list("endpoint")) {
-      if (answering.get(endpoint.name) != null) continue;
-      const version = (await on.registry.byAlias(endpoint.spec.model, champion))?.version;
-      if (version !== undefined) await deploy(endpoint, version, { id: `${endpoint.name}-v${version}`, by: itself, reason: "It was made the champion." });
+    const wishes: Wish[] = [];
+    for (const { name, spec } of await on.projects.list("endpoint")) {
+      if (answering.get(name) != null || (await wishesOf(db, name)).some((wish) => wish.alias === champion)) continue;
+      const version = (await on.registry.byAlias(spec.model, champion))?.version;
+      if (version !== undefined) wishes.push({ endpoint: name, id: `${name}-v${version}`, alias: champion, version });
     }
+    await want(wishes);
   }
 
   interface Begin {
@@ -151,19 +213,24 @@ export function createRollouts(
     /** Why what runs ends. */
     supersedes: string;
     reason?: string | undefined;
+    /** Of what an alias asks for: ends the wait when it is not wanted any more; and whether it still is, in the transaction that begins it. */
+    wished?: { signal: AbortSignal; take(transaction: Transaction<unknown>): Promise<boolean> };
   }
   /** All traffic at once, because somebody said so. Answers the row, or undefined where nothing changes. */
   async function deploy(
     endpoint: Endpoint,
     version: number,
-    { id, by, reason }: Omit<Begin, "supersedes"> & { reason: string },
+    { id, by, reason, wished }: Omit<Begin, "supersedes"> & { reason: string },
   ): Promise<RolloutRow | undefined> {
     const tried = await runningRollout(db, endpoint.name);
     if (tried === undefined && (await stableVersions(db)).get(endpoint.name) === version) return undefined;
     // Where somebody says that it is to answer, it may take other requests than what answers now. What is tried is in memory everywhere.
-    const failure = await failureOf(endpoint, version, null, tried !== undefined && versionsOf(tried).includes(version));
+    const isWarm = tried !== undefined && versionsOf(tried).includes(version);
+    const failure = await failureOf(endpoint, version, null, { isWarm, signal: wished?.signal });
     return commit(endpoint.name, async (transaction, stable) => {
       await on.states.release(transaction, endpoint.name, [version]);
+      if (wished === undefined) await dropWishes(transaction, endpoint.name, ["champion", "trial"]);
+      else if (!(await wished.take(transaction))) return undefined;
       if (stable === version || (await rolloutExists(transaction, id))) return undefined;
       const row = rowOf(endpoint, { kind: "switch" }, [{ version, weight: 1 }], stable, { id, by });
       if (failure !== undefined) return refuse(transaction, row, failure);
@@ -218,22 +285,35 @@ export function createRollouts(
   const refuse = (transaction: Transaction<unknown>, row: Omit<RolloutRow, "state" | "finished_at" | "reason">, failure: string) =>
     finished(transaction, { ...row, slots: [], weight: 0 }, "rolled_back", `It can't answer: ${failure}`);
 
-  /** Has the version in memory everywhere; answers why that is not to be. */
-  async function failureOf(endpoint: Endpoint, version: number, stable: number | null, isWarm = false): Promise<string | undefined> {
+  /** Has the version in memory everywhere; answers why that is not to be. Throws where the signal ends the wait. */
+  async function failureOf(
+    endpoint: Endpoint,
+    version: number,
+    stable: number | null,
+    { isWarm = false, signal }: { isWarm?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<string | undefined> {
     try {
-      await on.ready(endpoint, version, stable);
-      if (!isWarm) await on.states.warm(endpoint.name, version);
+      await unlessAborted(on.ready(endpoint, version, stable), signal);
+      if (!isWarm) await on.states.warm(endpoint.name, version, signal === undefined ? {} : { signal, longestMs: readyMs });
+      signal?.throwIfAborted();
       return undefined;
     } catch (error) {
-      return (error as Error).message;
+      if (signal?.aborted !== true) return (error as Error).message;
+      if (!halting.signal.aborted) await commit(endpoint.name, (transaction) => on.states.release(transaction, endpoint.name, [version]));
+      throw error;
     }
   }
 
-  async function begin(endpoint: Endpoint, plan: RolloutSpec, arms: readonly Share[], { id, by, supersedes, reason }: Begin): Promise<RolloutRow | undefined> {
+  async function begin(
+    endpoint: Endpoint,
+    plan: RolloutSpec,
+    arms: readonly Share[],
+    { id, by, supersedes, reason, wished }: Begin,
+  ): Promise<RolloutRow | undefined> {
     const before = (await stableVersions(db)).get(endpoint.name) ?? null;
     const failures: string[] = [];
     for (const { version } of arms) {
-      const failure = await failureOf(endpoint, version, before);
+      const failure = await failureOf(endpoint, version, before, { signal: wished?.signal });
       if (failure !== undefined) failures.push(arms.length === 1 ? failure : `v${version}: ${failure}`);
     }
     return commit(endpoint.name, async (transaction, stable) => {
@@ -242,6 +322,8 @@ export function createRollouts(
         endpoint.name,
         arms.map((arm) => arm.version),
       );
+      if (wished === undefined) await dropWishes(transaction, endpoint.name, ["trial"]);
+      else if (!(await wished.take(transaction))) return undefined;
       if (arms.some(({ version }) => version === stable) || (await rolloutExists(transaction, id))) return undefined;
       const running = await runningRollout(transaction, endpoint.name);
       if (running !== undefined && running.kind === plan.kind && sameVersions(running, arms)) return undefined;
@@ -402,7 +484,10 @@ export function createRollouts(
     const { model } = endpoint.spec;
     const version = Number(data.candidate);
     if (type === "rollout.promoted") await on.registry.setAlias(model, champion, version, subject);
-    const others = (await runningRollouts(db)).some((one) => versionsOf(one).includes(version) && one.endpoint !== subject);
+    const trying = (await runningRollouts(db)).flatMap((one) => (versionsOf(one).includes(version) ? [one.endpoint] : []));
+    const wishing = await wishedAt(db, version);
+    const ofModel = new Set((await endpointsOf(model)).map(({ name }) => name));
+    const others = [...trying, ...wishing].some((name) => name !== subject && ofModel.has(name));
     if (!others && (await on.registry.byAlias(model, challenger))?.version === version) await on.registry.deleteAlias(model, challenger);
   }
 
@@ -436,6 +521,11 @@ export function createRollouts(
 
   return {
     judge,
+    launch: () => keeper.start(),
+    async halt() {
+      halting.abort(new Error("The server stops."));
+      await keeper.stop();
+    },
     async start(endpoint, { version, arms, plan: given, reason }, by) {
       if ((version === undefined) === (arms === undefined)) throw invalid("Give either the version that is to be tried, or arms: several with their weights.");
       const own = given ?? endpoint.spec.rollout;
@@ -502,6 +592,7 @@ export function createRollouts(
       const previous = (await on.states.of(endpoint.name))?.earlier[0];
       if (previous !== undefined && (await runningRollout(db, endpoint.name)) === undefined) await checkReady(endpoint, previous, null);
       return commit(endpoint.name, async (transaction, stable) => {
+        await dropWishes(transaction, endpoint.name, ["champion", "trial"]);
         const rollout = await runningRollout(transaction, endpoint.name);
         if (rollout !== undefined) {
           await end(transaction, rollout, "rolled_back", why, by, numbersOf(await tallies(transaction, rollout.id)));
@@ -544,6 +635,17 @@ export function createRollouts(
       });
     },
   };
+}
+
+/** Goes on without what was begun where the signal says so. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 function firstWeight(plan: RolloutSpec): number {
