@@ -1,6 +1,7 @@
 // Takes the pictures of docs/images from a server that runs: node packages/console/scripts/pictures.mjs --url http://127.0.0.1:4600
-// It is the demo's, after its year. For the picture of environments a version goes through them first:
-//   bin/millrace promote delay/<champion> --to dev --wait && bin/millrace promote delay/<champion> --to staging --wait
+// It is the demo's, after its year. For the picture of environments a version goes through them first, and then a release:
+//   bin/millrace promote delay/<champion> --to dev --wait && bin/millrace promote delay/<champion> --to staging --wait && bin/millrace approve <promotion>
+// Rates and latencies are of the last minute: what is to be seen of them has just been asked for.
 import { existsSync, mkdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -37,7 +38,7 @@ const pictures = [
   ["model-card", model && `/api/v1/models/${model.name}/versions/${model.latest.version}/card?format=html`],
   ["endpoint", endpoint && `/endpoints/${endpoint.name}`],
   ["rollout", rollout && `/endpoints/${endpoint.name}?rollout=${encodeURIComponent(rollout.id)}&tab=history`],
-  ["delivery", promotions.length > 0 && "/delivery"],
+  ["delivery", promotions.length > 0 && "/delivery", 540],
   ["monitor", monitor && `/monitors/${monitor.name}`],
 ];
 /** A step whose table can be read. */
@@ -48,12 +49,12 @@ async function shown(id) {
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 try {
-  for (const [name, address] of pictures) {
+  for (const [name, address, height = 900] of pictures) {
     if (!address) {
       process.stdout.write(`${name}: nothing to show on this server\n`);
       continue;
     }
-    const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: name.endsWith("-dark") ? "dark" : "light" });
+    const page = await browser.newPage({ viewport: { width: 1440, height }, colorScheme: name.endsWith("-dark") ? "dark" : "light" });
     await page.goto(url + address);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await page.waitForFunction(() => document.body.innerText.length > 400 && !document.body.innerText.includes("Loading…"));

@@ -133,7 +133,7 @@ function Holding({ held, of, next, open, commit }: { held: Held; of: Environment
           </span>
         )}
         <span className="text-muted">
-          since <Time at={held.since} />
+          came <Time at={held.since} />
         </span>
         <Link className="link" to="/delivery/promotions/$id" params={{ id: held.promotion }}>
           why

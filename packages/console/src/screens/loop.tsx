@@ -177,6 +177,7 @@ function draw(parts: Parts, now: number): { boxes: Box[]; lines: Line[]; height:
       href: `/models/${one.name}`,
       lines: [
         Object.entries(one.aliases)
+          .sort(([a], [b]) => Number(b === "champion") - Number(a === "champion"))
           .map(([alias, version]) => `${alias} ${version}`)
           .join(" · "),
         `${counted(one.versions, "version")} · AUC ${number(one.latest?.metrics.auc)}`,

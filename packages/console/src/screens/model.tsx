@@ -7,6 +7,9 @@ import { bytes, count, duration, number, share, words } from "../format";
 import { Badge, Choose, Empty, Facts, Failure, Loading, Page, Panel, Read, Table, Time } from "../ui";
 import { useUrl } from "../url";
 
+/** Beside a version in the list; it says all of them itself. */
+const mostAliases = 2;
+
 export function Model() {
   const { name = "" } = useParams({ strict: false });
   const [search] = useUrl();
@@ -39,11 +42,14 @@ export function Model() {
                         <Link className="link font-medium" to="." search={(old) => ({ ...old, version: String(one.version) })} replace>
                           {one.version}
                         </Link>
-                        {one.aliases.map((alias) => (
+                        {one.aliases.slice(0, mostAliases).map((alias) => (
                           <Badge key={alias} tone={alias === "champion" ? "ok" : "info"}>
-                            {alias}
+                            <span className="max-w-24 truncate">{alias}</span>
                           </Badge>
                         ))}
+                        {one.aliases.length > mostAliases && (
+                          <Badge title={one.aliases.slice(mostAliases).join(", ")}>+{one.aliases.length - mostAliases}</Badge>
+                        )}
                       </span>
                     ),
                   },

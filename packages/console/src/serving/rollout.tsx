@@ -109,7 +109,6 @@ function Versions({ of }: { of: RolloutDetail }) {
   if (of.versions.length === 0) return <p className="text-muted">No request has come since it began.</p>;
   const weights = new Map(of.arms.map((arm) => [arm.version, arm.weight]));
   const weightOf = ({ version }: RolloutNumbers): string => {
-    if (of.state !== "running") return "–";
     if (of.kind === "shadow" && version === of.candidate) return "copies";
     return percent(version === of.stable ? Math.max(0, 1 - of.weight) : (weights.get(version) ?? 0));
   };
@@ -131,7 +130,7 @@ function Versions({ of }: { of: RolloutDetail }) {
               </>
             ),
           },
-          { head: "Traffic", right: true, cell: weightOf },
+          ...(of.state === "running" ? [{ head: "Traffic", right: true, cell: weightOf }] : []),
           { head: "Requests", right: true, cell: (one) => count(one.requests) },
           {
             head: "Errors",
