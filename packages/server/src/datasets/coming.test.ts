@@ -81,6 +81,16 @@ test.each([
   expect(await coming(name)).toMatchObject({ state: "none", version: null, message: error });
 });
 
+test("another machine that may have the project's folder is given some seconds to say what is there", async () => {
+  const away = watching("away", "*.csv");
+  const spec = projectSpec({ name: "away", folder: path.join(folder, "elsewhere"), datasets: [away], pipelines: [reading(away)] });
+  expect(await api.call("PUT", "/api/v1/projects/away", spec)).toMatchObject({ status: 200 });
+  const run = await api.untilOver((await api.start("read_away")).id);
+  expect(await api.log(run.id, "read")).toContain('waiting for the first version of the dataset "away"');
+  const why = `the project's folder is not on this server's machine, so nothing comes from its folder "arrivals". Add files with: millrace dataset add away <file>`;
+  expect(run.steps.find((step) => step.id === "read")?.error).toBe(`The dataset "away" has no accepted version yet: ${why}`);
+});
+
 test("a run whose dataset is waited for can be cancelled", async () => {
   await writeFile(path.join(folder, "project", "arrivals", "absent-1.csv"), "id\n1\n");
   const touching = setInterval(() => void writeFile(path.join(folder, "project", "arrivals", "absent-1.csv"), `id\n${Date.now()}\n`), 100);

@@ -166,10 +166,12 @@ test.runIf(program !== undefined)(
     expect((await from("s3://bucket/orders/../../x")).status).toBe(403);
 
     const watched = (n: number) => until(async () => ((await versionsOf("watched")).length >= n ? versionsOf("watched") : undefined));
+    const coming = (name: string) => fetch(`${server.url}/api/v1/datasets/${name}/coming`).then((answer) => answer.json());
     expect((await watched(1)).map(({ added }) => added.file)).toEqual(["1.csv"]);
     await writeFile(path.join(below, "watched/0-same.csv"), "id,from\n1,watched/1.csv\n");
     await writeFile(path.join(below, "watched/2.csv"), "id,from\n2,new\n");
     const [newest] = await watched(2);
+    await expect.poll(() => coming("watched")).toEqual({ dataset: "watched", state: "ready", version: 2, files: 3, taken: 3, message: null });
     expect([newest?.added.file, newest?.rows, newest?.origin?.kind]).toEqual(["2.csv", 2, "watch"]);
   },
   60_000,
