@@ -1,7 +1,10 @@
 /** Several processes that share a port, started anew when they die. What they are asked is the same whichever of them is: all that they keep is in PostgreSQL and the object store. */
 import cluster, { type Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
-import { lasting, type MetricList, nodeProgram, type ServerConfig, StartError, summed } from "./platform/index.js";
+import { StartError } from "./platform/errors.js";
+import type { MetricList, ServerConfig } from "./platform/index.js";
+import { lasting, summed } from "./platform/metrics.js";
+import { nodeProgram } from "./platform/thread.js";
 
 /** How long a process may take to stop before it is killed. */
 const stopMs = 20_000;

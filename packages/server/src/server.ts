@@ -1,78 +1,22 @@
-/** The composition: the one file that knows every capability. */
-import { createAccess, type Role } from "./access/index.js";
-import { backfillsRoutes, createBackfills } from "./backfills/index.js";
-import { cardRoutes, createCards } from "./cards/index.js";
-import { computeRoutes, createCompute } from "./compute/index.js";
-import { createDatasets, createQuarantine, createTables, datasetQualityRoutes, datasetReferences, datasetsRoutes } from "./datasets/index.js";
-import { createDelivery, deliveryReferences, deliveryRoutes } from "./delivery/index.js";
-import { createEvaluation } from "./evaluation/index.js";
-import { createExplanations, explanationRoutes } from "./explanation/index.js";
-import { createFeatures, feastRoutes, featuresRoutes, openOnlineStore, type ServiceModel } from "./features/index.js";
-import { createGc, gcRoutes } from "./gc/index.js";
-import { checkProviders, createInference, createPythonModels, createTransforms, createTrials } from "./inference/index.js";
-import { createLineage, lineageRoutes } from "./lineage/index.js";
-import { missingRoutes } from "./mlflow/index.js";
-import { createMonitoring, monitoringRoutes } from "./monitoring/index.js";
-import { createPipelineLineage, createPipelines, pipelineReferences, pipelinesRoutes } from "./pipelines/index.js";
-import {
-  type DeclaredRoute,
-  endWithin,
-  listen,
-  type MetricList,
-  type Metrics,
-  openHttp,
-  type Platform,
-  platformRoutes,
-  type ServerConfig,
-  StartError,
-} from "./platform/index.js";
+/** How a server starts, in one process or several. What it is composed of is loaded while PostgreSQL starts: loading takes about as long. */
+import type { Role } from "./access/index.js";
+import type { RunningServer } from "./composition.js";
+import type { prepareStep as prepare } from "./compute/index.js";
+import { StartError } from "./platform/errors.js";
+import type { MetricList, Platform, ServerConfig } from "./platform/index.js";
 import { openPlatform } from "./platform/open.js";
 import { startProcesses } from "./processes.js";
-import { createProjects, projectReferences, projectsRoutes } from "./projects/index.js";
-import {
-  createMlflowRegistry,
-  createReadModelStep,
-  createRegistry,
-  createRegistryLineage,
-  createRegistryTransfer,
-  mlflowRegistryRoutes,
-  type Registry,
-  registryReferences,
-  registryRoutes,
-} from "./registry/index.js";
-import { createSchedules, schedulesRoutes } from "./schedules/index.js";
-import { createSecrets, secretsRoutes } from "./secrets/index.js";
-import {
-  createGraphs,
-  createServing,
-  openExchange,
-  openGrpc,
-  openInferenceProtocolRoutes,
-  openInvocationRoutes,
-  servingReferences,
-  servingRoutes,
-} from "./serving/index.js";
-import { createSweeps, sweepsRoutes } from "./sweeps/index.js";
-import { createRemoval, createTracking, createTrackingLineage, createTrackingTransfer, trackingReferences, trackingRoutes } from "./tracking/index.js";
-import { transferRoutes } from "./transfer/index.js";
-import { createTriggers, triggersRoutes } from "./triggers/index.js";
-import { createValidation, forgetStatistics, validationRoutes } from "./validation/index.js";
-import { createWebhooks, webhookRoutes } from "./webhooks/index.js";
 
-export { type Role, roles } from "./access/index.js";
-/** For who runs a step again on a machine of their own. */
-export { type Job, type JobInput, prepareStep } from "./compute/index.js";
-export { type ServerConfig, StartError } from "./platform/index.js";
+export { type Role, roles } from "./access/types.js";
+export type { RunningServer } from "./composition.js";
+export type { Job, JobInput } from "./compute/index.js";
+export { StartError } from "./platform/errors.js";
+export type { ServerConfig } from "./platform/index.js";
 export { type Processes, startProcesses } from "./processes.js";
 
-export interface RunningServer {
-  url: string;
-  /** Where the Open Inference Protocol is spoken over gRPC, as `127.0.0.1:9000`. */
-  grpc?: string;
-  /** Every route, and what it asks for. */
-  routes: readonly DeclaredRoute[];
-  metrics: Metrics;
-  stop(): Promise<void>;
+/** For who runs a step again on a machine of their own. */
+export async function prepareStep(...given: Parameters<typeof prepare>): ReturnType<typeof prepare> {
+  return (await import("./compute/index.js")).prepareStep(...given);
 }
 
 export function startServer(config: ServerConfig): Promise<RunningServer> {
@@ -85,10 +29,10 @@ export function startServer(config: ServerConfig): Promise<RunningServer> {
  */
 export async function startServers(config: ServerConfig, processes: number): Promise<RunningServer> {
   if (processes < 2) return startServer(config);
-  if (config.onnxProviders !== undefined) checkProviders(config.onnxProviders);
   const { grpcPort: _, ...own } = config;
-  const { platform, close } = await openPlatform(config);
+  const { platform, load, close } = await open(config);
   try {
+    const { compose } = await load();
     const first = await compose({ ...platform, config: { ...own, host: "127.0.0.1", port: 0 } }, "all");
     // Who shares PostgreSQL shares its connections.
     const others = await startProcesses(
@@ -140,10 +84,10 @@ export function startWorker(config: ServerConfig): Promise<RunningServer> {
 }
 
 async function start(config: ServerConfig, work: "all" | "steps" | "requests", gather?: () => Promise<MetricList>): Promise<RunningServer> {
-  if (config.onnxProviders !== undefined) checkProviders(config.onnxProviders);
-  const { platform, close } = await openPlatform(config);
+  const { platform, load, close } = await open(config);
   if (gather !== undefined) platform.metrics.gatherBy(gather);
   try {
+    const { compose } = await load();
     const { stop, ...running } = await compose(platform, work);
     return {
       ...running,
@@ -158,175 +102,20 @@ async function start(config: ServerConfig, work: "all" | "steps" | "requests", g
   }
 }
 
+async function open(config: ServerConfig): Promise<{ platform: Platform; load: () => Promise<typeof import("./composition.js")>; close: () => Promise<void> }> {
+  if (config.onnxProviders !== undefined) (await import("./inference/index.js")).checkProviders(config.onnxProviders);
+  const load = () => import("./composition.js");
+  // Who needs it is told if it fails.
+  return { ...(await openPlatform(config, () => void load().catch(() => {}))), load };
+}
+
 /** Adds a user to the data of a server that does not run, or whose PostgreSQL is external. Answers the token, which is kept nowhere. */
 export async function addUser(config: ServerConfig, name: string, role: Role): Promise<string> {
   const { platform, close } = await openPlatform(config);
   try {
+    const { createAccess } = await import("./access/index.js");
     return await (await createAccess(platform)).addPrincipal(name, role);
   } finally {
     await close();
   }
-}
-
-async function compose(platform: Platform, work: "all" | "steps" | "requests"): Promise<RunningServer> {
-  const { config } = platform;
-  const access = await createAccess(platform);
-  await access.checkExposure();
-  const app = await openHttp(platform, access.authorize);
-  platformRoutes(app, platform);
-
-  const projects = createProjects(platform);
-  projectsRoutes(app, projects, platform.objects);
-
-  const tracking = createTracking(platform, { access });
-  trackingRoutes(app, tracking, platform);
-  const registry = createRegistry(platform);
-  registryRoutes(app, registry, platform.objects);
-  const mlflow = createMlflowRegistry(platform, { registry, tracking });
-  mlflowRegistryRoutes(app, mlflow, platform);
-  const secrets = createSecrets(platform);
-  secretsRoutes(app, secrets);
-  const webhooks = await createWebhooks(platform, { secrets });
-  webhookRoutes(app, webhooks, platform);
-  missingRoutes(app, platform);
-  transferRoutes(app, {
-    tracking: createTrackingTransfer(platform),
-    registry: createRegistryTransfer(platform, { registry, tracking }),
-    objects: platform.objects,
-  });
-
-  const compute = createCompute(platform, { access });
-  computeRoutes(app, platform.objects);
-  const validation = createValidation(platform, { projects, compute, tables: () => createTables(platform) });
-  validationRoutes(app, validation, platform, { projects, tables: () => createTables(platform) });
-  const datasets = createDatasets(platform, { projects, validation });
-  datasetsRoutes(app, datasets);
-  datasetQualityRoutes(app, platform, { datasets, validation, projects, quarantine: createQuarantine(platform, projects) });
-  const online = await openOnlineStore(platform);
-  const features = createFeatures(platform, {
-    online,
-    projects,
-    datasets,
-    loggedPredictions: (query) => serving.loggedPredictions(query),
-    models: async () => modelsOfServices(registry),
-  });
-  featuresRoutes(app, features);
-  feastRoutes(app, features);
-
-  const inference = createInference({
-    python: createPythonModels(platform, { compute }),
-    trials: createTrials(platform),
-    ...(config.onnxProviders === undefined ? {} : { providers: config.onnxProviders }),
-  });
-  const evaluation = createEvaluation(platform, { projects, registry, inference });
-  const serving = await createServing(platform, { projects, registry, features, inference, answers: work !== "steps" });
-  const transforms = createTransforms(platform);
-  const graphs = createGraphs(projects, { serving, transform: transforms.open });
-  servingRoutes(app, serving, graphs);
-  const exchange = openExchange(serving, graphs, (of, top) => explanations.explain(of, top));
-  openInferenceProtocolRoutes(app, platform, exchange);
-  openInvocationRoutes(app, exchange);
-
-  const pipelines = createPipelines(platform, {
-    projects,
-    compute,
-    tracking: tracking.runTracker,
-    secrets,
-    stepKinds: [
-      createReadModelStep(registry),
-      ...Object.values(validation.stepKinds),
-      ...Object.values(datasets.stepKinds),
-      ...Object.values(features.stepKinds),
-      ...Object.values(evaluation.stepKinds),
-    ],
-  });
-  pipelinesRoutes(app, pipelines, platform.objects);
-
-  const explanations = createExplanations(platform, { serving, registry, inference, pipelines });
-  explanationRoutes(app, explanations);
-  const monitoring = createMonitoring(platform, { projects, serving, registry, pipelines });
-  monitoringRoutes(app, monitoring);
-  const triggers = createTriggers(platform, { projects, pipelines, datasets, monitoring });
-  triggersRoutes(app, triggers);
-  schedulesRoutes(app, createSchedules(platform, { projects, pipelines }));
-  const backfills = createBackfills(platform, {
-    projects,
-    pipelines,
-    partitions: async (name) => [...new Set((await datasets.latest(name))?.parts.flatMap(({ partition }) => partition ?? []))].sort(),
-  });
-  backfillsRoutes(app, backfills);
-  const sweeps = createSweeps(platform, { projects, pipelines, tracking, compute });
-  sweepsRoutes(app, sweeps);
-  const lineage = createLineage({
-    ...{ projects, datasets, pipelines, registry, serving },
-    ...{ tracked: createTrackingLineage(platform), versions: createRegistryLineage(platform), pipelineRuns: createPipelineLineage(platform) },
-  });
-  lineageRoutes(app, lineage);
-
-  const delivery = createDelivery(platform, { access, projects, registry, serving, pipelines, datasets, lineage, secrets });
-  deliveryRoutes(app, delivery);
-  const { promotions } = delivery;
-  cardRoutes(app, createCards(platform, { registry, mlflow, projects, pipelines, tracking, serving, lineage, promotions }));
-
-  // Whoever keeps digests of objects in its tables is named here: what nobody refers to is freed.
-  const gc = createGc(platform, {
-    removal: createRemoval(platform),
-    references: [projectReferences, trackingReferences, registryReferences, datasetReferences, servingReferences, pipelineReferences, deliveryReferences],
-    forget: forgetStatistics,
-  });
-  gcRoutes(app, gc);
-
-  if (work === "all") await platform.events.start();
-  const grpc = config.grpcPort === undefined ? undefined : await openGrpc(platform, access.authorize, exchange, config.grpcPort);
-  const url = await listen(app, config);
-  // Steps speak to the server's own address.
-  platform.address.url = url;
-  if (work !== "requests") await pipelines.launch();
-  if (work === "all") {
-    serving.launch();
-    backfills.launch();
-    sweeps.launch();
-    delivery.launch();
-    platform.clock.start();
-  }
-  return {
-    url,
-    ...(grpc === undefined ? {} : { grpc: grpc.address }),
-    ...{ routes: app.declaredRoutes, metrics: platform.metrics },
-    async stop() {
-      const end = (what: string, work: () => unknown) => endWithin(platform.log, 10_000, what, work);
-      await end("HTTP", () => app.close());
-      await end("gRPC", () => grpc?.stop());
-      await end("the collection of what was deleted", () => gc.stop());
-      await end("work that was due", () => platform.clock.stop());
-      await end("the handling of events", () => platform.events.stop());
-      await end("versions that are being made ready", () => serving.halt());
-      await end("latest values of metrics", () => tracking.stop());
-      await end("webhooks", () => webhooks.stop());
-      await end("backfills", () => backfills.stop());
-      await end("sweeps", () => sweeps.stop());
-      await end("promotions", () => delivery.stop());
-      await end("pipelines", () => pipelines.stop());
-      await end("processes", () => compute.stop());
-      await end("the online store of features", () => online.close());
-      await end("explanations", () => explanations.close());
-      inference.stop();
-      await end("serving", () => serving.stop());
-      await end("transforms", () => transforms.stop());
-    },
-  };
-}
-
-/** Of each feature service the models with a version that was trained on it, and the newest of these versions. */
-async function modelsOfServices(registry: Registry): Promise<Map<string, ServiceModel[]>> {
-  const found = new Map<string, ServiceModel[]>();
-  for (const { name } of await registry.models()) {
-    const seen = new Set<string>();
-    for (const { service, version } of await registry.versions(name, { limit: 100 })) {
-      if (service === null || seen.has(service)) continue;
-      seen.add(service);
-      found.set(service, [...(found.get(service) ?? []), { model: name, version }]);
-    }
-  }
-  return found;
 }

@@ -1,6 +1,7 @@
 /** One of several processes that share a port: serves until the process that started it says so, or is gone. */
 
-import { ApiError, type MetricList } from "./platform/index.js";
+import { ApiError } from "./platform/errors.js";
+import type { MetricList } from "./platform/index.js";
 import type { FromServing, ToServing } from "./processes.js";
 import { type RunningServer, StartError, startServing } from "./server.js";
 

@@ -1,4 +1,4 @@
-import { DuckDBArrayValue, type DuckDBConnection, DuckDBListValue } from "@duckdb/node-api";
+import type { DuckDBConnection } from "@duckdb/node-api";
 import type { Columns } from "@millrace/sdk/api";
 import type { ColumnType } from "@millrace/sdk/spec";
 import { identifier } from "../platform/index.js";
@@ -36,8 +36,10 @@ export async function* streamColumns(connection: DuckDBConnection, sql: string):
 }
 
 /** As `streamColumns`, of columns of any type; what is in a list comes as an array. */
-export const streamValues = (connection: DuckDBConnection, sql: string): AsyncGenerator<{ columns: Record<string, unknown[]>; rows: number }> =>
-  batches(connection, sql, (value) => (value instanceof DuckDBListValue || value instanceof DuckDBArrayValue ? value.items : value));
+export async function* streamValues(connection: DuckDBConnection, sql: string): AsyncGenerator<{ columns: Record<string, unknown[]>; rows: number }> {
+  const { DuckDBArrayValue, DuckDBListValue } = await import("@duckdb/node-api");
+  yield* batches(connection, sql, (value) => (value instanceof DuckDBListValue || value instanceof DuckDBArrayValue ? value.items : value));
+}
 
 async function* batches<T>(
   connection: DuckDBConnection,

@@ -18,26 +18,34 @@ import { endWithin } from "./stop.js";
 
 const migrations = new URL("../../migrations/", import.meta.url);
 
-/** Opens everything under the capabilities; `close` closes it in the opposite order. Throws a StartError that says what to do. */
-export async function openPlatform(config: ServerConfig): Promise<{ platform: Platform; close: () => Promise<void> }> {
+/**
+ * Opens everything under the capabilities; `close` closes it in the opposite order. Throws a StartError that says what to do. `meanwhile` is called when an
+ * embedded PostgreSQL is starting, for work that else would come after it.
+ */
+export async function openPlatform(config: ServerConfig, meanwhile?: () => void): Promise<{ platform: Platform; close: () => Promise<void> }> {
   const log = openLog(config.logLevel);
   const opened: [what: string, close: () => unknown][] = [];
   async function close(): Promise<void> {
     for (const [what, closeOne] of opened.splice(0).reverse()) await endWithin(log, what === "PostgreSQL" ? 60_000 : 5_000, what, closeOne);
   }
   try {
-    return { platform: await open(config, log, (what, closeOne) => opened.push([what, closeOne])), close };
+    return { platform: await open(config, log, (what, closeOne) => opened.push([what, closeOne]), meanwhile), close };
   } catch (error) {
     await close();
     throw dataFolderError(error, config.dataDir);
   }
 }
 
-async function open(config: ServerConfig, log: Log, closeLater: (what: string, close: () => unknown) => void): Promise<Platform> {
+async function open(
+  config: ServerConfig,
+  log: Log,
+  closeLater: (what: string, close: () => unknown) => void,
+  meanwhile: (() => void) | undefined,
+): Promise<Platform> {
   await mkdir(config.dataDir, { recursive: true });
   const databaseUrl = config.databaseUrl ?? (await embedded());
   async function embedded(): Promise<string> {
-    const postgres = await startEmbedded(path.join(config.dataDir, "postgres"), log);
+    const postgres = await startEmbedded(path.join(config.dataDir, "postgres"), log, meanwhile);
     closeLater("PostgreSQL", postgres.stop);
     return postgres.url;
   }

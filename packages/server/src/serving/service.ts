@@ -340,14 +340,14 @@ export async function createServing(
 
   /** What answers is in memory before it is asked for, of as many endpoints as a server commonly has; what can't be is told to whoever asks. */
   async function warmUp(): Promise<void> {
-    for (const endpoint of (await on.projects.list("endpoint")).slice(0, mostWarm)) {
+    const warmed = (await on.projects.list("endpoint")).slice(0, mostWarm).map(async (endpoint) => {
       const stable = (await states.of(endpoint.name))?.stable;
-      if (closed) return;
-      if (stable != null)
-        await Promise.resolve(serviceOf(endpoint))
-          .then((service) => open(endpoint, service, stable))
-          .catch(() => {});
-    }
+      if (closed || stable == null) return;
+      await Promise.resolve(serviceOf(endpoint))
+        .then((service) => open(endpoint, service, stable))
+        .catch(() => {});
+    });
+    await Promise.all(warmed);
   }
   let closed = false;
   if (on.answers !== false) void warmUp().catch((error) => log.warn({ error }, "models are opened when they are asked for"));

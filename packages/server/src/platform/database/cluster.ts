@@ -34,8 +34,8 @@ export interface RunningPostgres {
   attached: boolean;
 }
 export interface Cluster {
-  /** Resolves when it takes connections. Several may ask at once, in several processes: one starts it. */
-  run(port?: number): Promise<RunningPostgres>;
+  /** Resolves when it takes connections. Several may ask at once, in several processes: one starts it. `meanwhile` is called once it is starting. */
+  run(port?: number, meanwhile?: () => void): Promise<RunningPostgres>;
 }
 
 export async function openCluster(folder: string): Promise<Cluster> {
@@ -48,7 +48,7 @@ export async function openCluster(folder: string): Promise<Cluster> {
   const url = (port: number) => `postgres://millrace:${password}@127.0.0.1:${port}/postgres`;
 
   return {
-    async run(port) {
+    async run(port, meanwhile) {
       for (const end = performance.now() + startMs; ; await delay(50)) {
         const running = await postmaster(data);
         if (running !== undefined) {
@@ -56,7 +56,7 @@ export async function openCluster(folder: string): Promise<Cluster> {
           if (failure === undefined) return { ...running, url: url(running.port), attached: true };
         } else {
           const chosen = port ?? (await freePort());
-          const started = await start(folder, data, chosen, programs, url(chosen));
+          const started = await start(folder, data, chosen, programs, url(chosen), meanwhile);
           if ("pid" in started) return { ...started, port: chosen, url: url(chosen), attached: false };
           // Somebody else may have started it at the same moment, or what was killed may not be gone in all its parts.
           if (!/postmaster\.pid|shared memory block/.test(started.failure)) throw new StartError(`PostgreSQL does not start in ${folder}: ${started.failure}`);
@@ -130,7 +130,14 @@ async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
-async function start(folder: string, data: string, port: number, programs: Programs, url: string): Promise<{ pid: number } | { failure: string }> {
+async function start(
+  folder: string,
+  data: string,
+  port: number,
+  programs: Programs,
+  url: string,
+  meanwhile: (() => void) | undefined,
+): Promise<{ pid: number } | { failure: string }> {
   const given = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const { file, args, options } = programs.command("postgres", ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", "", ...given]);
   // To a file and not a pipe: it outlives a server that is killed.
@@ -150,6 +157,7 @@ async function start(folder: string, data: string, port: number, programs: Progr
   });
   child.unref();
   await log.close();
+  meanwhile?.();
   const failure = await answering(url, () => ended === undefined);
   // That something answers may also mean that another process has it; ours is that of the folder's note.
   if (failure === undefined && child.pid !== undefined && ended === undefined) return { pid: child.pid };

@@ -20,9 +20,10 @@ const retryMs = 500;
 /**
  * Starts, or attaches to, the PostgreSQL whose data lies in `folder`. Its owner holds a lock in the database itself, which ends with
  * its connection, also when it is killed; PostgreSQL lives on then, and the next server attaches. Where PostgreSQL itself is killed
- * it is started again on the same port.
+ * it is started again on the same port. `meanwhile` is called
+ * when it is starting.
  */
-export async function startEmbedded(folder: string, log: Log): Promise<EmbeddedPostgres> {
+export async function startEmbedded(folder: string, log: Log, meanwhile?: () => void): Promise<EmbeddedPostgres> {
   const cluster = await openCluster(folder);
   let stopping = false;
   let owner: pg.Client | undefined;
@@ -31,7 +32,7 @@ export async function startEmbedded(folder: string, log: Log): Promise<EmbeddedP
 
   async function takeOver(port?: number): Promise<RunningPostgres> {
     for (const end = performance.now() + startMs; ; await delay(50)) {
-      const running = await cluster.run(port);
+      const running = await cluster.run(port, meanwhile);
       try {
         owner = await own(running.url, folder);
         owner.once("end", () => {

@@ -15,8 +15,8 @@ export async function migrate(pool: pg.Pool, folder: URL): Promise<void> {
     const files = (await readdir(folder)).filter((f) => /^[0-9]{4}_[a-z0-9_]+\.sql$/.test(f)).sort();
     const unknown = [...applied.keys()].filter((name) => !files.includes(name));
     if (unknown.length > 0) throw new Error(`The database was written by a newer Millrace (it has the migration ${unknown[0]}). Start that version.`);
-    for (const name of files) {
-      const text = await readFile(new URL(name, folder), "utf8");
+    const texts = await Promise.all(files.map(async (name) => ({ name, text: await readFile(new URL(name, folder), "utf8") })));
+    for (const { name, text } of texts) {
       const digest = createHash("sha256").update(text).digest("hex");
       const before = applied.get(name);
       if (before === digest) continue;
