@@ -1,4 +1,3 @@
 /** Access: who may do what. */
 export { createAccess } from "./service.js";
 export type { Access, Role } from "./types.js";
-export { roles } from "./types.js";

@@ -22,7 +22,7 @@ export { newId } from "./ids.js";
 export { openKeeper } from "./keeper.js";
 export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
-export { lasting, type MetricList, type Metrics, summed } from "./metrics.js";
+export type { MetricList, Metrics } from "./metrics.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
 export { ownFolder } from "./own-folder.js";
 export { firstRows } from "./preview.js";
