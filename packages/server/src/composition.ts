@@ -164,11 +164,12 @@ export async function compose(platform: Platform, work: "all" | "steps" | "reque
   });
   gcRoutes(app, gc);
 
-  if (work === "all") await platform.events.start();
   const grpc = config.grpcPort === undefined ? undefined : await openGrpc(platform, access.authorize, exchange, config.grpcPort);
   const url = await listen(app, config);
   // Steps speak to the server's own address.
   platform.address.url = url;
+  // Who asks is answered before those who subscribed are told what is new.
+  if (work === "all") await platform.events.start();
   if (work !== "requests") await pipelines.launch();
   if (work === "all") {
     serving.launch();
