@@ -1,6 +1,6 @@
 import type { Limit } from "../platform/index.js";
 import { fit } from "./fit.js";
-import { openOnnx } from "./onnx/index.js";
+import { openOnnx, startFirst } from "./onnx/index.js";
 import type { Trials } from "./onnx/trials.js";
 import type { PythonModels } from "./python/open.js";
 import type { Inference, ModelSource, ServedModel } from "./types.js";
@@ -28,6 +28,7 @@ export function createInference({
   }
   return {
     open,
+    prepare: startFirst,
     stop: () => python?.stop(),
     async openModel(source, features) {
       const model = await open(source);

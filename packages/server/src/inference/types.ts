@@ -96,6 +96,8 @@ export interface MlflowSource {
 export interface Inference {
   /** `inTurn` holds back what takes memory, but not the making of an environment, for which little but the network is needed. Throws a 422 that says what is wrong with the model. */
   open(source: ModelSource, inTurn?: Limit): Promise<ServedModel>;
+  /** Models will be opened soon: what opens most of them is made ready. */
+  prepare(): void;
   /** What is being opened is given up. What is open is closed by whoever opened it. */
   stop(): void;
   /** Opens a model for these features, as `fit` does. Throws a 422 that says what does not fit. */

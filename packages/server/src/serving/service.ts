@@ -339,8 +339,8 @@ export async function createServing(
   });
 
   /** What answers is in memory before it is asked for, of as many endpoints as a server commonly has; what can't be is told to whoever asks. */
-  async function warmUp(): Promise<void> {
-    const warmed = (await on.projects.list("endpoint")).slice(0, mostWarm).map(async (endpoint) => {
+  async function warmUp(endpoints: readonly Definition<"endpoint">[]): Promise<void> {
+    const warmed = endpoints.map(async (endpoint) => {
       const stable = (await states.of(endpoint.name))?.stable;
       if (closed || stable == null) return;
       await Promise.resolve(serviceOf(endpoint))
@@ -350,7 +350,9 @@ export async function createServing(
     await Promise.all(warmed);
   }
   let closed = false;
-  if (on.answers !== false) void warmUp().catch((error) => log.warn({ error }, "models are opened when they are asked for"));
+  const warm = on.answers === false ? [] : (await on.projects.list("endpoint")).slice(0, mostWarm);
+  if (warm.length > 0) on.inference.prepare();
+  void warmUp(warm).catch((error) => log.warn({ error }, "models are opened when they are asked for"));
 
   let tidied = 0;
   clock.onTick("serving", async (now) => {

@@ -7,6 +7,8 @@ import { costOf, valuesOf } from "./cost.js";
 import { openSession, type Providers, type Session } from "./session.js";
 import { openInThread } from "./threads.js";
 
+export { startFirst } from "./threads.js";
+
 /** ONNX itself ends at 2 GiB in one file. */
 const largestModel = 2 * 1024 ** 3;
 /** A model that is asked so often gets a place on the event loop too, where its short runs take a third of the time; a larger one would hold it up when it is loaded. */

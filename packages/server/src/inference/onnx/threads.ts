@@ -39,6 +39,11 @@ const mostThreads = Math.max(1, Math.min(4, availableParallelism() - 1));
 const threads: Thread[] = [];
 let last = 0;
 
+/** The first one starts before a model is there for it: the runtime takes longer to load than a small model. */
+export function startFirst(): void {
+  if (threads.length === 0) chosen();
+}
+
 /** Opens the model there and runs it on zeros. Throws what the runtime says. */
 export async function openInThread(file: string, providers: Providers): Promise<InThread> {
   const model = ++last;
