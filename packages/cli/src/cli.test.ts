@@ -63,7 +63,7 @@ test("a new project type-checks, is applied once, and its data is taken in", asy
   const schema = await millrace("schema", "infer", path.join(projectIn("shop"), "data/deliveries-2024-01.parquet"), "--name", "deliveries");
   expect(schema.stdout).toContain("export const deliveriesSchema = schema({\n");
   expect(schema.stdout).toMatch(/\n {4}ordered_at: timestamp\(/);
-  expect(await millrace("status")).toMatchObject({ code: 0, stdout: expect.stringMatching(/^late\b/m) });
+  expect(await millrace("status")).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(/^late\b/m) });
 });
 
 test("what is not there for a dataset that watches a folder is told when its project is applied, which ends well", async () => {

@@ -22,7 +22,8 @@ export async function apply(given: string, options: ServerOptions & { dryRun?: b
   const applied = await client.projects.apply(spec);
   if (options.json) printJson(applied);
   else print(appliedLines(applied).join("\n"));
-  if (options.wait) await takenIn(client, spec.datasets, options.json ? tell : print).catch(unlessForbidden);
+  const made = new Set(applied.changes.filter(({ kind, action }) => kind === "dataset" && action === "create").map(({ name }) => name));
+  if (options.wait) await takenIn(client, spec.datasets, made, options.json ? tell : print).catch(unlessForbidden);
 }
 
 /** Files are taken in while the server is asked to: what follows the command finds them there. */
@@ -30,11 +31,12 @@ const longestMs = 60_000;
 const lookMs = 200;
 /** What is taken in at once needs no word before it is. */
 const patienceMs = 3_000;
-async function takenIn(client: Client, datasets: readonly DatasetSpec[], say: (line: string) => void): Promise<void> {
+async function takenIn(client: Client, datasets: readonly DatasetSpec[], made: ReadonlySet<string>, say: (line: string) => void): Promise<void> {
   const began = performance.now();
   for (const { name } of datasets.filter((one) => one.watch !== undefined)) {
     let told = "";
-    for (let waited = false; ; waited = true) {
+    // What is new may be there before anyone looks.
+    for (let waited = made.has(name); ; waited = true) {
       const { state, files, taken, message } = await client.datasets.coming(name);
       const sofar = `${taken} of ${files} ${files === 1 ? "file" : "files"} taken in`;
       if (state !== "coming") {
