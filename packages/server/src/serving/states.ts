@@ -198,11 +198,16 @@ export function openStates(
     if (joined) quietly();
   });
 
+  /** By turns of the event loop: one that stood still would hear of the time that passed before it hears the answer. */
+  async function noAnswer(): Promise<never> {
+    for (let waited = 0; waited < answerMs; waited += answerMs / 10) await delay(answerMs / 10, undefined, { ref: false });
+    throw new Error(`no answer in ${answerMs} ms`);
+  }
   async function whenKnown(endpoint: string): Promise<EndpointState | undefined> {
     // Another change may come while it is asked.
     for (let tries = 0; !holds() && tries < 10; tries++) {
       try {
-        await Promise.race([ask(), delay(answerMs, undefined, { ref: false }).then(() => Promise.reject(new Error(`no answer in ${answerMs} ms`)))]);
+        await Promise.race([ask(), noAnswer()]);
       } catch (error) {
         log.debug({ error }, "a request waited for what its endpoint answers by");
         throw new ApiError(503, "UNAVAILABLE", "The server can't be sure which version answers now, as its database does not say. Try again.");
