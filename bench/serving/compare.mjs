@@ -19,7 +19,7 @@ import { ms, table, times } from "../data/table.mjs";
 import { start } from "../tracking/servers.mjs";
 import { binaryRequest, bring, grpcMessages, millrace } from "./millrace.mjs";
 import { models, peers } from "./peers.mjs";
-import { base64, batches, line, median, pinned, window } from "./windows.mjs";
+import { base64, batches, line, median, middle, pinned, window } from "./windows.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
@@ -137,12 +137,23 @@ function grpcRequests(all) {
   return { grpc: true, path: messages.path, headers: {}, bodies: batches(all, 1).map((some) => base64(messages.body(some))) };
 }
 
+async function inPairs(first, second) {
+  const found = [[], []];
+  for (let pair = 0; pair < pairs; pair++) {
+    found[0].push(await first());
+    found[1].push(await second());
+  }
+  const ratios = found[0].map((one, at) => one.per_s / found[1][at].per_s);
+  return [{ ...median(found[0]), ratio: middle(ratios) }, median(found[1])];
+}
 async function repeated(measure) {
   const found = [];
   for (let i = 0; i < pairs; i++) found.push(await measure());
   return found;
 }
-const ask = (url, { clients }, requests) => window(url, { clients, seconds, folder, core: 1 }, requests);
+function ask(url, { clients }, requests) {
+  return window(url, { clients, seconds, folder, core: 1 }, requests);
+}
 function alone(model, size) {
   const files = [path.join(model.folder, "model.onnx"), path.join(model.folder, "rows.json")];
   return line(pinned(0, [process.execPath, [here("runtime.mjs"), ...files, String(size), String(seconds)]]));

@@ -8,6 +8,8 @@ export interface BatchLimits {
   waiting: number;
   waitingRows: number;
 }
+/** Of so many a run costs more than what it shares. */
+const fewRows = 64;
 const usual: BatchLimits = { rows: 4_096, waiting: 2_000, waitingRows: 200_000 };
 
 interface Asked {
@@ -39,8 +41,8 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
   function schedule(): void {
     if (scheduled || running >= mostRuns || waiting.length === 0) return;
     scheduled = true;
-    // Where several ask at once, what came in this turn of the event loop is soon followed by more of it.
-    if (several) setImmediate(setImmediate, begin);
+    // Where several ask at once for little, what came in this turn of the event loop is soon followed by more of it.
+    if (several && waitingRows < fewRows) setImmediate(setImmediate, begin);
     else setImmediate(begin);
   }
   function begin(): void {
