@@ -1,10 +1,9 @@
 /** How a new version takes over: step by step, judged on what it answers; and how another comes back at once. */
-import { setTimeout as delay } from "node:timers/promises";
 import { durationMs, rolloutProblems } from "@millrace/sdk";
 import type { RolloutEvent, RolloutMove, RolloutStart } from "@millrace/sdk/api";
 import type { JudgeSpec, RolloutSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
-import { ApiError, conflict, invalid, newId, openKeeper, type Platform, type PlatformEvent } from "../../platform/index.js";
+import { ApiError, conflict, invalid, newId, type Platform, type PlatformEvent } from "../../platform/index.js";
 import type { Definition, Projects } from "../../projects/index.js";
 import type { Registry } from "../../registry/index.js";
 import type { States } from "../states.js";
@@ -13,6 +12,7 @@ import type { Serving } from "../types.js";
 import { reallocate, type Share, type Slot } from "./assignment.js";
 import { neededUnits, readUnits, resultOf } from "./experiments.js";
 import { createLabelled, type LabelledJudge } from "./labelled.js";
+import { createPreparing, type Preparing, type Wished } from "./preparing.js";
 import { quantile } from "./sketch.js";
 import {
   finishRollout,
@@ -30,7 +30,7 @@ import {
   tallies,
 } from "./store.js";
 import { percent, verdictOf } from "./verdicts.js";
-import { addWish, dropWishes, takeWish, type Wish, wishedAt, wishesOf, wishingEndpoints, wishStands } from "./wishes.js";
+import { dropWishes, type Wish, wishedAt, wishesOf } from "./wishes.js";
 
 const challenger = "challenger";
 const champion = "champion";
@@ -38,14 +38,10 @@ const champion = "champion";
 const itself = "millrace";
 type Endpoint = Definition<"endpoint">;
 type Numbers = RolloutEvent["numbers"];
-/** Endpoints whose versions are made ready at once. */
-const readyAtOnce = 4;
 /** For so long all processes are waited for to have a version in memory that an alias was set to: its packages may have to be installed on each machine. */
 const readyMs = 600_000;
-/** How soon it is seen that something newer is wanted. */
-const lookMs = 250;
 
-export interface Rollouts {
+export interface Rollouts extends Pick<Preparing, "launch" | "halt"> {
   /** Looks at all that run: whether a step is over, and what to do then. */
   judge(): Promise<void>;
   start(endpoint: Endpoint, start: RolloutStart, by: string): Promise<RolloutRow>;
@@ -61,10 +57,6 @@ export interface Rollouts {
   rollback(endpoint: Endpoint, reason: string | undefined, by: string): Promise<RolloutRow>;
   kill(endpoint: Endpoint, reason: string | undefined, by: string): Promise<void>;
   revive(endpoint: Endpoint, reason: string | undefined, by: string): Promise<void>;
-  /** Begins what aliases ask for, as one of all processes for each endpoint. */
-  launch(): void;
-  /** What is not ready yet stays to be begun: by another process, or after a restart. */
-  halt(): Promise<void>;
 }
 
 export function createRollouts(
@@ -109,52 +101,8 @@ export function createRollouts(
       else await tellRegistry(event);
     },
   );
-  // A version may need minutes until it is in memory: other events do not wait for that.
-  const halting = new AbortController();
-  const keeper = openKeeper(platform, "endpoint", () => wishingEndpoints(db), beginWishes, readyAtOnce);
-  async function want(wishes: readonly Wish[]): Promise<void> {
-    for (const wish of wishes) await addWish(db, wish);
-    keeper.wake();
-    // What a move of a replayed clock leads to is done when it is answered.
-    for (const wish of clock.kind === "replay" ? wishes : []) {
-      while (await wishStands(db, wish)) await delay(10, undefined, { signal: halting.signal });
-    }
-  }
-  async function beginWishes(name: string): Promise<void> {
-    while (!halting.signal.aborted) {
-      const [wish] = await wishesOf(db, name);
-      if (wish === undefined) return;
-      await beginWish(wish);
-    }
-  }
-  async function beginWish(wish: Wish): Promise<void> {
-    const endpoint = await on.projects.get("endpoint", wish.endpoint);
-    if (endpoint !== undefined && (await isSet(endpoint, wish))) {
-      const superseded = new AbortController();
-      const looking = setInterval(() => {
-        wishStands(db, wish).then(
-          (stands) => void (stands || superseded.abort(new Error("Something newer is wanted."))),
-          () => {},
-        );
-      }, lookMs);
-      const signal = AbortSignal.any([superseded.signal, halting.signal]);
-      try {
-        await beginAt(endpoint, wish, signal);
-      } catch (error) {
-        if (!signal.aborted) throw error;
-        // It takes what it had in memory for this with it when it ends.
-        if (halting.signal.aborted) return;
-        log.info({ endpoint: wish.endpoint, version: wish.version }, "a version that was being made ready is not wanted any more");
-      } finally {
-        clearInterval(looking);
-      }
-    }
-    await takeWish(db, wish);
-  }
-  const isSet = async ({ spec }: Endpoint, { alias, version }: Wish): Promise<boolean> => (await on.registry.byAlias(spec.model, alias))?.version === version;
-  async function beginAt(endpoint: Endpoint, wish: Wish, signal: AbortSignal): Promise<void> {
-    const { id, alias, version } = wish;
-    const wished = { signal, take: async (transaction: Transaction<unknown>) => (await takeWish(transaction, wish)) && isSet(endpoint, wish) };
+  const preparing = createPreparing(platform, on, beginAt);
+  async function beginAt(endpoint: Endpoint, { id, alias, version }: Wish, wished: Wished): Promise<void> {
     if (alias === champion) return void (await deploy(endpoint, version, { id, by: itself, reason: "It was made the champion.", wished }));
     const arms = await armsOf(endpoint, alias, version);
     if (arms !== undefined) await begin(endpoint, endpoint.spec.rollout, arms, { id, by: itself, supersedes: `v${version} became the ${alias}.`, wished });
@@ -175,7 +123,7 @@ export function createRollouts(
       if (alias === champion || (await armsOf(endpoint, alias, version)) !== undefined)
         wishes.push({ endpoint: endpoint.name, id: `${endpoint.name}-${id}`, alias, version });
     }
-    await want(wishes);
+    await preparing.want(wishes);
     if (alias !== challenger || endpoints.length === 0) return;
     // What answers everywhere already has nobody to challenge.
     const answering = await stableVersions(db);
@@ -204,7 +152,7 @@ export function createRollouts(
       const version = (await on.registry.byAlias(spec.model, champion))?.version;
       if (version !== undefined) wishes.push({ endpoint: name, id: `${name}-v${version}`, alias: champion, version });
     }
-    await want(wishes);
+    await preparing.want(wishes);
   }
 
   interface Begin {
@@ -213,8 +161,8 @@ export function createRollouts(
     /** Why what runs ends. */
     supersedes: string;
     reason?: string | undefined;
-    /** Of what an alias asks for: ends the wait when it is not wanted any more; and whether it still is, in the transaction that begins it. */
-    wished?: { signal: AbortSignal; take(transaction: Transaction<unknown>): Promise<boolean> };
+    /** Of what an alias asks for. */
+    wished?: Wished;
   }
   /** All traffic at once, because somebody said so. Answers the row, or undefined where nothing changes. */
   async function deploy(
@@ -226,7 +174,7 @@ export function createRollouts(
     if (tried === undefined && (await stableVersions(db)).get(endpoint.name) === version) return undefined;
     // Where somebody says that it is to answer, it may take other requests than what answers now. What is tried is in memory everywhere.
     const isWarm = tried !== undefined && versionsOf(tried).includes(version);
-    const failure = await failureOf(endpoint, version, null, { isWarm, signal: wished?.signal });
+    const failure = await failureOf(endpoint, version, null, { isWarm, wished });
     return commit(endpoint.name, async (transaction, stable) => {
       await on.states.release(transaction, endpoint.name, [version]);
       if (wished === undefined) await dropWishes(transaction, endpoint.name, ["champion", "trial"]);
@@ -290,16 +238,17 @@ export function createRollouts(
     endpoint: Endpoint,
     version: number,
     stable: number | null,
-    { isWarm = false, signal }: { isWarm?: boolean; signal?: AbortSignal | undefined } = {},
+    { isWarm = false, wished }: { isWarm?: boolean; wished: Wished | undefined },
   ): Promise<string | undefined> {
+    const signal = wished?.signal;
     try {
       await unlessAborted(on.ready(endpoint, version, stable), signal);
       if (!isWarm) await on.states.warm(endpoint.name, version, signal === undefined ? {} : { signal, longestMs: readyMs });
       signal?.throwIfAborted();
       return undefined;
     } catch (error) {
-      if (signal?.aborted !== true) return (error as Error).message;
-      if (!halting.signal.aborted) await commit(endpoint.name, (transaction) => on.states.release(transaction, endpoint.name, [version]));
+      if (wished?.signal.aborted !== true) return (error as Error).message;
+      if (!wished.isHalted()) await commit(endpoint.name, (transaction) => on.states.release(transaction, endpoint.name, [version]));
       throw error;
     }
   }
@@ -313,7 +262,7 @@ export function createRollouts(
     const before = (await stableVersions(db)).get(endpoint.name) ?? null;
     const failures: string[] = [];
     for (const { version } of arms) {
-      const failure = await failureOf(endpoint, version, before, { signal: wished?.signal });
+      const failure = await failureOf(endpoint, version, before, { wished });
       if (failure !== undefined) failures.push(arms.length === 1 ? failure : `v${version}: ${failure}`);
     }
     return commit(endpoint.name, async (transaction, stable) => {
@@ -521,11 +470,8 @@ export function createRollouts(
 
   return {
     judge,
-    launch: () => keeper.start(),
-    async halt() {
-      halting.abort(new Error("The server stops."));
-      await keeper.stop();
-    },
+    launch: preparing.launch,
+    halt: preparing.halt,
     async start(endpoint, { version, arms, plan: given, reason }, by) {
       if ((version === undefined) === (arms === undefined)) throw invalid("Give either the version that is to be tried, or arms: several with their weights.");
       const own = given ?? endpoint.spec.rollout;
