@@ -1,4 +1,5 @@
 /** What people do with versions and releases in the console, on a real server. */
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Endpoint, Promotion, Rollout, RolloutEvent } from "@millrace/sdk/api";
 import { canonical, releaseOf, sha256 } from "@millrace/sdk/release";
@@ -7,24 +8,13 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { browserPath, openBrowser, startRealServer } from "./testing/browser";
 
+/** Models, and the features that they take. */
+const fixture = (name: string) => new URL(`../../server/src/inference/fixtures/${name}`, import.meta.url);
 const none = { datasets: [], schemas: [], entities: [], featureViews: [], pipelines: [], monitors: [], triggers: [], files: [] };
 const environment = { after: [], gates: [], freezes: [], windows: [] };
 const project: ProjectSpec = {
   ...{ apiVersion: "millrace/v1", name: "shades", ...none, folder: "/nowhere", source: { commit: "5".repeat(40), dirty: false } },
-  featureServices: [
-    {
-      ...{ name: "shade_features", timestamp: "asked", views: [], compute: [] },
-      request: [
-        { name: "asked", type: "timestamp" },
-        { name: "color", type: "string" },
-        { name: "x", type: "float64" },
-      ],
-      features: [
-        { name: "color", type: "string" },
-        { name: "x", type: "float64" },
-      ],
-    },
-  ],
+  featureServices: [JSON.parse(readFileSync(fixture("shade_features.json"), "utf8"))],
   endpoints: [
     {
       ...{ name: "shade", model: "shade", service: "shade_features", log: {}, fallback: { probability: 0.5 } },
@@ -54,10 +44,10 @@ describe.skipIf(browserPath === undefined)("versions and releases in the console
   }
   const mlflow = <T>(route: string, body: unknown) => call<T>("POST", `/api/2.0/mlflow/${route}`, body);
   const endpoint = () => call<Endpoint>("GET", "/api/v1/endpoints/shade");
-  async function register(fixture: string, alias: string): Promise<void> {
+  async function register(model: string, alias: string): Promise<void> {
     const { run } = await mlflow<{ run: { info: { run_id: string; artifact_uri: string } } }>("runs/create", { experiment_id: "0" });
     const place = `${run.info.artifact_uri.replace("mlflow-artifacts:/", "")}/model/model.onnx`;
-    const body = await readFile(new URL(`../../server/src/inference/fixtures/${fixture}.onnx`, import.meta.url));
+    const body = await readFile(fixture(`${model}.onnx`));
     expect((await fetch(`${server.url}/api/2.0/mlflow-artifacts/artifacts/${place}`, { method: "PUT", body })).ok).toBe(true);
     const source = { name: "shade", source: `runs:/${run.info.run_id}/model`, run_id: run.info.run_id };
     const made = await mlflow<{ model_version: { version: string } }>("model-versions/create", source);

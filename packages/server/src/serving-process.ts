@@ -1,5 +1,4 @@
 /** One of several processes that share a port: serves until the process that started it says so, or is gone. */
-
 import { ApiError } from "./platform/errors.js";
 import type { MetricList } from "./platform/index.js";
 import type { FromServing, ToServing } from "./processes.js";

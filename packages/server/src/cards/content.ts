@@ -1,5 +1,7 @@
 /** What a card says, as headings, texts and tables that can be written as Markdown and as HTML. Its order and headings are those of Hugging Face's model cards. */
+
 import type { EvaluationReport, Metrics, ModelCard } from "@millrace/sdk/api";
+import { shownMoment } from "../platform/index.js";
 import type { Gathered } from "./types.js";
 
 /** A text, a name that stands in a file or a program, or an address. */
@@ -35,7 +37,7 @@ export function contentOf({ card, request }: Gathered): { title: string; blocks:
           ["Developed by", declared?.owner ?? unknown],
           ["Model type", card.library],
           ["Version", [String(card.version), ...card.aliases.flatMap((alias): Inline[] => [" ", { code: alias }])]],
-          ["Registered", moment(card.registeredAt)],
+          ["Registered", shownMoment(new Date(card.registeredAt))],
           ["License", declared?.license ?? unknown],
           ["Language(s)", declared?.languages?.join(", ") ?? null],
           ["Digest", [{ code: card.digest }]],
@@ -102,9 +104,6 @@ function start({ model, version, serving, library, files }: ModelCard, request: 
     : { program: `import mlflow\n\nfolder = mlflow.artifacts.download_artifacts(${address})`, language: "python" };
 }
 
-/** As people read it, to the minute. */
-const moment = (at: string): string => `${at.slice(0, 16).replace("T", " ")} UTC`;
-
 function data({ data: read, more }: ModelCard): Block[] {
   if (read.length === 0) return [{ text: unknown }];
   return [
@@ -113,7 +112,7 @@ function data({ data: read, more }: ModelCard): Block[] {
         head: ["Dataset", "Version", "Rows", "Created", "Read by", "Digest"],
         rows: read.map((one) => [
           [one.accepted === null ? one.dataset : `${one.dataset} (${one.accepted})`],
-          ...cells(one.version, one.rows, one.createdAt === null ? null : moment(one.createdAt), one.readBy.join(", ")),
+          ...cells(one.version, one.rows, one.createdAt === null ? null : shownMoment(new Date(one.createdAt)), one.readBy.join(", ")),
           [one.digest === null ? "" : { code: one.digest.slice(0, 19) }],
         ]),
       },
@@ -130,7 +129,7 @@ function procedure(training: NonNullable<ModelCard["training"]>): Block[] {
         ["Run", [...(pipeline === null ? [] : [`${pipeline} `]), { code: run }]],
         ["Project", project],
         ["Commit", commit === null ? null : [{ code: commit }, ...(dirty ? [", with changes that were not committed"] : [])]],
-        ["Started", startedAt === null ? null : `${moment(startedAt)}${cause === null ? "" : `, ${cause}`}`],
+        ["Started", startedAt === null ? null : `${shownMoment(new Date(startedAt))}${cause === null ? "" : `, ${cause}`}`],
         ["Took", durationMs === null ? null : `${shown(durationMs / 1_000)} s`],
       ]),
     },
@@ -212,7 +211,7 @@ function approvals({ approvals: given }: ModelCard): Block[] {
   if (given.length === 0) return [{ text: "Nobody was asked." }];
   return table(
     ["Of", "Answer", "By", "At", "Comment"],
-    given.map(({ of, approved, by, at, comment }) => cells(of, approved ? "approved" : "refused", by, moment(at), comment)),
+    given.map(({ of, approved, by, at, comment }) => cells(of, approved ? "approved" : "refused", by, shownMoment(new Date(at)), comment)),
   );
 }
 

@@ -39,7 +39,7 @@ async function run(
   const bundle = await objects.put(Buffer.from(`export const step = { name: "work", out: ${declared}, run: ${body} };`));
   const told: Told = { lines: [], progress: [] };
   const job: Job = {
-    id: `r${++ids}/work/1`,
+    id: `r${++ids}/step/1`,
     command: [".millrace/steps/work.mjs", "work"],
     code: [{ path: ".millrace/steps/work.mjs", digest: bundle.digest }],
     inputs: {},

@@ -84,11 +84,11 @@ export async function watchedFiles(parts: WatchParts, { spec: dataset, project }
   const { db, config } = parts.platform;
   const { rules } = await rulesOf(parts.projects, dataset);
   const seen = await store.watchedFiles(db, dataset.name);
-  const isTaken = (file: string, stamp: string) => seen.get(file)?.stamp === stamp && seen.get(file)?.taken === rules;
+  const taken = (file: string, stamp: string) => isTaken(seen.get(file), stamp, rules);
   if ("prefix" in watch) {
     const matches = glob(watch.pattern);
     const objects = (await listS3(config, watch.prefix)).filter((object) => matches.test(lastName(object.name)));
-    return { found: objects.length, untaken: objects.filter((object) => !isTaken(object.name, s3Stamp(object))).length };
+    return { found: objects.length, untaken: objects.filter((object) => !taken(object.name, s3Stamp(object))).length };
   }
   const root = (await parts.projects.current(project)).folder;
   const folder = await insideOf(root, watch.folder);
@@ -98,7 +98,7 @@ export async function watchedFiles(parts: WatchParts, { spec: dataset, project }
     return { found: seen.size, untaken: elsewhere, missing: (await insideOf(root, ".")) === undefined ? "project" : "folder" };
   }
   const files = await Promise.all((await namesIn(folder, watch.pattern)).map(async (name) => ({ name, stamp: await stampOf(path.join(folder, name)) })));
-  const found = files.flatMap(({ name, stamp }) => (stamp === undefined ? [] : [isTaken(name, stamp)]));
+  const found = files.flatMap(({ name, stamp }) => (stamp === undefined ? [] : [taken(name, stamp)]));
   return { found: found.length, untaken: found.filter((taken) => !taken).length };
 }
 
@@ -159,7 +159,7 @@ async function lookIntoPrefix(parts: WatchParts, dataset: DatasetSpec, watch: { 
   for (const object of await listS3(config, watch.prefix)) {
     const stamp = s3Stamp(object);
     const before = seen.get(object.name);
-    if (!matches.test(lastName(object.name)) || (before?.stamp === stamp && before.taken === rules)) continue;
+    if (!matches.test(lastName(object.name)) || isTaken(before, stamp, rules)) continue;
     if (before?.stamp !== stamp) await store.saw(db, dataset.name, object.name, stamp);
     const content = await fetchS3(parts.platform, object);
     const { version, made } = await ingest(parts, {
@@ -172,6 +172,9 @@ async function lookIntoPrefix(parts: WatchParts, dataset: DatasetSpec, watch: { 
   }
 }
 
+/** As it is now, by the rules as they are now. */
+const isTaken = (seen: { stamp: string; taken: string | null } | undefined, stamp: string, rules: string): boolean =>
+  seen?.stamp === stamp && seen.taken === rules;
 const s3Stamp = ({ size, tag }: { size: number; tag: string }): string => `${size} ${tag}`;
 const lastName = (key: string): string => key.slice(key.lastIndexOf("/") + 1);
 

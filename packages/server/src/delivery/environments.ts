@@ -3,7 +3,7 @@ import { durationMs } from "@millrace/sdk";
 import type { Environment } from "@millrace/sdk/api";
 import { defaultEnvironments, type EnvironmentSpec } from "@millrace/sdk/spec";
 import { Cron } from "croner";
-import { notFound, type Platform } from "../platform/index.js";
+import { notFound, type Platform, shownMoment } from "../platform/index.js";
 import type { Projects } from "../projects/index.js";
 import { heldBy, toHeld } from "./promotion-store.js";
 
@@ -77,7 +77,7 @@ export function closedAt({ freezes, windows }: EnvironmentSpec, now: Date): stri
   if (windows.length === 0 || windows.some((window) => isWithin(window, now))) return undefined;
   const opens = windows.flatMap(({ cron, zone }) => new Cron(cron, { timezone: zone, paused: true, mode: "5-part" }).nextRun(now) ?? []);
   const next = opens.sort((a, b) => a.getTime() - b.getTime())[0];
-  return `No window is open${next === undefined ? "" : `; the next one opens at ${next.toISOString().slice(0, 16).replace("T", " ")} UTC`}.`;
+  return `No window is open${next === undefined ? "" : `; the next one opens at ${shownMoment(next)}`}.`;
 }
 function isWithin({ cron, zone, for: time }: EnvironmentSpec["windows"][number], now: Date): boolean {
   // From the second after, as moments are whole seconds and `now` itself counts.

@@ -4,7 +4,7 @@ import type { Promotion, PromotionDetail, PromotionStart, PromotionState, Rollba
 import type { EnvironmentSpec } from "@millrace/sdk/spec";
 import type { Transaction } from "kysely";
 import type { Pipelines } from "../pipelines/index.js";
-import { ApiError, conflict, invalid, newId, notFound, openKeeper, orNone, type Platform, type Principal } from "../platform/index.js";
+import { ApiError, conflict, invalid, newId, notFound, openKeeper, orNone, type Platform, type Principal, shownMoment } from "../platform/index.js";
 import type { Registry } from "../registry/index.js";
 import type { Deploy } from "./deploy.js";
 import { closedAt, type Environments } from "./environments.js";
@@ -210,7 +210,7 @@ export function createPromotions(
       const there = await wasAt(db, { ...placeOf(row), environment: name }, row);
       const passed = there !== undefined;
       const message = passed
-        ? `It came to ${name} at ${(there.finished_at ?? there.requested_at).toISOString().slice(0, 16).replace("T", " ")} UTC.`
+        ? `It came to ${name} at ${shownMoment(there.finished_at ?? there.requested_at)}.`
         : `It was never in ${name}, which comes before ${row.environment}.`;
       await decide({ by: platformName, kind: "gate", gate: `was in ${name}`, passed, message });
       if (!passed) no.push(message);

@@ -23,6 +23,7 @@ export { openKeeper } from "./keeper.js";
 export { type Limit, limit } from "./limit.js";
 export { type Log, openLog } from "./log.js";
 export type { MetricList, Metrics } from "./metrics.js";
+export { shownMoment } from "./moment.js";
 export { type Digest, type ObjectStore, openFolderStore, type StoredObject } from "./objects/index.js";
 export { ownFolder } from "./own-folder.js";
 export { firstRows } from "./preview.js";

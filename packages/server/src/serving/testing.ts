@@ -1,4 +1,5 @@
 /** For tests: a server of what serving needs and no more, and a model of two inputs to serve. */
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -101,18 +102,7 @@ export type ServingServer = Awaited<ReturnType<typeof openServingServer>>;
 const noMetrics = { rows: 0, positives: 0, auc: null, log_loss: null, brier: null, calibration_error: null, mean_prediction: null };
 
 /** A color and a number, which the request brings. */
-export const shadeFeatures: FeatureServiceSpec = {
-  ...{ name: "shade_features", timestamp: "asked", views: [], compute: [] },
-  request: [
-    { name: "asked", type: "timestamp" },
-    { name: "color", type: "string" },
-    { name: "x", type: "float64" },
-  ],
-  features: [
-    { name: "color", type: "string" },
-    { name: "x", type: "float64" },
-  ],
-};
+export const shadeFeatures: FeatureServiceSpec = JSON.parse(readFileSync(new URL("../inference/fixtures/shade_features.json", import.meta.url), "utf8"));
 /** The endpoint `shade`, whose models take `shadeFeatures`. */
 export const shadeProject = (endpoint: Partial<EndpointSpec> = {}): Partial<ProjectSpec> => ({
   featureServices: [shadeFeatures],

@@ -20,8 +20,7 @@ const retryMs = 500;
 /**
  * Starts, or attaches to, the PostgreSQL whose data lies in `folder`. Its owner holds a lock in the database itself, which ends with
  * its connection, also when it is killed; PostgreSQL lives on then, and the next server attaches. Where PostgreSQL itself is killed
- * it is started again on the same port. `meanwhile` is called
- * when it is starting.
+ * it is started again on the same port. `meanwhile` is called when it is starting.
  */
 export async function startEmbedded(folder: string, log: Log, meanwhile?: () => void): Promise<EmbeddedPostgres> {
   const cluster = await openCluster(folder);

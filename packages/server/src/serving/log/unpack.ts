@@ -82,7 +82,7 @@ async function openRows({ schema, columns: declared, into }: UnpackAsked) {
   let appended = 0;
   const converters = new Map(schema.map(([name, type]) => [name, converter(type.replace("[]", ""))]));
   const places = new Map([...schema.map(([name]) => name), "line"].map((name, at) => [name, at]));
-  const place = (name: string): number => places.get(name) ?? 0;
+  const place = (name: string): number => places.get(name) ?? -1;
   const shared = {
     ...{ id: place("id"), at: place("at"), asOf: place("as_of"), version: place("version"), route: place("route"), prediction: place("prediction") },
     ...{ key: place("key"), latency: place("latency_ms"), caller: place("caller"), rollout: place("rollout"), line: place("line") },
