@@ -1,6 +1,6 @@
 /**
  * Many rows of the log in one line, as a request with a model's own tensors leaves them: what they share once, and their values as they lie in memory. Written in
- * a hundredth of the time that a line for each row takes, with its numbers as text; that is made of it later, off the requests' path.
+ * a hundredth of the time that a line for each row takes, with its numbers as text; rows are made of it later, off the requests' path.
  */
 import type { Tensor } from "../../inference/index.js";
 
@@ -42,7 +42,6 @@ const kinds = [
   "Float64Array",
 ] as const;
 export type PackedKind = (typeof kinds)[number];
-const mostKnown = 1_000;
 const isKind = (name: string): name is PackedKind => kinds.some((kind) => kind === name);
 
 /** With what every packed line begins, and no other. */
@@ -55,7 +54,7 @@ export function packedLine(packed: PackedRows, plain: (tensor: Tensor) => unknow
     const { datatype, data } = tensor;
     const kind = "buffer" in data && datatype !== "BOOL" && datatype !== "FP16" ? data.constructor.name : "";
     if ("buffer" in data && isKind(kind))
-      text += `${headOf(column, one, kind)}${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64")}"]`;
+      text += `[${quoted(column)},${one},"${kind}","${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64")}"]`;
     else text += JSON.stringify([column, one, null, plain(tensor)] satisfies PackedColumn);
   }
   const { id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction } = packed;
@@ -64,17 +63,9 @@ export function packedLine(packed: PackedRows, plain: (tensor: Tensor) => unknow
   return `${text},"prediction":${quoted(prediction)}}\n`;
 }
 
-const heads = new Map<string, { one: boolean; kind: PackedKind; text: string }>();
-function headOf(column: string, one: boolean, kind: PackedKind): string {
-  const last = heads.get(column);
-  if (last?.one === one && last.kind === kind) return last.text;
-  const text = `[${JSON.stringify(column)},${one},"${kind}","`;
-  if (heads.size >= mostKnown) heads.clear();
-  heads.set(column, { one, kind, text });
-  return text;
-}
 /** Of texts that are the same in many lines. */
 const known = new Map<string, string>();
+const mostKnown = 1_000;
 function quoted(text: string | null): string {
   if (text === null) return "null";
   let made = known.get(text);
