@@ -1,4 +1,7 @@
 /** Rows of TypeScript steps: read from Parquet and written to it by DuckDB. */
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { threadId } from "node:worker_threads";
 import {
   BIGINT,
   BOOLEAN,
@@ -21,7 +24,9 @@ const rowsInChunk = 2_048;
 let opened: Promise<DuckDBInstance> | undefined;
 /** One for each reading and each writing: what is read in parts ends, without a word, at the next statement of its connection. */
 async function connect(options: Record<string, string> = {}): Promise<DuckDBConnection> {
-  opened ??= DuckDBInstance.create(":memory:", { threads: "2", ...options });
+  // Where it is not told, DuckDB spills to the working folder; two processes of the same folder would write into each other's files.
+  const spill = path.join(tmpdir(), `millrace-spill-${process.pid}-${threadId}`);
+  opened ??= DuckDBInstance.create(":memory:", { threads: "2", temp_directory: spill, ...options });
   const db = await (await opened).connect();
   await db.run("set TimeZone = 'UTC'");
   return db;

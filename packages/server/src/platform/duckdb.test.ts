@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type { DuckDBConnection } from "@duckdb/node-api";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type DuckDb, literal, openDuckDb, parquet } from "./duckdb.js";
 
@@ -9,7 +10,7 @@ let duckdb: DuckDb;
 const file = (name: string) => path.join(folder, name);
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "millrace-"));
-  duckdb = openDuckDb({ memoryMb: 400, threads: 2, spillFolder: file("spill") });
+  duckdb = openDuckDb({ memoryMb: 400, threads: 2, spillFolder: path.join(folder, "spill") });
   await writeFile(file("secret.csv"), "password\nopen sesame\n");
   for (const [name, sql] of [
     ["a", "select 1::bigint as x"],
@@ -62,7 +63,7 @@ test("a sandbox reads and writes the files that it is given, and nothing else", 
     ])
       await expect(connection.run(sql), sql).rejects.toThrow();
   });
-  expect((await readdir(folder)).sort()).toEqual(["a.parquet", "b.parquet", "out.parquet", "secret.csv"]);
+  expect((await readdir(folder)).sort()).toEqual(["a.parquet", "b.parquet", "out.parquet", "secret.csv", "spill"]);
   expect(await duckdb.rows(`select x from ${parquet([file("out.parquet")])}`)).toEqual([{ x: 2 }]);
 });
 
@@ -80,4 +81,26 @@ test("files whose columns differ are read as one table: the type that holds all,
     { x: 1, y: null },
     { x: 1.5, y: "new" },
   ]);
+});
+
+test("what needs more memory than there is spills, of several at once each into files of its own", async () => {
+  const small = openDuckDb({ memoryMb: 64, threads: 1, spillFolder: file("spill") });
+  const rows = 1_200_000;
+  async function digest(connection: DuckDBConnection, by: number): Promise<unknown> {
+    await connection.run(`create temp table wide as select md5((i * ${by})::varchar) as a, repeat(md5(i::varchar), 3) as b from range(${rows}) t(i)`);
+    return await small.rows(`select count(*) as rows, sum(hash(a))::varchar as a, sum(hash(b))::varchar as b from wide`, connection);
+  }
+  try {
+    const alone = await small.sandbox({ reads: [] }, (connection) => digest(connection, 3));
+    expect(alone).toMatchObject([{ rows }]);
+    const together = await Promise.all([
+      small.use((connection) => digest(connection, 5)),
+      small.sandbox({ reads: [] }, (connection) => digest(connection, 3)),
+      small.sandbox({ reads: [] }, (connection) => digest(connection, 3)),
+    ]);
+    expect(together[0]).not.toEqual(alone);
+    expect(together.slice(1)).toEqual([alone, alone]);
+  } finally {
+    await small.close();
+  }
 });

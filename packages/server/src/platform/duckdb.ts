@@ -1,6 +1,8 @@
+import path from "node:path";
 import type { DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 import { invalid } from "./errors.js";
 import { limit } from "./limit.js";
+import { type OwnFolder, ownFolder } from "./own-folder.js";
 
 /** SQL over Parquet, within limits on memory and threads; what does not fit spills to a folder. */
 export interface DuckDb {
@@ -26,11 +28,13 @@ interface Options {
   /** Of the server's own SQL; each sandbox has half of it. */
   memoryMb: number;
   threads: number;
+  /** Other processes may spill there too. */
   spillFolder: string;
 }
 
 /** It is loaded when it is first used: a server that only tracks does without its memory. */
-export function openDuckDb(options: Options): DuckDb {
+export function openDuckDb({ spillFolder, ...limits }: Options): DuckDb {
+  const options = { ...limits, spill: ownFolder(spillFolder) };
   let opened: Promise<DuckDBInstance> | undefined;
   function instance(): Promise<DuckDBInstance> {
     opened ??= open(options).catch((error: unknown) => {
@@ -86,12 +90,15 @@ export function openDuckDb(options: Options): DuckDb {
   };
 }
 
-async function open({ memoryMb, threads, spillFolder }: Options): Promise<DuckDBInstance> {
+let instances = 0;
+async function open({ memoryMb, threads, spill }: Omit<Options, "spillFolder"> & { spill: OwnFolder }): Promise<DuckDBInstance> {
   const { DuckDBInstance: Instance } = await import("@duckdb/node-api");
+  // Each in a folder of its own: two instances would write into the same files, as they give them the same names.
+  const folder = path.join(await spill.make(), String(++instances));
   return Instance.create(":memory:", {
     memory_limit: `${memoryMb}MB`,
     threads: String(threads),
-    temp_directory: spillFolder,
+    temp_directory: folder,
     autoinstall_known_extensions: "false",
     autoload_known_extensions: "false",
     preserve_insertion_order: "true",
