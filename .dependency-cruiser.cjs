@@ -13,10 +13,10 @@ module.exports = {
       name: "capabilities-through-their-index",
       severity: "error",
       from: { path: capability, pathNot: "(\\.test|/testing)\\.ts$" },
-      // What a step kind is, is pipelines' to say and everyone's to know: a type without anything behind it. How a thread is started, processes need that load nothing else.
+      // What a step kind is, is pipelines' to say and everyone's to know: a type without anything behind it. How a thread is started and names are quoted, processes and threads need that load nothing else.
       to: {
         path: capability,
-        pathNot: ["^packages/server/src/$1/", "^packages/server/src/[^/]+/index\\.ts$", "^packages/server/src/(pipelines/step|platform/thread)\\.ts$"],
+        pathNot: ["^packages/server/src/$1/", "^packages/server/src/[^/]+/index\\.ts$", "^packages/server/src/(pipelines/step|platform/(thread|sql))\\.ts$"],
       },
     },
     {

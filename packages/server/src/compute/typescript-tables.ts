@@ -17,6 +17,7 @@ import {
   TIMESTAMP,
   VARCHAR,
 } from "@duckdb/node-api";
+import { identifier, literal, parquet } from "../platform/sql.js";
 
 export type Cell = string | number | boolean | Date | null;
 const rowsInChunk = 2_048;
@@ -31,8 +32,6 @@ async function connect(options: Record<string, string> = {}): Promise<DuckDBConn
   await db.run("set TimeZone = 'UTC'");
   return db;
 }
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
-const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
 /** Some thousands at a time, in their order. With `columns` these alone; one that the table lacks is null. The memory limit is DuckDB's, of the process's first reading. */
 export async function* readRows(
@@ -42,7 +41,7 @@ export async function* readRows(
   if (paths.length === 0) return;
   const db = await connect(memoryLimit === undefined ? {} : { memory_limit: memoryLimit });
   try {
-    const source = `read_parquet([${paths.map(literal).join(", ")}], union_by_name = true)`;
+    const source = parquet(paths);
     const described = await db.runAndReadAll(`describe select * from ${source}`);
     const all = described.getRows().map(([name, type]) => ({ name: String(name), type: String(type) }));
     const chosen = wanted === undefined ? all : all.filter(({ name }) => wanted.includes(name));

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type DuckDb, literal, openDuckDb, parquet } from "./duckdb.js";
+import { type DuckDb, openDuckDb } from "./duckdb.js";
+import { literal, parquet } from "./sql.js";
 
 let folder: string;
 let duckdb: DuckDb;

@@ -1,7 +1,8 @@
 /** The first rows of a Parquet file among the objects. */
-import { type DuckDb, identifier, literal, parquet } from "./duckdb.js";
+import type { DuckDb } from "./duckdb.js";
 import { ApiError } from "./errors.js";
 import type { Digest, ObjectStore } from "./objects/index.js";
+import { identifier, literal, parquet } from "./sql.js";
 
 /** Larger files are not read for a look: what is remote would be fetched whole. */
 const largestFile = 256 * 1024 * 1024;

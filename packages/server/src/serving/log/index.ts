@@ -1,9 +1,10 @@
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql } from "kysely";
-import { identifier, type Platform, parquet } from "../../platform/index.js";
+import { identifier, ownFolder, type Platform, parquet } from "../../platform/index.js";
 import { type PackedRows, packedLine } from "./packed.js";
 import { columnList, type LogSchema } from "./schema.js";
+import { openSealing } from "./sealing.js";
 import { forget, localPaths, merge, type Segment, type Sought, seal, segments } from "./segments.js";
 import { abandoned, openSpool, openSpoolFolder, type Spool, type SpoolFile } from "./spool.js";
 import { plainValues } from "./values.js";
@@ -41,18 +42,27 @@ export interface PredictionLog {
   close(): Promise<void>;
 }
 
+/** Of the thread that makes segments; what needs more spills. */
+const sealingMb = 512;
+
 export async function openPredictionLog(platform: Platform): Promise<PredictionLog> {
+  const { duckdb: { memoryMb } = {}, dataDir } = platform.config;
+  const sealing = openSealing({
+    memoryMb: Math.min(sealingMb, memoryMb ?? sealingMb),
+    spillFolder: path.join(await ownFolder(path.join(dataDir, "spill")).make(), "log"),
+  });
+  const on = { ...platform, sealing };
   const folder = path.join(platform.config.dataDir, "spool");
   const { path: own, close: closeFolder } = await openSpoolFolder(folder);
   const spools = new Map<string, { spool: Spool; schema: LogSchema; text: string }>();
-  const sealing = new Map<string, Promise<void>>();
+  const underWay = new Map<string, Promise<void>>();
   const due = new Set<string>();
   /** Finished files that are not in a segment yet. */
   const unsealed: SpoolFile[] = [];
 
   for (const file of await abandoned(folder)) {
     try {
-      await seal(platform, file);
+      await seal(on, file);
       platform.log.info({ endpoint: file.endpoint }, "predictions of a server that ended are in the log now");
     } catch (error) {
       platform.log.error({ error, file: file.name }, "predictions of a server that ended could not be taken up; the file stays for the next start");
@@ -85,16 +95,16 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   }
   /** One at a time for an endpoint: what is being sealed is in no segment yet, so whoever reads waits for it. */
   function sealOne(endpoint: string, spool: Spool): Promise<void> {
-    const next = (sealing.get(endpoint) ?? Promise.resolve()).then(async () => {
+    const next = (underWay.get(endpoint) ?? Promise.resolve()).then(async () => {
       const finished = await spool.rotate();
       if (finished !== undefined) unsealed.push(finished);
       for (const file of unsealed.filter((one) => one.endpoint === endpoint)) {
-        await seal(platform, file);
+        await seal(on, file);
         unsealed.splice(unsealed.indexOf(file), 1);
       }
     });
     const settled = next.catch((error) => platform.log.error({ error, endpoint }, "a part of the prediction log could not be sealed; it is tried again"));
-    sealing.set(endpoint, settled);
+    underWay.set(endpoint, settled);
     return next;
   }
   const sealAll = () => Promise.allSettled([...spools].map(([endpoint, { spool }]) => sealOne(endpoint, spool)));
@@ -111,7 +121,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   function sealSoon(endpoint: string, spool: Spool): void {
     due.add(endpoint);
     // What comes while it waits for the one before goes with it.
-    void (sealing.get(endpoint) ?? Promise.resolve())
+    void (underWay.get(endpoint) ?? Promise.resolve())
       .then(() => due.delete(endpoint))
       .then(() => sealOne(endpoint, spool))
       .catch(() => {});
@@ -134,7 +144,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
     appendPacked: (endpoint, schema, packed) => write(endpoint, schema, packedLine(packed, plainValues), packed.rows),
     async use(endpoint, schema, sought, work) {
       const spool = spools.get(endpoint)?.spool;
-      await (spool === undefined ? sealing.get(endpoint) : sealOne(endpoint, spool));
+      await (spool === undefined ? underWay.get(endpoint) : sealOne(endpoint, spool));
       const found = await segments(platform, endpoint, sought);
       const [paths, known] = await Promise.all([localPaths(platform, found), labels(endpoint, found, sought.id)]);
       return platform.duckdb.use(async (connection) => {
@@ -161,13 +171,14 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       });
     },
     async tidy(endpoint, before) {
-      await merge(platform, endpoint);
+      await merge(on, endpoint);
       await forget(platform, endpoint, before);
     },
     async close() {
       clearInterval(timer);
       await sealAll();
       for (const { spool } of spools.values()) await spool.close();
+      await sealing.close();
       await closeFolder();
     },
   };

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Endpoint, LabelResult, Prediction, Replay } from "@millrace/sdk/api";
+import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openServingServer, type ServingServer, shadeProject, shadeRequest } from "../testing.js";
 import { openPredictionLog } from "./index.js";
@@ -222,6 +223,68 @@ test("rows of one request and rows one by one are in the log once each, as they 
       { id: "a:1", x: "[3.0, -inf]", y: "5", said: null, prediction: 5 },
       { id: "b", x: "[nan, 0.5]", y: "7", said: "seven", prediction: 7 },
     ]);
+  } finally {
+    await log.close();
+  }
+});
+
+test("rows of requests of any number and width are as they were given, in as many segments as they need, and once however often they come", async () => {
+  const log = await openPredictionLog(server.platform);
+  const schema = tensorLog({
+    ...{ batches: true, inputs: [{ name: "x", datatype: "FP32", shape: [-1, -1] }] },
+    outputs: [
+      { name: "y", datatype: "FP64", shape: [-1, 1] },
+      { name: "z", datatype: "UINT8", shape: [-1, 3] },
+    ],
+  });
+  const shared = { version: 3, route: "stable", suffix: "~3", key: "k", latency_ms: null, caller: null, rollout: null, prediction: "o_y" };
+  const at = new Date("2024-03-01T00:00:00Z");
+  const ask = (id: string, rows: number, width: number, as: "FP32" | "FP64", withZ: boolean) => {
+    const values = Array.from({ length: rows * width }, (_, value) => value % 251);
+    const x = { name: "x", datatype: as, shape: [rows, width], data: as === "FP32" ? Float32Array.from(values) : Float64Array.from(values) };
+    const z = { name: "z", datatype: "UINT8" as const, shape: [rows, 3], data: Uint8Array.from({ length: rows * 3 }, (_, value) => value % 256) };
+    return log.appendPacked("wide", schema, {
+      ...{ ...shared, id, rows, at },
+      columns: [
+        { column: "i_x", one: false, tensor: x },
+        { column: "o_y", one: true, tensor: { name: "y", datatype: "FP64", shape: [rows, 1], data: Float64Array.from({ length: rows }, (_, row) => row / 2) } },
+        ...(withZ ? [{ column: "o_z", one: false, tensor: z }] : []),
+      ],
+    });
+  };
+  const wanted: [id: string, rows: number, width: number, as: "FP32" | "FP64", withZ: boolean][] = [
+    ["one", 1, 3, "FP32", true],
+    ["none wide", 2, 0, "FP32", true],
+    ["other numbers", 3, 2, "FP64", true],
+    ["less", 5_000, 1, "FP32", false],
+    ["many", 5_000, 5, "FP32", true],
+    // More than one segment takes.
+    ...Array.from({ length: 5 }, (_, each): [string, number, number, "FP32", boolean] => [`wide ${each}`, 4_096, 1_024, "FP32", false]),
+  ];
+  const found = () =>
+    log.use("wide", schema, {}, (connection, relation) =>
+      server.platform.duckdb.rows(
+        `select regexp_replace(id, '(:[0-9]+)?~3$', '') as request, count(*)::int as rows, count(distinct id)::int as ids, min(len(i_x))::int as least, max(len(i_x))::int as most,
+           sum(list_sum(i_x))::double as sum, sum(o_y) as y, sum(prediction) as prediction, count(o_z)::int as z, max(o_z[3])::int as last_z from ${relation} group by 1 order by 1`,
+        connection,
+      ),
+    );
+  const sum = (count: number, of: (at: number) => number) => Array.from({ length: count }, (_, value) => of(value)).reduce((all, value) => all + value, 0);
+  const expected = wanted
+    .map(([request, rows, width, , withZ]) => ({
+      ...{ request, rows, ids: rows, least: width, most: width, sum: width === 0 ? null : sum(rows * width, (value) => value % 251) },
+      ...{ y: sum(rows, (row) => row / 2), prediction: sum(rows, (row) => row / 2), z: withZ ? rows : 0 },
+      last_z: withZ ? Math.max(...Array.from({ length: rows }, (_, row) => (row * 3 + 2) % 256)) : null,
+    }))
+    .sort((one, other) => (one.request < other.request ? -1 : 1));
+  try {
+    for (const one of wanted) await ask(...one);
+    expect(await found()).toEqual(expected);
+    const { rows: made } = await sql<{ rows: number }>`select rows from prediction_segment where endpoint = 'wide'`.execute(server.platform.db);
+    expect(made.length).toBeGreaterThan(1);
+    await ask("less", 5_000, 1, "FP32", false);
+    await ask("new", 1, 3, "FP32", true);
+    expect((await found()).map((one) => (one as { request: string; rows: number }).request)).toEqual([...expected.map(({ request }) => request), "new"].sort());
   } finally {
     await log.close();
   }
