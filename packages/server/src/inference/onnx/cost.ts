@@ -6,7 +6,9 @@ import type { Session } from "./session.js";
 const loopMs = 2;
 /** What was measured on zeros may take several times as long on real values, and a machine that does other work misleads. */
 const mostWrong = 8;
-const learning = 0.05;
+/** Of so many runs the shortest tells: where other threads want the same processor, the others waited. */
+const judged = 8;
+const learning = 0.3;
 
 /** How long a model's runs take: a run of nothing, and each value of its inputs. */
 export interface Measured {
@@ -26,13 +28,22 @@ export interface Cost {
 export function costOf(measured: Measured | undefined): Cost {
   let known = measured;
   let factor = 1;
+  let shortest = mostWrong;
+  let seen = 0;
   const expected = ({ baseMs, valueMs }: Measured, values: number) => baseMs + valueMs * values;
   return {
     isShort: (values) => known !== undefined && expected(known, values) * factor <= loopMs,
     mostShort: () => (known === undefined ? 0 : Math.max(0, Math.floor((loopMs / factor - known.baseMs) / Math.max(known.valueMs, 1e-9)))),
     took(values, ms) {
-      if (known === undefined) known = { baseMs: 0, valueMs: ms / Math.max(1, values) };
-      else factor += learning * (Math.min(mostWrong, Math.max(1 / mostWrong, ms / expected(known, values))) - factor);
+      if (known === undefined) {
+        known = { baseMs: 0, valueMs: ms / Math.max(1, values) };
+        return;
+      }
+      shortest = Math.min(shortest, ms / expected(known, values));
+      if (++seen < judged) return;
+      factor += learning * (Math.max(1 / mostWrong, shortest) - factor);
+      shortest = mostWrong;
+      seen = 0;
     },
   };
 }
