@@ -2,7 +2,7 @@ import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql } from "kysely";
 import { identifier, ownFolder, type Platform, parquet } from "../../platform/index.js";
-import { type PackedRows, packedLine } from "./packed.js";
+import { type PackedRows, type Part, packedParts } from "./packed.js";
 import { columnList, type LogSchema } from "./schema.js";
 import { openSealing } from "./sealing.js";
 import { forget, localPaths, merge, type Segment, type Sought, seal, segments } from "./segments.js";
@@ -111,10 +111,10 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   const timer = setInterval(() => void sealAll(), sealMs);
   timer.unref();
 
-  function write(endpoint: string, schema: LogSchema, text: string, rows: number): Promise<boolean> {
+  function write(endpoint: string, schema: LogSchema, record: readonly Part[], rows: number): Promise<boolean> {
     const spool = spoolOf(endpoint, schema);
     if (spool.bytes() >= mostBytes) return Promise.resolve(false);
-    const appended = spool.append(text, rows);
+    const appended = spool.append(record, rows);
     if (spool.rows() >= sealRows && !due.has(endpoint)) sealSoon(endpoint, spool);
     return appended;
   }
@@ -140,8 +140,8 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
   }
 
   return {
-    append: (endpoint, schema, rows) => write(endpoint, schema, rows.map((row) => `${JSON.stringify(row)}\n`).join(""), rows.length),
-    appendPacked: (endpoint, schema, packed) => write(endpoint, schema, packedLine(packed, plainValues), packed.rows),
+    append: (endpoint, schema, rows) => write(endpoint, schema, [rows.map((row) => `${JSON.stringify(row)}\n`).join("")], rows.length),
+    appendPacked: (endpoint, schema, packed) => write(endpoint, schema, packedParts(packed, plainValues), packed.rows),
     async use(endpoint, schema, sought, work) {
       const spool = spools.get(endpoint)?.spool;
       await (spool === undefined ? underWay.get(endpoint) : sealOne(endpoint, spool));

@@ -1,14 +1,15 @@
 /** What is in the prediction log, which labels find it, and whether it can be done again. */
-import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import type { Endpoint, LabelResult, Prediction, Replay } from "@millrace/sdk/api";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openServingServer, type ServingServer, shadeProject, shadeRequest } from "../testing.js";
 import { openPredictionLog } from "./index.js";
+import { packedParts } from "./packed.js";
 import { tensorLog } from "./schema.js";
-import { openSpool } from "./spool.js";
+import { abandoned, openSpool } from "./spool.js";
 
 let folder: string;
 let server: ServingServer;
@@ -298,17 +299,49 @@ test("rows that come at any moment while a file is begun, written or finished ar
       for (let turn = 0; turn < turns; turn++) await undefined;
       return work();
     };
-    await spool.append("one\n", 1);
-    await later(() => spool.append("two\n", 1));
-    const both = [spool.append("three\n", 1), later(() => spool.append("four\n", 1))];
+    await spool.append(["one\n"], 1);
+    await later(() => spool.append(["two\n"], 1));
+    const both = [spool.append(["three\n"], 1), later(() => spool.append(["four\n"], 1))];
     await later(() => spool.rotate());
     await spool.rotate();
     await Promise.all(both);
-    await later(() => spool.append("five\n", 1));
+    await later(() => spool.append(["five\n"], 1));
     await spool.rotate();
     const texts = (await readdir(own)).filter((name) => name.endsWith(".rows")).map((name) => readFile(path.join(own, name), "utf8"));
     expect((await Promise.all(texts)).join("").split("\n").sort()).toEqual(["", "five", "four", "one", "three", "two"]);
     await spool.close();
     for (const name of await readdir(own)) await rm(path.join(own, name));
+  }
+});
+
+test("of a file that was cut off anywhere, or broken by a machine's failure, the whole records before that are taken up", async () => {
+  const spool = await mkdtemp(path.join(folder, "torn-"));
+  const theirs = path.join(spool, `${hostname()}-999999999-1-00000000`);
+  const row = '{"id":"a"}\n';
+  const request = packedParts(
+    {
+      ...{ id: "b", suffix: "", rows: 2, at: new Date(), version: 1, route: "stable", key: null, latency_ms: 1, caller: null, rollout: null, prediction: null },
+      // The bytes of its values are ends of lines too.
+      columns: [{ column: "i_x", one: true, tensor: { name: "x", datatype: "INT32", shape: [2], data: Int32Array.of(0x0a0a0a0a, 0x0a0a0a0a) } }],
+    },
+    () => [],
+  );
+  const records = [row, ...request, row].map((part) => Buffer.from(part));
+  const whole = Buffer.concat(records);
+  const ends = [0, row.length, whole.length - row.length, whole.length];
+  async function left(bytes: Buffer): Promise<number> {
+    await mkdir(theirs);
+    await writeFile(path.join(theirs, "any.open"), bytes);
+    await writeFile(path.join(theirs, "any.schema"), JSON.stringify({ endpoint: "any", schema: [] }));
+    const [found] = await abandoned(spool);
+    const length = found === undefined ? 0 : (await readFile(found.path)).length;
+    await rm(theirs, { recursive: true, force: true });
+    return length;
+  }
+  for (let cut = 0; cut <= whole.length; cut++) expect(await left(whole.subarray(0, cut)), `cut at ${cut}`).toBe(Math.max(...ends.filter((end) => end <= cut)));
+  for (const broken of [row.length + 12, whole.length - row.length - 1]) {
+    const bytes = Buffer.from(whole);
+    bytes[broken] = 0;
+    expect(await left(bytes), `broken at ${broken}`).toBe(row.length);
   }
 });

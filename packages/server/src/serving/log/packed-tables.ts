@@ -10,11 +10,12 @@ import {
 } from "@duckdb/node-api";
 import bindings from "@duckdb/node-bindings";
 import { identifier } from "../../platform/sql.js";
-import type { PackedColumn, PackedKind, PackedLine } from "./packed.js";
+import type { PackedKind, PackedLine } from "./packed.js";
 import type { LogSchema } from "./schema.js";
 
 export interface PackedTables {
-  add(text: string, line: number): void;
+  /** `values` are the bytes behind the line; they are held for a while. */
+  add(line: PackedLine, values: Buffer, at: number): void;
   /** Of the rows that the tables hold. */
   rows(): number;
   bytes(): number;
@@ -90,6 +91,8 @@ export async function openPackedTables(connection: DuckDBConnection, schema: Log
     return { name, isList: one !== type, kind: kinds[one], convert: converter(one), copied: false, parts: [], values: [] };
   });
 
+  const places = new Map(columns.map(({ name }, each) => [name, each]));
+
   function handLines(): void {
     if (lines.length === 0) return;
     const chunk = DuckDBDataChunk.create(lineTable.types);
@@ -115,25 +118,31 @@ export async function openPackedTables(connection: DuckDBConnection, schema: Log
   }
 
   return {
-    add(text, line) {
-      const { packed, id, suffix, rows: all, at, version, route, key, latency_ms: latency, caller, rollout, prediction }: PackedLine = JSON.parse(text);
+    add({ packed, id, suffix, rows: all, at, version, route, key, latency_ms: latency, caller, rollout, prediction }, behind, line) {
       if (all === 0) return;
       const moment = new DuckDBTimestampTZValue(BigInt(at) * 1_000n);
       lines.push([line, id, suffix, all, moment, version, route, key, latency, caller, rollout]);
       if (lines.length === chunkRows) handLines();
 
-      const given = columns.map((column) => {
-        const told = packed.find(([name]) => name === column.name);
-        return bytesOf(told, column, all) ?? valuesOf(told);
-      });
+      const given = new Array<Values | undefined>(columns.length).fill(undefined);
+      let begins = 0;
+      for (const [name, , kind, told] of packed) {
+        const bytes = typeof told === "number" ? behind.subarray(begins, begins + told) : undefined;
+        begins += bytes?.length ?? 0;
+        const each = places.get(name);
+        const column = each === undefined ? undefined : columns[each];
+        if (each === undefined || column === undefined) continue;
+        if (typeof told !== "number") given[each] = told;
+        else if (bytes !== undefined && kind !== null) given[each] = isAsItLies(bytes, kind, column, all) ? bytes : arrayOf(bytes, kind);
+      }
       // A chunk's column is copied or it is not.
       if (columns.some((column, each) => column.copied !== isBytes(given[each]))) handRows();
       for (const [each, column] of columns.entries()) column.copied = isBytes(given[each]);
       // Values of a row, or bytes of them.
       const strides = given.map((values) => (values?.length ?? 0) / all);
       const perRow = strides.reduce((sum, stride, each) => sum + stride * (columns[each]?.copied ? 1 : 16), rowBytes);
-      const predicting = columns.findIndex(({ name }) => name === prediction);
-      const predicted = numbersOf(given[predicting], columns[predicting]?.kind, all);
+      const predicting = prediction === null ? undefined : places.get(prediction);
+      const predicted = predicting === undefined ? undefined : numbersOf(given[predicting], columns[predicting]?.kind, all);
 
       for (let first = 0; first < all; ) {
         const part = Math.min(all - first, chunkRows - count, Math.max(1, Math.floor((chunkBytes - held) / perRow)));
@@ -194,28 +203,21 @@ async function appenderOf(connection: DuckDBConnection, table: string): Promise<
 
 // ------------------------------------------------------------------------------------------------ values
 
-type Given = PackedColumn | undefined;
+/** Bytes where a column's values are copied as they lie, else values to be converted. */
+type Values = ArrayLike<unknown>;
 const widthOf = (kind: PackedKind | undefined): number => (kind === undefined ? 1 : arrays[kind].BYTES_PER_ELEMENT);
 
-/** Where they lie as the column has them, and are as many as its rows need. */
-function bytesOf(given: Given, { kind, isList }: Column, rows: number): Buffer | undefined {
-  if (given === undefined || kind === undefined || given[2] !== kind || typeof given[3] !== "string") return undefined;
-  const bytes = Buffer.from(given[3], "base64");
+/** The bytes lie as the column has its values, and are as many as its rows need. */
+function isAsItLies(bytes: Buffer, kind: PackedKind, column: Column, rows: number): boolean {
   const width = bytes.length / widthOf(kind) / rows;
-  return isList ? (Number.isInteger(width) ? bytes : undefined) : width === 1 ? bytes : undefined;
+  return kind === column.kind && (column.isList ? Number.isInteger(width) : width === 1);
 }
+/** Copied, as numbers lie at multiples of their width. */
+const arrayOf = (bytes: Buffer, kind: PackedKind): Values => new arrays[kind](new Uint8Array(bytes).buffer);
 /** Values of one byte that are converted are an array of their kind too, but not one of Node's. */
-const isBytes = (values: ArrayLike<unknown> | undefined): values is Buffer => Buffer.isBuffer(values);
-/** As an array of their kind. */
-function valuesOf(given: Given): ArrayLike<unknown> | undefined {
-  if (given === undefined) return undefined;
-  const [, , kind, values] = given;
-  if (typeof values !== "string") return values;
-  // Copied, as numbers lie at multiples of their width.
-  return kind === null ? undefined : new arrays[kind](new Uint8Array(Buffer.from(values, "base64")).buffer);
-}
+const isBytes = (values: Values | undefined): values is Buffer => Buffer.isBuffer(values);
 /** What a row predicts, of a column with one number for each of `rows` rows, or two of which the second is meant. */
-function numbersOf(values: ArrayLike<unknown> | undefined, kind: PackedKind | undefined, rows: number): ((row: number) => number) | undefined {
+function numbersOf(values: Values | undefined, kind: PackedKind | undefined, rows: number): ((row: number) => number) | undefined {
   const width = (values?.length ?? 0) / (isBytes(values) ? widthOf(kind) : 1) / rows;
   if (values === undefined || (width !== 1 && width !== 2)) return undefined;
   if (!isBytes(values) || kind === undefined) return (row) => Number(values[row * width + width - 1]);

@@ -1,6 +1,6 @@
 /**
- * Many rows of the log in one line, as a request with a model's own tensors leaves them: what they share once, and their values as they lie in memory. Written in
- * a hundredth of the time that a line for each row takes, with its numbers as text; rows are made of it later, off the requests' path.
+ * The rows of one request as one record of the log, as a request with a model's own tensors leaves them: a line of what they share, and behind it their values as
+ * they lie in memory. Written in a hundredth of the time that a line for each row takes, with its numbers as text; rows are made of it later, off the requests' path.
  */
 import type { Tensor } from "../../inference/index.js";
 
@@ -21,13 +21,17 @@ export interface PackedRows {
   /** The column that the one number of a row is of: its value, or of two the second. */
   prediction: string | null;
 }
-/** A column's values: bytes of an array of this kind as base64, or as they are. */
-export type PackedColumn = [column: string, one: boolean, kind: PackedKind | null, values: string | unknown[]];
+/** A column's values: so many bytes of an array of this kind behind the line, or as they are. */
+export type PackedColumn = [column: string, one: boolean, kind: PackedKind | null, values: number | unknown[]];
 export interface PackedLine extends Omit<PackedRows, "columns" | "at"> {
   packed: PackedColumn[];
   /** Milliseconds since 1970. */
   at: number;
+  /** So many bytes follow the line's end, those of its columns one after the other, and the end of a line. */
+  bytes: number;
 }
+/** A part of a record: text, or bytes as they are. */
+export type Part = string | Uint8Array;
 
 const kinds = [
   "Int8Array",
@@ -47,20 +51,26 @@ const isKind = (name: string): name is PackedKind => kinds.some((kind) => kind =
 /** With what every packed line begins, and no other. */
 export const packedStart = '{"packed":[';
 
-export function packedLine(packed: PackedRows, plain: (tensor: Tensor) => unknown[]): string {
+export function packedParts(packed: PackedRows, plain: (tensor: Tensor) => unknown[]): Part[] {
+  const parts: Part[] = [""];
   let text = packedStart;
+  let bytes = 0;
   for (const { column, one, tensor } of packed.columns) {
     if (text.length > packedStart.length) text += ",";
     const { datatype, data } = tensor;
     const kind = "buffer" in data && datatype !== "BOOL" && datatype !== "FP16" ? data.constructor.name : "";
-    if ("buffer" in data && isKind(kind))
-      text += `[${quoted(column)},${one},"${kind}","${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64")}"]`;
-    else text += JSON.stringify([column, one, null, plain(tensor)] satisfies PackedColumn);
+    if ("buffer" in data && isKind(kind)) {
+      text += `[${quoted(column)},${one},"${kind}",${data.byteLength}]`;
+      parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      bytes += data.byteLength;
+    } else text += JSON.stringify([column, one, null, plain(tensor)] satisfies PackedColumn);
   }
   const { id, suffix, rows, at, version, route, key, latency_ms: latency, caller, rollout, prediction } = packed;
   text += `],"id":${JSON.stringify(id)},"suffix":${quoted(suffix)},"rows":${rows},"at":${at.getTime()},"version":${version},"route":${quoted(route)}`;
   text += `,"key":${key === null ? key : JSON.stringify(key)},"latency_ms":${latency},"caller":${quoted(caller)},"rollout":${quoted(rollout)}`;
-  return `${text},"prediction":${quoted(prediction)}}\n`;
+  parts[0] = `${text},"prediction":${quoted(prediction)},"bytes":${bytes}}\n`;
+  parts.push("\n");
+  return parts;
 }
 
 /** Of texts that are the same in many lines. */

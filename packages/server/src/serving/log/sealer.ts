@@ -1,13 +1,13 @@
 /** In a thread: a finished file's rows as Parquet. */
-import { createReadStream, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { setPriority } from "node:os";
 import path from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { type DuckDBConnection, DuckDBInstance, DuckDBPendingResultState } from "@duckdb/node-api";
 import { literal, parquet } from "../../platform/sql.js";
-import { packedStart } from "./packed.js";
 import { openPackedTables } from "./packed-tables.js";
+import { lookOver, readRecords } from "./records.js";
 import type { LogSchema } from "./schema.js";
 
 export interface SealerOptions {
@@ -95,7 +95,7 @@ async function rowBytesOf(connection: DuckDBConnection, files: readonly string[]
 type Of<What extends SealerWork["what"]> = Extract<SealerWork, { what: What }>;
 
 async function read(connection: DuckDBConnection, { file, schema, into }: Of<"read">): Promise<Piece[]> {
-  const { isPacked, lineBytes } = await look(file);
+  const { isPacked, lineBytes } = await lookOver(file);
   const ofJson = `${into}.json.parquet`;
   if (!isPacked) return readJson(connection, { file, schema, lineBytes, into: ofJson });
   const pieces: Piece[] = [];
@@ -107,21 +107,19 @@ async function read(connection: DuckDBConnection, { file, schema, into }: Of<"re
     pieces.push(...(await write(connection, tables.relation, `${into}.${pieces.length}.parquet`, tables.bytes() / tables.rows())));
     await tables.clear();
   }
+  let line = 0;
   try {
-    let line = 0;
-    for await (const lines of linesOf(file)) {
-      let plain = "";
-      for (const text of lines) {
+    await readRecords(file, {
+      packed(told, bytes) {
+        tables.add(told, bytes, ++line);
+        return tables.bytes() >= pieceBytes ? writeTables() : undefined;
+      },
+      async plain(text) {
         line++;
-        if (text.startsWith(packedStart)) {
-          tables.add(text, line);
-          if (tables.bytes() >= pieceBytes) await writeTables();
-        } else if (text !== "") plain += `{"line":${line},${text.slice(1)}\n`;
-      }
-      if (plain === "") continue;
-      rest ??= await open(others, "w");
-      await rest.write(plain);
-    }
+        rest ??= await open(others, "w");
+        await rest.write(`{"line":${line},${text.slice(1)}\n`);
+      },
+    });
     if (tables.rows() > 0) await writeTables();
   } finally {
     await rest?.close();
@@ -159,33 +157,6 @@ async function once(connection: DuckDBConnection, { pieces, logged, into }: Of<"
 
 async function merge(connection: DuckDBConnection, { files, into }: Of<"merge">): Promise<Piece[]> {
   return write(connection, `select * from ${parquet(files)} order by "at", id`, `${into}.parquet`, await rowBytesOf(connection, files));
-}
-
-/** All lines of a file are of one endpoint with one schema; among packed ones there may be others, and the other way round. */
-async function look(file: string): Promise<{ isPacked: boolean; lineBytes: number }> {
-  const sought = `\n${packedStart}`;
-  // What comes before the first line, and after the part before.
-  let end = "\n";
-  let bytes = 0;
-  let lines = 0;
-  for await (const part of createReadStream(file, { encoding: "latin1", highWaterMark: 1024 ** 2 })) {
-    const text = `${end}${part}`;
-    bytes += part.length;
-    if (text.includes(sought)) return { isPacked: true, lineBytes: 0 };
-    for (let at = part.indexOf("\n"); at >= 0; at = part.indexOf("\n", at + 1)) lines++;
-    end = text.slice(1 - sought.length);
-  }
-  return { isPacked: false, lineBytes: bytes / Math.max(1, lines) };
-}
-/** Many at a time. */
-async function* linesOf(file: string): AsyncGenerator<string[]> {
-  let begun = "";
-  for await (const part of createReadStream(file, { encoding: "utf8", highWaterMark: 1024 ** 2 })) {
-    const lines = `${begun}${part}`.split("\n");
-    begun = lines.pop() ?? "";
-    yield lines;
-  }
-  if (begun !== "") yield [begun];
 }
 
 async function work(asked: SealerWork): Promise<Piece[]> {

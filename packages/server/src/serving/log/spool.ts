@@ -4,9 +4,11 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, sta
 import { hostname } from "node:os";
 import path from "node:path";
 import { ApiError } from "../../platform/index.js";
+import type { Part } from "./packed.js";
+import { BrokenRecord, readRecords } from "./records.js";
 import type { LogSchema } from "./schema.js";
 
-/** A finished file of rows, one JSON object a line, with what is needed to make a segment of it. */
+/** A finished file of records, with what is needed to make a segment of it. */
 export interface SpoolFile {
   /** Unique for all time. */
   name: string;
@@ -19,7 +21,7 @@ export interface Spool {
    * Resolves when the system has the rows, so that they outlive this process; with `sync` when the disk has them. Rows that come while others are being written
    * are written together.
    */
-  append(lines: string, rows: number): Promise<true>;
+  append(record: readonly Part[], rows: number): Promise<true>;
   rows(): number;
   bytes(): number;
   /** What was durable before the call as a finished file; undefined where nothing was. Appends go on into a new one. */
@@ -63,6 +65,9 @@ const slowForMs = 5_000;
 /** What is not synced by each write is so soon after: a machine that fails loses the rows of so long. */
 const syncMs = 100;
 
+/** For what is written in this thread, which is done before the next of it. */
+const shared = Buffer.allocUnsafeSlow(1024 ** 2);
+
 interface OpenFile {
   name: string;
   handle: FileHandle;
@@ -86,7 +91,7 @@ export function openSpool(
   let syncing: NodeJS.Timeout | undefined;
   let file: OpenFile | undefined;
   let rows = 0;
-  let waiting: { text: string; rows: number; done: (written: true) => void; failed: (error: unknown) => void }[] = [];
+  let waiting: { record: readonly Part[]; rows: number; done: (written: true) => void; failed: (error: unknown) => void }[] = [];
   let turns: { done: (file: SpoolFile | undefined) => void; failed: (error: unknown) => void }[] = [];
   let working: Promise<void> | undefined;
   let scheduled = false;
@@ -106,7 +111,7 @@ export function openSpool(
       file ??= await begin();
       if (file.torn) await file.handle.truncate(file.bytes);
       file.torn = true;
-      const bytes = bytesOf(batch);
+      const bytes = bytesOf(batch, undefined);
       for (let at = 0; at < bytes.length; ) at += (await file.handle.write(bytes, at)).bytesWritten;
       if (sync && synced === 0) await file.handle.datasync();
       written(file, bytes.length, batch);
@@ -119,7 +124,7 @@ export function openSpool(
     if (sync || file === undefined || file.torn || turns.length > 0 || performance.now() < slowUntil) return false;
     file.torn = true;
     try {
-      const bytes = bytesOf(batch);
+      const bytes = bytesOf(batch, shared);
       const began = performance.now();
       for (let at = 0; at < bytes.length; ) at += writeSync(file.handle.fd, bytes, at);
       if (performance.now() - began > slowMs) slowUntil = began + slowForMs;
@@ -129,10 +134,21 @@ export function openSpool(
     }
     return true;
   }
-  function bytesOf(batch: typeof waiting): Buffer {
-    let text = "";
-    for (const one of batch) text += one.text;
-    return Buffer.from(text);
+  /** In the room that is given, where that is enough. */
+  function bytesOf(batch: typeof waiting, room: Buffer | undefined): Buffer {
+    let most = 0;
+    for (const { record } of batch) for (const part of record) most += typeof part === "string" ? 3 * part.length : part.length;
+    const bytes = room !== undefined && most <= room.length ? room : Buffer.allocUnsafe(most);
+    let at = 0;
+    for (const { record } of batch)
+      for (const part of record) {
+        if (typeof part === "string") at += bytes.write(part, at);
+        else {
+          bytes.set(part, at);
+          at += part.length;
+        }
+      }
+    return bytes.subarray(0, at);
   }
   function written(into: OpenFile, bytes: number, batch: typeof waiting): void {
     if (!sync) syncing ??= setTimeout(syncSoon, syncMs);
@@ -189,9 +205,9 @@ export function openSpool(
   }
 
   return {
-    append: (text, count) =>
+    append: (record, count) =>
       new Promise((done, failed) => {
-        waiting.push({ text, rows: count, done, failed });
+        waiting.push({ record, rows: count, done, failed });
         kick();
       }),
     rows: () => rows,
@@ -264,14 +280,16 @@ async function startOf(pid: number): Promise<number | undefined> {
   return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
 }
 
-/** A line that was being written when the server ended was acknowledged to nobody. */
+/** What was being written when the server ended was acknowledged to nobody. */
 async function cutTail(file: string): Promise<void> {
-  const text = await readFile(file);
-  const end = text.lastIndexOf(0x0a) + 1;
-  if (end === text.length) return;
+  const whole = await readRecords(file, { plain() {}, packed() {} }).catch((error: unknown) => {
+    if (error instanceof BrokenRecord) return error.at;
+    throw error;
+  });
+  if (whole === (await stat(file)).size) return;
   const handle = await open(file, "r+");
   try {
-    await handle.truncate(end);
+    await handle.truncate(whole);
     await handle.datasync();
   } finally {
     await handle.close();
