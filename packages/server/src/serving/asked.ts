@@ -46,7 +46,8 @@ export async function askFeatures(
       const probability = checked(await (await on.deployments.fitted(model, version, service)).predict(features, rows));
       return {
         outputs: [{ name: "probability", datatype: "FP64", shape: [rows], data: probability }],
-        ...{ rows, schema },
+        rows,
+        schema,
         asOf: (row) => asOf[row] ?? moment,
         prediction: (row) => probability[row] ?? null,
         logged(row) {

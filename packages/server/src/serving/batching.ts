@@ -34,7 +34,7 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
   let running = 0;
   let scheduled = false;
   let several = false;
-  const underWay = new Set<Asked>();
+  const underWay: (readonly Asked[])[] = [];
   let clock: { timer: NodeJS.Timeout; at: number } | undefined;
   let idle: (() => void)[] = [];
 
@@ -52,10 +52,10 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
       const batch = take();
       several = batch.length > 1;
       running++;
-      for (const one of batch) if (one.options?.deadline !== undefined) underWay.add(one);
+      underWay.push(batch);
       void run(batch).finally(() => {
         running--;
-        for (const one of batch) underWay.delete(one);
+        underWay.splice(underWay.indexOf(batch), 1);
         if (waiting.length > 0) schedule();
         else if (running === 0) settle();
       });
@@ -114,14 +114,14 @@ export function batched(model: ServedModel, limits: BatchLimits = usual): Served
   /** A run may take long: who has a deadline is answered when it comes. */
   function watchDeadlines(): void {
     let next = Number.POSITIVE_INFINITY;
-    for (const one of underWay) next = Math.min(next, one.over ? next : (one.options?.deadline ?? next));
+    for (const batch of underWay) for (const one of batch) next = Math.min(next, one.over ? next : (one.options?.deadline ?? next));
     for (const one of waiting) next = Math.min(next, one.options?.deadline ?? next);
     if (next === Number.POSITIVE_INFINITY || (clock !== undefined && clock.at <= next)) return;
     clearTimeout(clock?.timer);
     const ring = () => {
       clock = undefined;
       const now = performance.now();
-      for (const one of underWay) if (!one.over && (one.options?.deadline ?? now + 1) <= now) end(one, late());
+      for (const batch of underWay) for (const one of batch) if (!one.over && (one.options?.deadline ?? now + 1) <= now) end(one, late());
       clear();
       watchDeadlines();
     };
@@ -204,7 +204,9 @@ function together(batch: readonly Asked[]): Tensor[] {
   if (first === undefined) return [];
   const rows = batch.reduce((sum, one) => sum + one.rows, 0);
   return first.inputs.map(({ name, datatype, shape }, at) => ({
-    ...{ name, datatype, shape: [rows, ...shape.slice(1)] },
+    name,
+    datatype,
+    shape: [rows, ...shape.slice(1)],
     data: joined(
       datatype,
       batch.map((one) => one.inputs[at]?.data ?? []),

@@ -69,11 +69,12 @@ export function openDeployments(
   { memoryBytes = usualMemory(), graceMs = justGivenMs }: { memoryBytes?: number | undefined; graceMs?: number } = {},
 ): Deployments {
   const models = new Map<string, Entry>();
+  /** Sorted when it is needed: an order that each request changes costs every one of them. */
+  const longestUnused = () => [...models].sort(([, one], [, other]) => one.used - other.used);
   const atOnce = limit(opening);
-  // The map's order is that of the last use.
   const closing = setInterval(() => {
     shrink();
-    for (const [key, { loading, used }] of models) {
+    for (const [key, { loading, used }] of longestUnused()) {
       if (kept.has(key)) continue;
       if (performance.now() - used < keepMs) return;
       models.delete(key);
@@ -86,9 +87,10 @@ export function openDeployments(
   function shrink(): boolean {
     let bytes = 0;
     for (const { opened: one } of models.values()) bytes += one?.served.bytes ?? 0;
+    if (bytes <= memoryBytes) return true;
     const now = performance.now();
     for (const also of [false, true]) {
-      for (const [key, { opened: one, used, loading }] of models) {
+      for (const [key, { opened: one, used, loading }] of longestUnused()) {
         if (bytes <= memoryBytes) return true;
         if (one === undefined || kept.has(key) !== also || now - used < graceMs) continue;
         bytes -= one.served.bytes;
@@ -132,10 +134,7 @@ export function openDeployments(
   }
   function used(key: string): Entry | undefined {
     const known = models.get(key);
-    if (known === undefined) return undefined;
-    known.used = performance.now();
-    models.delete(key);
-    models.set(key, known);
+    if (known !== undefined) known.used = performance.now();
     return known;
   }
   function opened(model: string, version: number): Promise<Opened> {

@@ -25,7 +25,7 @@ class Caller {
 export const callerOf = ({ socket }: IncomingMessage): RunOptions["signal"] => new Caller(socket);
 
 export function inferDirectly({ log, clock, metrics }: Pick<Platform, "log" | "clock" | "metrics">, authorize: Authorize, exchange: Exchange): DirectHandler {
-  const slow = watchBodies();
+  const watch = watchBodies();
 
   return (request, response) => {
     if (request.method !== "POST") return false;
@@ -54,9 +54,14 @@ export function inferDirectly({ log, clock, metrics }: Pick<Platform, "log" | "c
     const answer = async (body: Buffer, caller: string) => {
       const jsonLength = headers["inference-header-content-length"];
       const said = await inferByHttp(exchange, {
-        ...{ name, version, body, moment: clock.now(), signal: callerOf(request) },
+        name,
+        version,
+        body,
         jsonLength: Array.isArray(jsonLength) ? jsonLength[0] : jsonLength,
-        ...{ key: headers["millrace-key"], caller },
+        key: headers["millrace-key"],
+        caller,
+        moment: clock.now(),
+        signal: callerOf(request),
       });
       const bytes = typeof said.body === "string" ? Buffer.byteLength(said.body) : said.body.length;
       response.writeHead(
@@ -70,9 +75,9 @@ export function inferDirectly({ log, clock, metrics }: Pick<Platform, "log" | "c
     };
     const read = ({ name: caller }: Principal) => {
       if (length > largestBody) throw new ApiError(413, "TOO_LARGE", `The body has ${length} bytes; at most ${largestBody} are taken.`);
-      slow.add(request);
+      const came = watch(request);
       bodyOf(request, length, (body) => {
-        slow.delete(request);
+        came();
         if (body !== undefined) answer(body, caller).catch(fail);
       });
     };
@@ -109,17 +114,27 @@ function bodyOf(request: IncomingMessage, length: number, done: (body: Buffer | 
   request.on("close", cut);
 }
 
-/** Requests whose bodies have not come whole. One timer for all of them: most are there at once. */
-function watchBodies(): { add(request: IncomingMessage): void; delete(request: IncomingMessage): void } {
-  const since = new Map<IncomingMessage, number>();
+/** Requests whose bodies have not come whole, until what it answers is called. One timer for all of them: most are there at once. */
+function watchBodies(): (request: IncomingMessage) => () => void {
+  // Places that are taken again: a Map grows anew every few requests, and V8's collector keeps what its old tables hold for long.
+  const watched: ({ request: IncomingMessage; began: number } | undefined)[] = [];
+  const free: number[] = [];
   const looking = setInterval(() => {
     const now = performance.now();
-    for (const [{ socket }, began] of since) {
-      if (now - began < bodyMs) return;
-      socket.end("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-      socket.destroySoon();
+    for (const one of watched) {
+      if (one === undefined || now - one.began < bodyMs) continue;
+      one.request.socket.end("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+      one.request.socket.destroySoon();
     }
   }, lookMs);
   looking.unref();
-  return { add: (request) => since.set(request, performance.now()), delete: (request) => since.delete(request) };
+  return (request) => {
+    const place = free.pop() ?? watched.length;
+    watched[place] = { request, began: performance.now() };
+    return () => {
+      if (watched[place]?.request !== request) return;
+      watched[place] = undefined;
+      free.push(place);
+    };
+  };
 }

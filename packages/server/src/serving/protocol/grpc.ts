@@ -120,7 +120,8 @@ export async function openGrpc(
         key: asked.metadata.get("millrace-key")[0] ?? request.parameters.millrace_key?.string_param,
         inputs: tensorsOf(request),
         outputs: request.outputs.map(({ name }) => name),
-        ...{ caller, explain: parameterOf(request.parameters.explain) },
+        caller,
+        explain: parameterOf(request.parameters.explain),
         moment: clock.now(),
         deadline: performance.now() + Math.min(longestMs, millisecondsLeft(asked.getDeadline())),
         signal: {
@@ -132,11 +133,13 @@ export async function openGrpc(
       // A client is answered in the form in which it asks; half floats have no other than raw.
       const raw = request.raw_input_contents.length > 0 || outputs.some(({ datatype }) => datatype === "FP16");
       return {
-        ...{ model_name: request.model_name, model_version: String(version), id },
+        model_name: request.model_name,
+        model_version: String(version),
+        id,
         parameters: { version: { int64_param: version } },
         outputs: outputs.map((output) => {
           const { name, datatype, shape } = output;
-          return { name, datatype, shape, ...(raw ? {} : { contents: contentsOf(output) }) };
+          return raw ? { name, datatype, shape } : { name, datatype, shape, contents: contentsOf(output) };
         }),
         raw_output_contents: raw ? outputs.map(binaryOf) : [],
       };

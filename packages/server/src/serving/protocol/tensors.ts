@@ -29,7 +29,9 @@ interface Said {
 export function jsonTensor({ name, shape, datatype }: Said, data: unknown): GivenTensor {
   const all = (count: number) => flat(name, data, Math.max(2, shape.length), count);
   return {
-    ...{ name, shape, datatype },
+    name,
+    shape,
+    datatype,
     values: (count) => all(count).map((value) => (value === null ? null : checked(name, datatype, value))),
     data: (count) => {
       const values = all(count);
@@ -126,7 +128,9 @@ export function binaryTensor({ name, shape, datatype }: Said, bytes: Uint8Array)
     return known === "BOOL" ? Uint8Array.from(bytes, (value) => (value === 0 ? 0 : 1)) : valuesOf(known, bytes);
   }
   return {
-    ...{ name, shape, datatype },
+    name,
+    shape,
+    datatype,
     values: (count) => {
       const known = datatypeOf(name, datatype);
       if (known === "BYTES") return texts(name, bytes, count).map((text) => textOf(name, text));
