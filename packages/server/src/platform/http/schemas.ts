@@ -5,7 +5,8 @@ import ajvCompiler from "@fastify/ajv-compiler";
 import type { FastifySchemaCompiler } from "fastify";
 import type { Http } from "./types.js";
 
-const options = { removeAdditional: false, allErrors: false } as const;
+// Shorter code is not worth its price: for what a project says it takes two thirds of the time that the first `apply` waits.
+const options = { removeAdditional: false, allErrors: false, code: { optimize: false } } as const;
 
 export function compileWhenNeeded(app: Http): void {
   const build = ajvCompiler();
