@@ -19,8 +19,8 @@ export const millrace = {
   read: ({ outputs }) => secondOf(outputs.find(({ name }) => name === "probabilities").data),
 };
 
-/** Makes the model the champion of an endpoint of this name; endpoints of one project are brought together. */
-export async function bring(url, model, folder, names = ["trees"]) {
+/** Makes the model, which is these files of its folder, the champion of an endpoint of this name; endpoints of one project are brought together. */
+export async function bring(url, model, folder, names = ["trees"], files = ["model.onnx"]) {
   const send = async (method, route, body) => {
     const raw = body instanceof Buffer;
     const answer = await fetch(url + route, {
@@ -37,17 +37,18 @@ export async function bring(url, model, folder, names = ["trees"]) {
   const [project] = names;
   const endpoints = names.map((name) => ({ name, model: name, rollout: { kind: "canary", steps: [1], each: "1h", judge: [] }, log: {} }));
   await send("PUT", `/api/v1/projects/${project}`, { apiVersion: "millrace/v1", name: project, files: [], folder, ...nothing, endpoints });
-  for (const name of names) await register(url, send, model, name);
+  for (const name of names) await register(url, send, { model, name, files });
 }
-async function register(url, send, model, name) {
+async function register(url, send, { model, name, files }) {
   await send("POST", "/api/2.0/mlflow/registered-models/create", { name });
   const { run } = await send("POST", "/api/2.0/mlflow/runs/create", { experiment_id: "0" });
   const artifacts = run.info.artifact_uri.replace("mlflow-artifacts:/", "");
-  await send("PUT", `/api/2.0/mlflow-artifacts/artifacts/${artifacts}/model/model.onnx`, readFileSync(path.join(model, "model.onnx")));
+  for (const file of files) await send("PUT", `/api/2.0/mlflow-artifacts/artifacts/${artifacts}/model/${file}`, readFileSync(path.join(model, file)));
   const source = { name, source: `runs:/${run.info.run_id}/model`, run_id: run.info.run_id };
   const { model_version: made } = await send("POST", "/api/2.0/mlflow/model-versions/create", source);
   await send("POST", "/api/2.0/mlflow/registered-models/alias", { name, alias: "champion", version: made.version });
-  for (const until = Date.now() + 30_000; ; ) {
+  // Packages that a model needs may have to be installed.
+  for (const until = Date.now() + 600_000; ; ) {
     const answer = await fetch(`${url}/v2/models/${name}/ready`);
     if (answer.ok) return;
     if (Date.now() > until) throw new Error(`The endpoint does not answer: ${await answer.text()}`);

@@ -1,22 +1,24 @@
 /**
- * What Millrace's serving does with more than one of something: two processes beside one, a large model beside a small one, and how soon ten models
- * answer after a start: `npm run bench:together`.
+ * What Millrace's serving does with more than one of something: two processes beside one, a large model beside a small one, a process of Python beside the
+ * server, and how soon ten models answer after a start: `npm run bench:together`.
  *
  *   --quick   a short look
  *
  * Nothing is bound to a processor here: servers and clients share the machine.
  */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { setup } from "../../scripts/setup.mjs";
 import { load, ms, table, times } from "../data/table.mjs";
+import { environment } from "../environment.mjs";
 import { start } from "../tracking/servers.mjs";
 import { binaryRequest, bring, millrace } from "./millrace.mjs";
 import { models } from "./peers.mjs";
-import { base64, batches, middle, window } from "./windows.mjs";
+import { base64, batches, line, middle, window } from "./windows.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const { values: options } = parseArgs({ options: { quick: { type: "boolean" } } });
@@ -31,6 +33,7 @@ const rows = [];
 try {
   await processes();
   await largeBesideSmall();
+  await pythonModel();
   await tenModels();
   process.stdout.write(`\n${table(rows)}\n`);
 } finally {
@@ -72,6 +75,43 @@ async function largeBesideSmall() {
   const [alone, beside] = found.map((all) => middle(all.map(({ p99_ms }) => p99_ms)));
   const more = middle(found[1].map(({ p99_ms }, pair) => p99_ms - found[0][pair].p99_ms));
   tell("1 row, 4 clients: alone, and beside 2 clients with 4,096 rows for 300 trees", `p99 ${ms(alone)} and ${ms(beside)}`, `${ms(more)} more`, "5 ms more");
+}
+
+/** A model that is not ONNX answers in a process of its own. What is told beside it is what that model makes in Python alone, called with as many rows. */
+async function pythonModel() {
+  const python = path.join(environment("serving-python", path.join(root, "bench/serving/peers/python.txt")), "python");
+  const program = path.join(root, "bench/serving/python_model.py");
+  const model = path.join(folder, "python-model");
+  const { status } = spawnSync(python, [program, "save", model], { stdio: ["ignore", 2, 2] });
+  if (status !== 0) throw new Error("The model could not be written in MLflow's form.");
+  const server = await started("python", []);
+  const files = readdirSync(model, { recursive: true }).filter((file) => statSync(path.join(model, file)).isFile());
+  await bring(server.url, model, folder, ["python"], files);
+  const works = [
+    { rows: 1, clients: 64 },
+    { rows: 256, clients: 4 },
+  ];
+  for (const { rows: size, clients } of works) {
+    const bodies = batches(rowsOf(small), size).map((some) => {
+      const data = Buffer.from(Float32Array.from(some.flat()).buffer);
+      const head = JSON.stringify({
+        inputs: [{ name: "input", shape: [size, some[0].length], datatype: "FP32", parameters: { binary_data_size: data.length } }],
+        parameters: { binary_data_output: true },
+      });
+      return { head: head.length, body: Buffer.concat([Buffer.from(head), data]) };
+    });
+    const headers = { "content-type": "application/octet-stream", "inference-header-content-length": bodies[0].head };
+    const requests = { path: "/v2/models/python/infer", headers, bodies: bodies.map(({ body }) => base64(body)) };
+    const found = [];
+    for (let pair = 0; pair < pairs; pair++) {
+      const alone = await line([python, [program, "alone", model, String(size), String(seconds)]]);
+      found.push({ alone: alone.per_s, served: (await ask(server.url, clients, requests)).per_s });
+    }
+    const [alone, served] = ["alone", "served"].map((key) => Math.round(middle(found.map((one) => one[key]))));
+    const what = `a model in Python, ${size === 1 ? "1 row" : `${size} rows`}, ${clients} clients: alone in Python, called one after the other, and served`;
+    tell(what, `${alone.toLocaleString("en")}/s and ${served.toLocaleString("en")}/s`, times(middle(found.map((one) => one.served / one.alone))), "0.8 times");
+  }
+  await server.stop();
 }
 
 async function tenModels() {
