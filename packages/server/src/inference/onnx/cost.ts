@@ -14,6 +14,8 @@ const learning = 0.3;
 export interface Measured {
   baseMs: number;
   valueMs: number;
+  /** Outputs that had a row for each row of the inputs, whatever the model says of their shapes. */
+  rowwise?: readonly string[];
 }
 export interface Cost {
   /** Whether a run of so many values is short enough for the event loop. */
@@ -55,11 +57,11 @@ const many = 32;
 export async function measure(session: Session): Promise<Measured | undefined> {
   const timed = async (rows: number) => {
     const inputs = session.inputs.map((spec) => blank(spec, rows));
-    const { ms } = await session.run(
+    const { ms, outputs } = await session.run(
       inputs,
       session.outputs.map(({ name }) => name),
     );
-    return { values: valuesOf(inputs), ms };
+    return { values: valuesOf(inputs), ms, rowwise: outputs.flatMap(({ name, shape }) => (shape[0] === rows ? name : [])) };
   };
   try {
     const first = await timed(1);
@@ -67,7 +69,8 @@ export async function measure(session: Session): Promise<Measured | undefined> {
     const one = first.ms > loopMs * mostWrong ? first : await timed(1);
     if (one.ms > loopMs) return { baseMs: one.ms, valueMs: 0 };
     const several = await timed(many).catch(() => one);
-    return { baseMs: one.ms, valueMs: Math.max(0, several.ms - one.ms) / Math.max(1, several.values - one.values) };
+    const valueMs = Math.max(0, several.ms - one.ms) / Math.max(1, several.values - one.values);
+    return { baseMs: one.ms, valueMs, rowwise: several === one ? [] : several.rowwise };
   } catch {
     return undefined;
   }

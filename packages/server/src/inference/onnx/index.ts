@@ -32,7 +32,11 @@ export async function openOnnx(file: string, providers: Providers): Promise<Serv
     if (!(await looksLikeOnnx(file))) throw unfit("The file is not ONNX. Export the model with skl2onnx, onnxmltools or the exporter of its framework.");
     throw unfit(`The model can't be loaded: ${reason(error)}`);
   });
-  const { inputs, outputs } = elsewhere;
+  const { inputs } = elsewhere;
+  // Converters write down the one row that they tried.
+  const outputs = elsewhere.outputs.map((spec) =>
+    spec.shape[0] === 1 && elsewhere.measured?.rowwise?.includes(spec.name) === true ? { ...spec, shape: [-1, ...spec.shape.slice(1)] } : spec,
+  );
   const cost = costOf(elsewhere.measured);
   const names = outputs.map(({ name }) => name);
   const batches = [...inputs, ...outputs].every(({ shape }) => shape[0] === -1);

@@ -52,6 +52,13 @@ describe("ONNX in this process", () => {
     expect(unknown.isShort(1_000)).toBe(true);
   });
 
+  it("takes rows together of a model that has a row in each output for each of its inputs, whatever it says of their number", async () => {
+    const model = await open({ onnx: fileURLToPath(new URL("../fixtures/one_label.onnx", import.meta.url)) });
+    expect(model).toMatchObject({ batches: true, outputs: [{ name: "label", shape: [-1] }, { name: "probabilities" }] });
+    expect((await model.run(rows(3)))[0]?.shape).toEqual([3]);
+    await model.close();
+  });
+
   it("closes when what is under way has ended, and says why a run failed", async () => {
     const model = await open({ onnx: matrix });
     const running = model.run(rows(50_000));
