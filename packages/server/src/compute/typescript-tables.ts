@@ -25,7 +25,7 @@ const rowsInChunk = 2_048;
 let opened: Promise<DuckDBInstance> | undefined;
 /** One for each reading and each writing: what is read in parts ends, without a word, at the next statement of its connection. */
 async function connect(options: Record<string, string> = {}): Promise<DuckDBConnection> {
-  // Where it is not told, DuckDB spills to the working folder; two processes of the same folder would write into each other's files.
+  // Where it is not told, DuckDB spills to the working folder; two processes in one folder would write into each other's files.
   const spill = path.join(tmpdir(), `millrace-spill-${process.pid}-${threadId}`);
   opened ??= DuckDBInstance.create(":memory:", { threads: "2", temp_directory: spill, ...options });
   const db = await (await opened).connect();

@@ -1,7 +1,7 @@
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql } from "kysely";
-import { identifier, ownFolder, type Platform, parquet } from "../../platform/index.js";
+import { identifier, limit, ownFolder, type Platform, parquet } from "../../platform/index.js";
 import { type PackedRows, type Part, packedParts } from "./packed.js";
 import { columnList, type LogSchema } from "./schema.js";
 import { openSealing } from "./sealing.js";
@@ -44,6 +44,8 @@ export interface PredictionLog {
 
 /** Of the thread that makes segments; what needs more spills. */
 const sealingMb = 512;
+/** Endpoints whose segments are made at a time: each holds a connection to PostgreSQL meanwhile. */
+const sealedAtOnce = 4;
 
 export async function openPredictionLog(platform: Platform): Promise<PredictionLog> {
   const { duckdb: { memoryMb } = {}, dataDir } = platform.config;
@@ -52,6 +54,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
     spillFolder: path.join(await ownFolder(path.join(dataDir, "spill")).make(), "log"),
   });
   const on = { ...platform, sealing };
+  const turns = limit(sealedAtOnce);
   const folder = path.join(platform.config.dataDir, "spool");
   const { path: own, close: closeFolder } = await openSpoolFolder(folder);
   const spools = new Map<string, { spool: Spool; schema: LogSchema; text: string }>();
@@ -99,7 +102,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       const finished = await spool.rotate();
       if (finished !== undefined) unsealed.push(finished);
       for (const file of unsealed.filter((one) => one.endpoint === endpoint)) {
-        await seal(on, file);
+        await turns(() => seal(on, file));
         unsealed.splice(unsealed.indexOf(file), 1);
       }
     });
@@ -171,7 +174,7 @@ export async function openPredictionLog(platform: Platform): Promise<PredictionL
       });
     },
     async tidy(endpoint, before) {
-      await merge(on, endpoint);
+      await turns(() => merge(on, endpoint));
       await forget(platform, endpoint, before);
     },
     async close() {

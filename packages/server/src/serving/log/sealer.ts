@@ -53,7 +53,12 @@ const groupBytes = 32 * 1024 ** 2;
 const options: SealerOptions = workerData;
 let opened: Promise<DuckDBInstance> | undefined;
 async function connect(): Promise<DuckDBConnection> {
-  opened ??= DuckDBInstance.create(":memory:", { threads: "1", memory_limit: `${options.memoryMb}MB`, temp_directory: options.spillFolder });
+  opened ??= DuckDBInstance.create(":memory:", { threads: "1", memory_limit: `${options.memoryMb}MB`, temp_directory: options.spillFolder }).catch(
+    (error: unknown) => {
+      opened = undefined;
+      throw error;
+    },
+  );
   const connection = await (await opened).connect();
   await connection.run("set TimeZone = 'UTC'");
   return connection;
