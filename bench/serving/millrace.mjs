@@ -58,9 +58,13 @@ async function register(url, send, { model, name, files }) {
 
 /** JSON with the numbers' bytes behind it, and what says so. */
 export function binaryRequest(rows) {
+  return bytesRequest(rows, "features", { outputs: [{ name: "probabilities", parameters: { binary_data: true } }] });
+}
+/** The same for a model whose input has another name; `asked` is what is wanted of it. */
+export function bytesRequest(rows, name, asked) {
   const data = Buffer.from(Float32Array.from(rows.flat()).buffer);
-  const input = { name: "features", shape: [rows.length, rows[0].length], datatype: "FP32", parameters: { binary_data_size: data.length } };
-  const head = Buffer.from(JSON.stringify({ inputs: [input], outputs: [{ name: "probabilities", parameters: { binary_data: true } }] }));
+  const input = { name, shape: [rows.length, rows[0].length], datatype: "FP32", parameters: { binary_data_size: data.length } };
+  const head = Buffer.from(JSON.stringify({ inputs: [input], ...asked }));
   return { headers: { "content-type": "application/octet-stream", "inference-header-content-length": head.length }, body: Buffer.concat([head, data]) };
 }
 

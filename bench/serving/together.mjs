@@ -16,7 +16,7 @@ import { setup } from "../../scripts/setup.mjs";
 import { load, ms, table, times } from "../data/table.mjs";
 import { environment } from "../environment.mjs";
 import { start } from "../tracking/servers.mjs";
-import { binaryRequest, bring, millrace } from "./millrace.mjs";
+import { binaryRequest, bring, bytesRequest, millrace } from "./millrace.mjs";
 import { models } from "./peers.mjs";
 import { base64, batches, line, middle, window } from "./windows.mjs";
 
@@ -92,16 +92,8 @@ async function pythonModel() {
     { rows: 256, clients: 4 },
   ];
   for (const { rows: size, clients } of works) {
-    const bodies = batches(rowsOf(small), size).map((some) => {
-      const data = Buffer.from(Float32Array.from(some.flat()).buffer);
-      const head = JSON.stringify({
-        inputs: [{ name: "input", shape: [size, some[0].length], datatype: "FP32", parameters: { binary_data_size: data.length } }],
-        parameters: { binary_data_output: true },
-      });
-      return { head: head.length, body: Buffer.concat([Buffer.from(head), data]) };
-    });
-    const headers = { "content-type": "application/octet-stream", "inference-header-content-length": bodies[0].head };
-    const requests = { path: "/v2/models/python/infer", headers, bodies: bodies.map(({ body }) => base64(body)) };
+    const many = batches(rowsOf(small), size).map((some) => bytesRequest(some, "input", { parameters: { binary_data_output: true } }));
+    const requests = { path: "/v2/models/python/infer", headers: many[0].headers, bodies: many.map(({ body }) => base64(body)) };
     const found = [];
     for (let pair = 0; pair < pairs; pair++) {
       const alone = await line([python, [program, "alone", model, String(size), String(seconds)]]);

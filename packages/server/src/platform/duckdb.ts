@@ -2,7 +2,7 @@ import path from "node:path";
 import type { DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 import { invalid } from "./errors.js";
 import { limit } from "./limit.js";
-import { type OwnFolder, ownFolder } from "./own-folder.js";
+import { ownFolder } from "./own-folder.js";
 import { literal } from "./sql.js";
 
 /** SQL over Parquet, within limits on memory and threads; what does not fit spills to a folder. */
@@ -16,6 +16,8 @@ export interface DuckDb {
   sandbox<T>(access: SandboxAccess, work: (connection: DuckDBConnection) => Promise<T>): Promise<T>;
   /** All rows as plain values: 64-bit integers as numbers, times as Date, the rest as JSON would have it. */
   rows<Row>(sql: string, connection?: DuckDBConnection): Promise<Row[]>;
+  /** For an instance that somebody else opens. Each has a folder of its own: two would write into the same files, as they give them the same names. */
+  spillFolder(): Promise<string>;
   close(): Promise<void>;
 }
 export interface SandboxAccess {
@@ -35,7 +37,9 @@ interface Options {
 
 /** It is loaded when it is first used: a server that only tracks does without its memory. */
 export function openDuckDb({ spillFolder, ...limits }: Options): DuckDb {
-  const options = { ...limits, spill: ownFolder(spillFolder) };
+  const own = ownFolder(spillFolder);
+  const newFolder = async () => path.join(await own.make(), String(++instances));
+  const options = { ...limits, newFolder };
   let opened: Promise<DuckDBInstance> | undefined;
   function instance(): Promise<DuckDBInstance> {
     opened ??= open(options).catch((error: unknown) => {
@@ -87,19 +91,18 @@ export function openDuckDb({ spillFolder, ...limits }: Options): DuckDb {
     use,
     sandbox,
     rows: <Row>(sql: string, connection?: DuckDBConnection) => (connection === undefined ? use((own) => read<Row>(own, sql)) : read<Row>(connection, sql)),
+    spillFolder: newFolder,
     close: async () => (await opened)?.closeSync(),
   };
 }
 
 let instances = 0;
-async function open({ memoryMb, threads, spill }: Omit<Options, "spillFolder"> & { spill: OwnFolder }): Promise<DuckDBInstance> {
+async function open({ memoryMb, threads, newFolder }: Omit<Options, "spillFolder"> & { newFolder: () => Promise<string> }): Promise<DuckDBInstance> {
   const { DuckDBInstance: Instance } = await import("@duckdb/node-api");
-  // Each in a folder of its own: two instances would write into the same files, as they give them the same names.
-  const folder = path.join(await spill.make(), String(++instances));
   return Instance.create(":memory:", {
     memory_limit: `${memoryMb}MB`,
     threads: String(threads),
-    temp_directory: folder,
+    temp_directory: await newFolder(),
     autoinstall_known_extensions: "false",
     autoload_known_extensions: "false",
     preserve_insertion_order: "true",

@@ -1,7 +1,7 @@
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { sql } from "kysely";
-import { identifier, limit, ownFolder, type Platform, parquet } from "../../platform/index.js";
+import { identifier, limit, type Platform, parquet } from "../../platform/index.js";
 import { type PackedRows, type Part, packedParts } from "./packed.js";
 import { columnList, type LogSchema } from "./schema.js";
 import { openSealing } from "./sealing.js";
@@ -48,11 +48,8 @@ const sealingMb = 512;
 const sealedAtOnce = 4;
 
 export async function openPredictionLog(platform: Platform): Promise<PredictionLog> {
-  const { duckdb: { memoryMb } = {}, dataDir } = platform.config;
-  const sealing = openSealing({
-    memoryMb: Math.min(sealingMb, memoryMb ?? sealingMb),
-    spillFolder: path.join(await ownFolder(path.join(dataDir, "spill")).make(), "log"),
-  });
+  const { memoryMb = sealingMb } = platform.config.duckdb ?? {};
+  const sealing = openSealing({ memoryMb: Math.min(sealingMb, memoryMb), spillFolder: await platform.duckdb.spillFolder() });
   const on = { ...platform, sealing };
   const turns = limit(sealedAtOnce);
   const folder = path.join(platform.config.dataDir, "spool");

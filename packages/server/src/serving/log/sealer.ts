@@ -139,11 +139,8 @@ function readJson(
 ): Promise<Piece[]> {
   const types = schema.map(([name, type]) => `${literal(name)}: ${literal(type)}`);
   const line = schema.some(([name]) => name === "line") ? "" : ", row_number() over ()::integer as line";
-  return write(
-    connection,
-    `select *${line} from read_json(${literal(file)}, format = 'newline_delimited', columns = {${types.join(", ")}})`,
-    ...([into, lineBytes] as const),
-  );
+  const rows = `select *${line} from read_json(${literal(file)}, format = 'newline_delimited', columns = {${types.join(", ")}})`;
+  return write(connection, rows, into, lineBytes);
 }
 
 async function once(connection: DuckDBConnection, { pieces, logged, into }: Of<"once">): Promise<Piece[]> {
